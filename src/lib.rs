@@ -1,0 +1,4 @@
+//! Quantizes ONNX models.
+
+pub mod numeric;
+pub mod proto;

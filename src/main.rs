@@ -1,0 +1,2 @@
+//! The command `onnx-quant`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Quantization arithmetic, without graph or file.
