@@ -10,9 +10,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let descriptors = protox::compile(["proto/onnx.proto"], ["proto"])?;
     fs::write(out.join("fields.rs"), field_table(&DescriptorPool::from_file_descriptor_set(descriptors.clone())?)?)?;
-    prost_build::Config::new()
-        .bytes(["."])
-        .compile_fds(descriptors)?;
+    prost_build::Config::new().bytes(["."]).compile_fds(descriptors)?;
     Ok(())
 }
 
@@ -20,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// message, that message's index. prost drops what it does not know; this table finds it.
 fn field_table(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
     let messages: Vec<_> = pool.all_messages().filter(|message| !message.is_map_entry()).collect();
-    let mut table = format!("pub(crate) static MESSAGES: [Message; {}] = [\n", messages.len());
+    let mut table = format!("static MESSAGES: [Message; {}] = [\n", messages.len());
     for message in &messages {
         write!(table, "    Message {{ name: {:?}, fields: &[", message.name())?;
         for field in message.fields() {

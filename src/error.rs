@@ -1,0 +1,157 @@
+//! What went wrong, where, and what to do about it.
+//!
+//! An [`Error`] is a kind and a location. The layer that finds a fault knows its kind; the layers
+//! above add where it was: the operator, the graph it stands in, the file.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure: what went wrong ([`ErrorKind`]) and where ([`Location`]).
+///
+/// ```
+/// let error = onnx_quant::Model::from_bytes(vec![0xff].into()).unwrap_err();
+/// assert!(error.to_string().contains("not an ONNX model"));
+/// ```
+#[derive(Debug)]
+pub struct Error {
+    kind: Box<ErrorKind>,
+    location: Box<Location>,
+}
+
+/// What went wrong. The message of each kind ends with what to do, where something can be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A file could not be read.
+    #[error("cannot be read")]
+    Read(#[source] io::Error),
+    /// A file could not be written; nothing was left behind.
+    #[error("cannot be written; nothing was left behind")]
+    Write(#[source] io::Error),
+    /// The bytes are no `ModelProto`.
+    #[error("not an ONNX model (a protobuf ModelProto); is the file complete?")]
+    Decode(#[source] prost::DecodeError),
+    /// The model breaks a rule of the format.
+    #[error("{0}")]
+    Invalid(String),
+    /// A tensor's data does not fit its type and shape.
+    #[error("tensor '{tensor}': {reason}")]
+    Tensor {
+        /// The tensor's name.
+        tensor: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// External data that cannot or must not be read.
+    #[error("tensor '{tensor}': external data '{location}' {reason}")]
+    ExternalData {
+        /// The tensor's name.
+        tensor: String,
+        /// The file it names, as written in the model.
+        location: String,
+        /// Why it is refused.
+        reason: String,
+    },
+    /// The model has fields that this version does not know and that would be lost.
+    #[error("has fields that would be lost: {0}; they are newer than this tool or not ONNX")]
+    UnknownFields(String),
+    /// The model's opset cannot hold what was asked for.
+    #[error(
+        "opset {found} has no QuantizeLinear and DequantizeLinear; convert the model to opset {needed} or newer first"
+    )]
+    Opset {
+        /// The model's opset.
+        found: i64,
+        /// The lowest that would do.
+        needed: i64,
+    },
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Config(String),
+    /// The output cannot have the form that was asked for.
+    #[error("{0}")]
+    Output(String),
+}
+
+/// Where it went wrong. Every part is optional.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// The file.
+    pub file: Option<PathBuf>,
+    /// The way through nested bodies, outermost first, e.g. `If 'gate'.then_branch`.
+    pub path: Vec<String>,
+    /// The operator: type and name, e.g. `Conv 'layer1/conv'`.
+    pub operator: Option<String>,
+}
+
+impl Error {
+    /// What went wrong.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
+
+    /// Where it went wrong.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        ErrorKind::Invalid(message.into()).into()
+    }
+
+    pub(crate) fn tensor(tensor: &str, reason: impl Into<String>) -> Self {
+        ErrorKind::Tensor { tensor: tensor.into(), reason: reason.into() }.into()
+    }
+
+    pub(crate) fn config(message: impl Into<String>) -> Self {
+        ErrorKind::Config(message.into()).into()
+    }
+
+    /// Says which file it was, unless a file is named already.
+    #[must_use]
+    pub fn in_file(mut self, file: impl AsRef<Path>) -> Self {
+        self.location.file.get_or_insert_with(|| file.as_ref().to_owned());
+        self
+    }
+
+    pub(crate) fn at(mut self, path: Vec<String>, operator: Option<String>) -> Self {
+        if self.location.path.is_empty() && self.location.operator.is_none() {
+            self.location.path = path;
+            self.location.operator = operator;
+        }
+        self
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Self { kind: Box::new(kind), location: Box::default() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.location.file {
+            write!(f, "{}: ", file.display())?;
+        }
+        for step in &self.location.path {
+            write!(f, "{step}: ")?;
+        }
+        if let Some(operator) = &self.location.operator {
+            write!(f, "{operator}: ")?;
+        }
+        write!(f, "{}", self.kind)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        // The kind's own message is part of this error's; only what lies beneath it is a cause.
+        std::error::Error::source(&*self.kind)
+    }
+}

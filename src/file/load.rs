@@ -1,0 +1,73 @@
+//! Reading: a file is mapped, decoded without copying tensors, and lifted into the IR.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use bytes::Bytes;
+use memmap2::Mmap;
+
+use super::{external::ExternalFiles, unknown_fields};
+use crate::{
+    error::{ErrorKind, Result},
+    ir::Model,
+};
+
+impl Model {
+    /// Reads a model from a file. Tensors stay views of the mapped file and of its external data,
+    /// so the files must not be changed in place while the model is in use; replacing them, as
+    /// [`Model::save`] does, is safe.
+    ///
+    /// # Errors
+    /// The file cannot be read, is no ONNX model, breaks the format's rules, or names external data
+    /// that is missing, too short, or outside the model's folder.
+    ///
+    /// ```
+    /// let model = onnx_quant::Model::load("testdata/kws_dscnn.onnx")?;
+    /// assert_eq!(model.opset(onnx_quant::Model::MAIN), 14);
+    /// # Ok::<(), onnx_quant::Error>(())
+    /// ```
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let external = ExternalFiles::beside(path);
+        let bytes = map(path).map_err(|error| crate::Error::from(ErrorKind::Read(error)).in_file(path))?;
+        let mut model = Self::decode(bytes, &|tensor| external.bytes(tensor)).map_err(|error| error.in_file(path))?;
+        model.source = Some(path.to_owned());
+        Ok(model)
+    }
+
+    /// Fields of the file that this version's schema does not know, e.g. `NodeProto field 99`.
+    /// They are lost when the model is written.
+    pub fn unknown_fields(&self) -> &[String] {
+        &self.unknown_fields
+    }
+
+    pub(crate) fn decode(bytes: Bytes, external: crate::ir::ExternalData) -> Result<Self> {
+        let proto = prost::Message::decode(bytes.clone()).map_err(ErrorKind::Decode)?;
+        let mut model = crate::ir::import(proto, external)?;
+        model.unknown_fields = unknown_fields::find(&bytes);
+        Ok(model)
+    }
+}
+
+/// Maps a regular file; reads a pipe or device to its end.
+#[expect(unsafe_code, reason = "mapping a file is the one thing here that the compiler cannot check")]
+pub(crate) fn map(path: &Path) -> io::Result<Bytes> {
+    let mut file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
+    }
+    if !metadata.is_file() || metadata.len() == 0 {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        return Ok(bytes.into());
+    }
+    // SAFETY: the map is only read. If another process changes the file in place meanwhile, the
+    // bytes read are wrong or the read fails with a bus error: no different from any program that
+    // maps its input, and documented at `Model::load`. This crate itself only ever replaces files.
+    let map = unsafe { Mmap::map(&file)? };
+    Ok(Bytes::from_owner(map))
+}

@@ -1,0 +1,183 @@
+//! Changes to the graph. Names of graph inputs and outputs never change here.
+
+use petgraph::{Direction, visit::EdgeRef};
+
+use super::{
+    Attribute, Model, Op, OpId, ScopeId, Tensor, Use, Value, ValueId,
+    model::{Port, Vertex},
+    op::{Arity, AttributePlace, AttributeTensor},
+};
+use crate::proto::{AttributeProto, NodeProto, attribute_proto::AttributeType};
+
+/// An operator to be inserted: its type, what it reads and which attributes it has.
+#[derive(Debug, Clone)]
+pub struct NewOp {
+    /// Type, in the default operator set.
+    pub op_type: &'static str,
+    /// The node's name is made from this one; it becomes unique.
+    pub name: String,
+    /// What it reads, by slot.
+    pub inputs: Vec<ValueId>,
+    /// The value that it makes; the value must have no other origin.
+    pub output: ValueId,
+    /// Its attributes.
+    pub attributes: Vec<(&'static str, Attribute)>,
+}
+
+impl Model {
+    /// Adds a value that nothing makes yet, under a name made from `name`.
+    pub fn new_value(&mut self, scope: ScopeId, name: &str) -> ValueId {
+        let name = self.fresh_value_name(name);
+        let value = self.add_value(scope, &name);
+        self.scopes[scope.0].names.insert(name, value);
+        value
+    }
+
+    /// Adds a constant under a name made from the tensor's: an initializer, placed before the one
+    /// of `before` or at the end; in a function, which has none, a Constant node before operator `at`.
+    pub fn new_constant(
+        &mut self,
+        scope: ScopeId,
+        mut tensor: Tensor,
+        before: Option<ValueId>,
+        at: Option<OpId>,
+    ) -> ValueId {
+        let value = self.new_value(scope, tensor.name());
+        if self.scope(scope).is_function() {
+            tensor.shell.name = None;
+            let name = self.value(value).name.clone();
+            let op = self.insert_op(
+                scope,
+                at,
+                NewOp { op_type: "Constant", name, inputs: vec![], output: value, attributes: vec![] },
+            );
+            let mut attribute = AttributeProto { name: Some("value".to_owned()), ..AttributeProto::default() };
+            attribute.set_type(AttributeType::Tensor);
+            let place = AttributePlace { attribute: "value".to_owned(), element: None };
+            let op = self.op_mut(op);
+            op.shell.attribute.push(attribute);
+            op.tensors.push(AttributeTensor { place, tensor });
+            return value;
+        }
+        tensor.shell.name = Some(self.value(value).name.clone());
+        self.value_mut(value).initializer = Some(tensor);
+        let initializers = &mut self.scopes[scope.0].initializers;
+        let position = initializers.iter().position(|other| Some(*other) == before).unwrap_or(initializers.len());
+        initializers.insert(position, value);
+        value
+    }
+
+    /// Inserts an operator before another one of the scope, or at its end.
+    pub fn insert_op(&mut self, scope: ScopeId, before: Option<OpId>, new: NewOp) -> OpId {
+        let name = self.fresh_op_name(&new.name);
+        let shell = NodeProto {
+            op_type: Some(new.op_type.to_owned()),
+            name: Some(name),
+            attribute: new.attributes.into_iter().map(|(name, value)| value.into_proto(name)).collect(),
+            ..NodeProto::default()
+        };
+        let arity = Arity { inputs: new.inputs.len(), outputs: 1 };
+        let op = Op { shell, scope, arity, bodies: Vec::new(), tensors: Vec::new() };
+        let id = OpId(self.graph.add_node(Vertex::Op(op)));
+        for (slot, value) in new.inputs.into_iter().enumerate() {
+            self.graph.add_edge(value.0, id.0, Port::Input(slot));
+        }
+        self.graph.add_edge(id.0, new.output.0, Port::Output(0));
+        let ops = &mut self.scopes[scope.0].ops;
+        let position = ops.iter().position(|other| Some(*other) == before).unwrap_or(ops.len());
+        ops.insert(position, id);
+        id
+    }
+
+    /// Removes an operator without bodies; the values it made are left without origin.
+    pub fn remove_op(&mut self, id: OpId) {
+        let scope = self.op(id).scope;
+        self.scopes[scope.0].ops.retain(|op| *op != id);
+        let edges = |graph: &petgraph::graph::DiGraph<Vertex, Port>| {
+            let incoming = graph.edges_directed(id.0, Direction::Incoming);
+            incoming.chain(graph.edges_directed(id.0, Direction::Outgoing)).map(|edge| edge.id()).next()
+        };
+        while let Some(edge) = edges(&self.graph) {
+            self.graph.remove_edge(edge);
+        }
+        self.graph[id.0] = Vertex::Removed;
+    }
+
+    /// Makes an operator read another value in one slot.
+    pub fn set_input(&mut self, use_: Use, value: ValueId) {
+        let edge = self
+            .graph
+            .edges_directed(use_.op.0, Direction::Incoming)
+            .find(|edge| *edge.weight() == Port::Input(use_.slot))
+            .map(|edge| edge.id());
+        if let Some(edge) = edge {
+            self.graph.remove_edge(edge);
+        }
+        self.graph.add_edge(value.0, use_.op.0, Port::Input(use_.slot));
+    }
+
+    /// Takes the tensor of an initializer away; the value stays, for an operator to make it.
+    pub fn take_initializer(&mut self, value: ValueId) -> Option<Tensor> {
+        let scope = self.value(value).scope;
+        self.scopes[scope.0].initializers.retain(|other| *other != value);
+        self.value_mut(value).initializer.take()
+    }
+
+    /// Takes a value off the inputs of its scope. An initializer that was there only gave the
+    /// input's default value; from now on it is a constant.
+    pub fn remove_input(&mut self, value: ValueId) {
+        let scope = self.value(value).scope;
+        self.scopes[scope.0].inputs.retain(|input| input.value != value);
+    }
+
+    /// Raises the IR version of the file's format, never lowers it.
+    pub fn raise_ir_version(&mut self, version: i64) {
+        if self.shell.ir_version() < version {
+            self.shell.ir_version = Some(version);
+        }
+    }
+
+    /// The names of initializers that the model's training information sets or replaces.
+    pub fn trained_names(&self) -> impl Iterator<Item = &str> {
+        self.shell
+            .training_info
+            .iter()
+            .flat_map(|info| info.initialization_binding.iter().chain(&info.update_binding))
+            .map(|binding| binding.key())
+    }
+
+    pub(super) fn op_mut(&mut self, id: OpId) -> &mut Op {
+        match &mut self.graph[id.0] {
+            Vertex::Op(op) => op,
+            _ => panic!("an operator that was removed, or an id of another model"),
+        }
+    }
+
+    pub(super) fn value_mut(&mut self, id: ValueId) -> &mut Value {
+        match &mut self.graph[id.0] {
+            Vertex::Value(value) => value,
+            _ => panic!("a value that was removed, or an id of another model"),
+        }
+    }
+
+    /// `name`, or `name_1`, `name_2` and so on: the first that no value of any scope has.
+    fn fresh_value_name(&self, name: &str) -> String {
+        fresh(name, |name| self.value_names.contains(name))
+    }
+
+    fn fresh_op_name(&mut self, name: &str) -> String {
+        let name = fresh(name, |name| self.op_names.contains(name));
+        self.op_names.insert(name.clone());
+        name
+    }
+}
+
+fn fresh(name: &str, taken: impl Fn(&str) -> bool) -> String {
+    if !taken(name) {
+        return name.to_owned();
+    }
+    (1u64..)
+        .map(|number| format!("{name}_{number}"))
+        .find(|name| !taken(name))
+        .expect("there are more numbers than names")
+}

@@ -1,0 +1,264 @@
+//! From messages to the graph; `export.rs` is the way back.
+//!
+//! First all names of a scope are declared, then its operators are wired: a file whose nodes are
+//! not sorted is as good as one whose nodes are.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+use petgraph::graph::DiGraph;
+
+use super::{
+    Interface, Model, Op, OpId, Scope, ScopeId, Tensor, Value, ValueId,
+    model::{Port, ScopeShell, Vertex},
+    op::{Arity, AttributePlace, AttributeTensor, Body},
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    proto::{
+        FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto::DataLocation,
+    },
+};
+
+/// Finds the bytes of a tensor whose data is external.
+pub(crate) type ExternalData<'a> = &'a dyn Fn(&TensorProto) -> Result<Bytes>;
+
+/// Lifts a decoded model into the IR.
+///
+/// # Errors
+/// The model has no graph, a name is defined twice, read but never defined, or the graph has a cycle.
+pub(crate) fn import(mut shell: ModelProto, external: ExternalData) -> Result<Model> {
+    let graph = shell.graph.take().ok_or_else(|| Error::invalid("the model has no graph"))?;
+    let functions = std::mem::take(&mut shell.functions);
+    let model = Model {
+        shell,
+        graph: DiGraph::default(),
+        scopes: Vec::new(),
+        value_names: HashSet::new(),
+        op_names: HashSet::new(),
+        source: None,
+        unknown_fields: Vec::new(),
+        had_external_data: false,
+    };
+    let mut importer = Importer { model, external };
+    importer.reserve_training_names();
+    let main = importer.declare_graph(graph, None)?;
+    let functions: Vec<_> =
+        functions.into_iter().map(|function| importer.declare_function(function)).collect::<Result<_>>()?;
+    for scope in std::iter::once(main).chain(functions) {
+        importer.wire(scope)?;
+    }
+    importer.model.check_order()?;
+    Ok(importer.model)
+}
+
+struct Importer<'a> {
+    model: Model,
+    external: ExternalData<'a>,
+}
+
+/// A scope whose names are declared, and what is still to be wired.
+struct Declared {
+    scope: ScopeId,
+    nodes: Vec<(OpId, Vec<String>)>,
+    output_names: Vec<(String, Option<ValueInfoProto>)>,
+}
+
+impl Importer<'_> {
+    fn declare_graph(&mut self, mut graph: GraphProto, owner: Option<OpId>) -> Result<Declared> {
+        let nodes = std::mem::take(&mut graph.node);
+        let inputs = std::mem::take(&mut graph.input);
+        let outputs = std::mem::take(&mut graph.output);
+        let initializers = std::mem::take(&mut graph.initializer);
+        let sparse: Vec<String> = graph
+            .sparse_initializer
+            .iter()
+            .filter_map(|sparse| sparse.values.as_ref())
+            .map(|values| values.name().to_owned())
+            .collect();
+        let scope = self.add_scope(ScopeShell::Graph(graph), owner);
+
+        for mut info in inputs {
+            let name = info.name.take().unwrap_or_default();
+            let value = self.define(scope, &name)?;
+            self.model.scopes[scope.0].inputs.push(Interface { value, info: Some(info) });
+        }
+        for shell in initializers {
+            let tensor = self.tensor(shell).map_err(|error| self.in_scope(scope, error))?;
+            // An initializer may give an input its default value; that is one value, not two.
+            let known = self.model.scopes[scope.0].names.get(tensor.name()).copied();
+            let value = match known {
+                Some(value) if self.model.is_input(value) && self.model.value(value).initializer.is_none() => value,
+                _ => self.define(scope, tensor.name())?,
+            };
+            self.model.value_mut(value).initializer = Some(tensor);
+            self.model.scopes[scope.0].initializers.push(value);
+        }
+        for name in sparse {
+            if !self.model.scopes[scope.0].names.contains_key(&name) {
+                self.define(scope, &name)?;
+            }
+        }
+        let nodes = nodes.into_iter().map(|node| self.declare_node(scope, node)).collect::<Result<_>>()?;
+        let output_names =
+            outputs.into_iter().map(|mut info| (info.name.take().unwrap_or_default(), Some(info))).collect();
+        Ok(Declared { scope, nodes, output_names })
+    }
+
+    fn declare_function(&mut self, mut function: FunctionProto) -> Result<Declared> {
+        let nodes = std::mem::take(&mut function.node);
+        let inputs = std::mem::take(&mut function.input);
+        let outputs = std::mem::take(&mut function.output);
+        let scope = self.add_scope(ScopeShell::Function(function), None);
+        for name in inputs {
+            let value = self.define(scope, &name)?;
+            self.model.scopes[scope.0].inputs.push(Interface { value, info: None });
+        }
+        let nodes = nodes.into_iter().map(|node| self.declare_node(scope, node)).collect::<Result<_>>()?;
+        let output_names = outputs.into_iter().map(|name| (name, None)).collect();
+        Ok(Declared { scope, nodes, output_names })
+    }
+
+    /// Adds an operator and the values it makes; what it reads is wired later.
+    fn declare_node(&mut self, scope: ScopeId, mut shell: NodeProto) -> Result<(OpId, Vec<String>)> {
+        let inputs = std::mem::take(&mut shell.input);
+        let outputs = std::mem::take(&mut shell.output);
+        let arity = Arity { inputs: inputs.len(), outputs: outputs.len() };
+        self.model.op_names.insert(shell.name().to_owned());
+        let op = Op { shell, scope, arity, bodies: Vec::new(), tensors: Vec::new() };
+        let id = OpId(self.model.graph.add_node(Vertex::Op(op)));
+        self.model.scopes[scope.0].ops.push(id);
+        for (slot, name) in outputs.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+            let value = self.define(scope, name).map_err(|error| self.at(id, error))?;
+            self.model.graph.add_edge(id.0, value.0, Port::Output(slot));
+        }
+        Ok((id, inputs))
+    }
+
+    fn wire(&mut self, declared: Declared) -> Result<()> {
+        let scope = declared.scope;
+        for (op, inputs) in &declared.nodes {
+            for (slot, name) in inputs.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+                let value = self.model.find(scope, name).ok_or_else(|| {
+                    let message = format!("input {slot} '{name}' is defined nowhere: no input, initializer or output of another node has that name");
+                    self.at(*op, Error::invalid(message))
+                })?;
+                self.model.graph.add_edge(value.0, op.0, Port::Input(slot));
+            }
+        }
+        for (name, info) in declared.output_names {
+            let value = self.model.find(scope, &name).ok_or_else(|| {
+                self.in_scope(scope, Error::invalid(format!("graph output '{name}' is made by no node")))
+            })?;
+            self.model.scopes[scope.0].outputs.push(Interface { value, info });
+        }
+        for (op, _) in declared.nodes {
+            self.take_attributes(op)?;
+        }
+        Ok(())
+    }
+
+    /// Moves an operator's tensors and nested graphs out of its message.
+    fn take_attributes(&mut self, id: OpId) -> Result<()> {
+        let mut attributes = std::mem::take(&mut self.model.op_mut(id).shell.attribute);
+        let mut names = HashMap::new();
+        for attribute in &mut attributes {
+            let name = attribute.name().to_owned();
+            if names.insert(name.clone(), ()).is_some() {
+                return Err(self.at(id, Error::invalid(format!("attribute '{name}' is there twice"))));
+            }
+            let tensors = attribute.t.take().into_iter().map(|tensor| (None, tensor));
+            let listed = std::mem::take(&mut attribute.tensors).into_iter().enumerate();
+            for (element, tensor) in tensors.chain(listed.map(|(index, tensor)| (Some(index), tensor))) {
+                let tensor = self.tensor(tensor).map_err(|error| self.at(id, error))?;
+                let place = AttributePlace { attribute: name.clone(), element };
+                self.model.op_mut(id).tensors.push(AttributeTensor { place, tensor });
+            }
+            let graphs = attribute.g.take().into_iter().map(|graph| (None, graph));
+            let listed = std::mem::take(&mut attribute.graphs).into_iter().enumerate();
+            for (element, graph) in graphs.chain(listed.map(|(index, graph)| (Some(index), graph))) {
+                let declared = self.declare_graph(graph, Some(id)).map_err(|error| self.at(id, error))?;
+                let place = AttributePlace { attribute: name.clone(), element };
+                self.model.op_mut(id).bodies.push(Body { place, scope: declared.scope });
+                self.wire(declared)?;
+            }
+        }
+        self.model.op_mut(id).shell.attribute = attributes;
+        Ok(())
+    }
+
+    /// The training graphs see the main graph's names, so a new name must not be one of theirs.
+    fn reserve_training_names(&mut self) {
+        let graphs = self.model.shell.training_info.iter().flat_map(|info| [&info.initialization, &info.algorithm]);
+        for graph in graphs.flatten() {
+            let names = graph.node.iter().flat_map(|node| node.output.iter().cloned());
+            let initializers = graph.initializer.iter().map(|tensor| tensor.name().to_owned());
+            let inputs = graph.input.iter().map(|input| input.name().to_owned());
+            self.model.value_names.extend(names.chain(initializers).chain(inputs));
+        }
+    }
+
+    fn tensor(&mut self, shell: TensorProto) -> Result<Tensor> {
+        let external = match shell.data_location() {
+            DataLocation::External => Some((self.external)(&shell)?),
+            DataLocation::Default => None,
+        };
+        self.model.had_external_data |= external.is_some();
+        Tensor::new(shell, external)
+    }
+
+    fn add_scope(&mut self, shell: ScopeShell, owner: Option<OpId>) -> ScopeId {
+        self.model.scopes.push(Scope {
+            shell,
+            owner,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            initializers: Vec::new(),
+            ops: Vec::new(),
+            names: HashMap::new(),
+        });
+        ScopeId(self.model.scopes.len() - 1)
+    }
+
+    fn define(&mut self, scope: ScopeId, name: &str) -> Result<ValueId> {
+        if name.is_empty() {
+            return Err(self.in_scope(scope, Error::invalid("an input or initializer has no name")));
+        }
+        let value = self.model.add_value(scope, name);
+        match self.model.scopes[scope.0].names.insert(name.to_owned(), value) {
+            None => Ok(value),
+            Some(_) => Err(self.in_scope(scope, Error::invalid(format!("'{name}' is defined twice")))),
+        }
+    }
+
+    fn at(&self, op: OpId, error: Error) -> Error {
+        let location = self.model.location(op);
+        error.at(location.path, location.operator)
+    }
+
+    fn in_scope(&self, scope: ScopeId, error: Error) -> Error {
+        error.at(self.model.scope_path(scope), None)
+    }
+}
+
+impl Model {
+    pub(super) fn add_value(&mut self, scope: ScopeId, name: &str) -> ValueId {
+        self.value_names.insert(name.to_owned());
+        let value = Value { name: name.to_owned(), scope, initializer: None };
+        ValueId(self.graph.add_node(Vertex::Value(value)))
+    }
+
+    /// Decodes a model and lifts it into the IR. Tensors stay views of `bytes`.
+    ///
+    /// External data is not looked for: a model that has some must be [loaded](Model::load) by path.
+    ///
+    /// # Errors
+    /// The bytes are no ONNX model, or the model breaks the format's rules.
+    pub fn from_bytes(bytes: Bytes) -> Result<Self> {
+        Self::decode(bytes, &|tensor| {
+            let location = crate::file::external::location(tensor).to_owned();
+            let reason = "lies beside the model: load the model by its path".to_owned();
+            Err(ErrorKind::ExternalData { tensor: tensor.name().to_owned(), location, reason }.into())
+        })
+    }
+}

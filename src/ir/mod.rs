@@ -1,0 +1,27 @@
+//! The graph that passes work on, and the two ways between it and the format's messages.
+//!
+//! A [`Model`] is a bipartite graph of operators and values over all scopes: the main graph, the
+//! bodies nested in operators, the model's own functions. An operator keeps its message as a shell;
+//! only names, nested graphs and tensors move out into the graph, so no field can be forgotten.
+//!
+//! Invariants ([`Model::verify`] states them one by one): names are unique in a scope; every value
+//! has one origin (an operator, an initializer, or being an input); operators can be put in order.
+
+mod dtype;
+mod edit;
+mod export;
+mod import;
+mod model;
+mod op;
+mod order;
+pub(crate) mod rope;
+mod tensor;
+
+pub use dtype::{DataType, element_bits, is_float, type_name};
+pub use edit::NewOp;
+pub(crate) use export::{AllInline, Placed, Placement, TensorPlace, export};
+pub(crate) use import::{ExternalData, import};
+pub(crate) use model::default_opset;
+pub use model::{Interface, Model, OpId, Scope, ScopeId, Use, Value, ValueId};
+pub use op::{Attribute, AttributePlace, Body, Op};
+pub use tensor::{Compute, Tensor};

@@ -1,0 +1,378 @@
+//! The model as a graph, and the questions that can be asked of it.
+//!
+//! One petgraph holds the operators and values of every scope: the main graph, the bodies nested in
+//! its operators, and the model's own functions. An edge is a use, and a use of an outer value
+//! inside a body is an edge like any other: whoever asks who reads a value hears of the bodies too.
+//!
+//! Ids are never given out twice: what is removed leaves an empty vertex.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+};
+
+use petgraph::{
+    Direction,
+    graph::{DiGraph, NodeIndex},
+    visit::EdgeRef,
+};
+
+use super::{Op, Tensor, op::normal_domain};
+use crate::{
+    error::Location,
+    proto::{FunctionProto, GraphProto, ModelProto, OperatorSetIdProto, ValueInfoProto},
+};
+
+/// An operator of a [`Model`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub(super) NodeIndex);
+
+/// A value of a [`Model`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ValueId(pub(super) NodeIndex);
+
+/// The main graph, a nested body or a function of a [`Model`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ScopeId(pub(super) usize);
+
+/// An ONNX model.
+///
+/// Read one with [`Model::load`] or [`Model::from_bytes`], ask it through the methods below, change
+/// it with [passes](crate::passes), and write it with [`Model::save`] or [`Model::to_bytes`].
+#[derive(Debug)]
+pub struct Model {
+    /// The model's message without graph and functions.
+    pub(crate) shell: ModelProto,
+    pub(super) graph: DiGraph<Vertex, Port>,
+    /// The main graph first, then functions, then bodies, each before those nested in it.
+    pub(super) scopes: Vec<Scope>,
+    /// Every name of a value anywhere, so that new ones neither collide nor shadow.
+    pub(super) value_names: HashSet<String>,
+    pub(super) op_names: HashSet<String>,
+    /// The file it came from.
+    pub(crate) source: Option<PathBuf>,
+    pub(crate) unknown_fields: Vec<String>,
+    /// Whether tensors of the file lay outside it, so that new ones may too.
+    pub(crate) had_external_data: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Vertex {
+    Op(Op),
+    Value(Value),
+    Removed,
+}
+
+/// What an edge says: it leads into an operator's input slot or out of an output slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Port {
+    Input(usize),
+    Output(usize),
+}
+
+/// A named value: a graph input, an initializer, or an operator's output.
+#[derive(Debug)]
+pub struct Value {
+    pub(super) name: String,
+    pub(super) scope: ScopeId,
+    pub(super) initializer: Option<Tensor>,
+}
+
+/// A graph, a nested body or a function.
+#[derive(Debug)]
+pub struct Scope {
+    pub(crate) shell: ScopeShell,
+    /// The operator that a body is nested in.
+    pub(super) owner: Option<OpId>,
+    pub(super) inputs: Vec<Interface>,
+    pub(super) outputs: Vec<Interface>,
+    pub(super) initializers: Vec<ValueId>,
+    pub(super) ops: Vec<OpId>,
+    pub(super) names: HashMap<String, ValueId>,
+}
+
+/// A scope's message without what the IR holds itself.
+#[derive(Debug)]
+pub(crate) enum ScopeShell {
+    Graph(GraphProto),
+    Function(FunctionProto),
+}
+
+/// An input or output of a scope, with its type where the file states it (functions do not).
+#[derive(Debug)]
+pub struct Interface {
+    /// The value.
+    pub value: ValueId,
+    pub(crate) info: Option<ValueInfoProto>,
+}
+
+/// One use of a value: an operator's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Use {
+    /// The operator that reads the value.
+    pub op: OpId,
+    /// Which of its inputs.
+    pub slot: usize,
+}
+
+impl Value {
+    /// The value's name, unique in its scope.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The scope it is defined in.
+    pub fn scope(&self) -> ScopeId {
+        self.scope
+    }
+
+    /// Its tensor, if it is an initializer.
+    pub fn initializer(&self) -> Option<&Tensor> {
+        self.initializer.as_ref()
+    }
+}
+
+impl Scope {
+    /// The graph's or function's name.
+    pub fn name(&self) -> &str {
+        match &self.shell {
+            ScopeShell::Graph(graph) => graph.name(),
+            ScopeShell::Function(function) => function.name(),
+        }
+    }
+
+    /// Whether it is a function; functions have no initializers.
+    pub fn is_function(&self) -> bool {
+        matches!(self.shell, ScopeShell::Function(_))
+    }
+
+    /// The operator it is nested in, if it is a body.
+    pub fn owner(&self) -> Option<OpId> {
+        self.owner
+    }
+
+    /// Its inputs, in order.
+    pub fn inputs(&self) -> &[Interface] {
+        &self.inputs
+    }
+
+    /// Its outputs, in order.
+    pub fn outputs(&self) -> &[Interface] {
+        &self.outputs
+    }
+
+    /// Its initializers, in the file's order.
+    pub fn initializers(&self) -> &[ValueId] {
+        &self.initializers
+    }
+
+    /// Its operators, in the file's order.
+    pub fn ops(&self) -> &[OpId] {
+        &self.ops
+    }
+}
+
+impl Model {
+    /// The main graph.
+    pub const MAIN: ScopeId = ScopeId(0);
+
+    /// Every scope; a body comes after the scope that its operator is in.
+    pub fn scopes(&self) -> impl Iterator<Item = ScopeId> + use<> {
+        (0..self.scopes.len()).map(ScopeId)
+    }
+
+    /// A scope.
+    pub fn scope(&self, id: ScopeId) -> &Scope {
+        &self.scopes[id.0]
+    }
+
+    /// Every operator, scope by scope in the file's order.
+    pub fn ops(&self) -> impl Iterator<Item = OpId> {
+        self.scopes.iter().flat_map(|scope| scope.ops.iter().copied())
+    }
+
+    /// Every value, in the order in which the file first defines them.
+    pub fn values(&self) -> impl Iterator<Item = ValueId> {
+        self.graph.node_indices().filter(|&index| matches!(self.graph[index], Vertex::Value(_))).map(ValueId)
+    }
+
+    /// Every tensor that the IR holds: initializers and those in attributes.
+    pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.graph.node_weights().flat_map(|vertex| {
+            let (initializer, attributes) = match vertex {
+                Vertex::Op(op) => (None, op.tensors.as_slice()),
+                Vertex::Value(value) => (value.initializer.as_ref(), [].as_slice()),
+                Vertex::Removed => (None, [].as_slice()),
+            };
+            initializer.into_iter().chain(attributes.iter().map(|held| &held.tensor))
+        })
+    }
+
+    /// An operator.
+    ///
+    /// # Panics
+    /// The operator was removed: an id of another model, or kept beyond the removal.
+    pub fn op(&self, id: OpId) -> &Op {
+        match &self.graph[id.0] {
+            Vertex::Op(op) => op,
+            _ => panic!("an operator that was removed, or an id of another model"),
+        }
+    }
+
+    /// A value.
+    ///
+    /// # Panics
+    /// The value was removed: an id of another model, or kept beyond the removal.
+    pub fn value(&self, id: ValueId) -> &Value {
+        match &self.graph[id.0] {
+            Vertex::Value(value) => value,
+            _ => panic!("a value that was removed, or an id of another model"),
+        }
+    }
+
+    /// Whether an operator is still there: false once it was removed.
+    pub fn contains_op(&self, id: OpId) -> bool {
+        matches!(self.graph.node_weight(id.0), Some(Vertex::Op(_)))
+    }
+
+    /// An operator's inputs by slot; `None` for those left out.
+    pub fn inputs(&self, op: OpId) -> Vec<Option<ValueId>> {
+        let mut inputs = vec![None; self.op(op).arity.inputs];
+        for edge in self.graph.edges_directed(op.0, Direction::Incoming) {
+            if let Port::Input(slot) = *edge.weight() {
+                inputs[slot] = Some(ValueId(edge.source()));
+            }
+        }
+        inputs
+    }
+
+    /// An operator's input in one slot.
+    pub fn input(&self, op: OpId, slot: usize) -> Option<ValueId> {
+        self.graph
+            .edges_directed(op.0, Direction::Incoming)
+            .find(|edge| *edge.weight() == Port::Input(slot))
+            .map(|edge| ValueId(edge.source()))
+    }
+
+    /// An operator's outputs by slot; `None` for those left out.
+    pub fn outputs(&self, op: OpId) -> Vec<Option<ValueId>> {
+        let mut outputs = vec![None; self.op(op).arity.outputs];
+        for edge in self.graph.edges_directed(op.0, Direction::Outgoing) {
+            if let Port::Output(slot) = *edge.weight() {
+                outputs[slot] = Some(ValueId(edge.target()));
+            }
+        }
+        outputs
+    }
+
+    /// The operator that makes a value; `None` for graph inputs and initializers.
+    pub fn producer(&self, value: ValueId) -> Option<OpId> {
+        self.graph.neighbors_directed(value.0, Direction::Incoming).next().map(OpId)
+    }
+
+    /// Who reads a value, in nested bodies too.
+    pub fn uses(&self, value: ValueId) -> Vec<Use> {
+        let mut uses: Vec<Use> = self
+            .graph
+            .edges_directed(value.0, Direction::Outgoing)
+            .filter_map(|edge| match *edge.weight() {
+                Port::Input(slot) => Some(Use { op: OpId(edge.target()), slot }),
+                Port::Output(_) => None,
+            })
+            .collect();
+        // petgraph gives the newest edge first.
+        uses.sort_unstable();
+        uses
+    }
+
+    /// Whether a value is an input of its scope.
+    pub fn is_input(&self, value: ValueId) -> bool {
+        self.scope(self.value(value).scope).inputs.iter().any(|input| input.value == value)
+    }
+
+    /// Whether a value is an output of its scope or of one nested in it.
+    pub fn is_output(&self, value: ValueId) -> bool {
+        self.scopes.iter().any(|scope| scope.outputs.iter().any(|output| output.value == value))
+    }
+
+    /// The value of this name that is visible in a scope.
+    pub fn find(&self, scope: ScopeId, name: &str) -> Option<ValueId> {
+        let mut scope = self.scope(scope);
+        loop {
+            if let Some(&value) = scope.names.get(name) {
+                return Some(value);
+            }
+            scope = self.scope(self.op(scope.owner?).scope);
+        }
+    }
+
+    /// The function that an operator calls, if it is one of the model's own.
+    pub fn called_function(&self, op: OpId) -> Option<ScopeId> {
+        let op = self.op(op);
+        self.scopes().find(|&scope| match &self.scope(scope).shell {
+            ScopeShell::Function(function) => {
+                function.name() == op.op_type()
+                    && normal_domain(function.domain()) == op.domain()
+                    && function.overload() == op.shell.overload()
+            }
+            ScopeShell::Graph(_) => false,
+        })
+    }
+
+    /// The version of the default operator set that a scope's operators follow.
+    pub fn opset(&self, scope: ScopeId) -> i64 {
+        default_opset(self.opset_imports(scope))
+    }
+
+    pub(crate) fn opset_imports(&self, scope: ScopeId) -> &[OperatorSetIdProto] {
+        let mut scope = self.scope(scope);
+        loop {
+            match (&scope.shell, scope.owner) {
+                (ScopeShell::Function(function), _) => return &function.opset_import,
+                (ScopeShell::Graph(_), Some(owner)) => scope = self.scope(self.op(owner).scope),
+                (ScopeShell::Graph(_), None) => return &self.shell.opset_import,
+            }
+        }
+    }
+
+    /// The IR version of the file's format.
+    pub fn ir_version(&self) -> i64 {
+        self.shell.ir_version()
+    }
+
+    /// Where an operator is, for messages.
+    pub fn location(&self, op: OpId) -> Location {
+        let op = self.op(op);
+        Location { file: self.source.clone(), path: self.scope_path(op.scope), operator: Some(op.describe()) }
+    }
+
+    /// The way to a scope through the operators it is nested in; empty for the main graph.
+    pub fn scope_path(&self, scope: ScopeId) -> Vec<String> {
+        let mut path = Vec::new();
+        let mut id = scope;
+        loop {
+            let scope = self.scope(id);
+            if let ScopeShell::Function(function) = &scope.shell {
+                path.push(format!("function '{}'", function.name()));
+            }
+            let Some(owner) = scope.owner else { break };
+            let op = self.op(owner);
+            let body = op.bodies.iter().find(|body| body.scope == id);
+            let attribute = body.map_or("body", |body| body.place.attribute.as_str());
+            path.push(format!("{}.{attribute}", op.describe()));
+            id = op.scope;
+        }
+        path.reverse();
+        path
+    }
+}
+
+/// Exporters sometimes list the default operator set under both of its names; the newest counts.
+pub(crate) fn default_opset(imports: &[OperatorSetIdProto]) -> i64 {
+    imports
+        .iter()
+        .filter(|import| normal_domain(import.domain()).is_empty())
+        .map(|import| import.version())
+        .max()
+        .unwrap_or(1)
+}

@@ -1,0 +1,270 @@
+//! Tensors: a message without its bytes, and where the bytes are.
+
+use std::{fmt, ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use ndarray::{ArrayD, IxDyn};
+
+use super::{
+    dtype::{DataType, element_bits},
+    rope::Rope,
+};
+use crate::{
+    error::{Error, Result},
+    proto::{TensorProto, tensor_proto::DataLocation},
+};
+
+/// A tensor: name, element type, shape, and its elements' bytes or the means to get them.
+///
+/// The message is kept as a shell: whatever the schema has (doc string, metadata) stays with it.
+#[derive(Debug, Clone)]
+pub struct Tensor {
+    pub(crate) shell: TensorProto,
+    pub(crate) data: Data,
+}
+
+/// Where a tensor's bytes are.
+#[derive(Clone)]
+pub(crate) enum Data {
+    /// In the message: `raw_data`, or one of the typed fields.
+    Stored,
+    /// In a file beside the model, mapped.
+    External(Bytes),
+    /// Nowhere yet: they are computed when they are written.
+    Computed(Arc<dyn Compute>),
+}
+
+/// Bytes that are computed when they are needed, so that a quantized model never lies in memory as
+/// a whole.
+pub trait Compute: Send + Sync {
+    /// How many bytes there are.
+    fn byte_len(&self) -> usize;
+
+    /// Computes the bytes `span`, which lies within `0..byte_len()`, into `out` of the same length.
+    /// The same span gives the same bytes, from any thread.
+    fn compute(&self, span: Range<usize>, out: &mut [u8]);
+}
+
+impl fmt::Debug for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stored => "Stored",
+            Self::External(_) => "External",
+            Self::Computed(_) => "Computed",
+        })
+    }
+}
+
+impl Tensor {
+    /// A tensor of `dtype` and `shape` with its elements' bytes, row-major and little-endian.
+    ///
+    /// # Errors
+    /// The number of bytes is not what type and shape require.
+    ///
+    /// ```
+    /// use onnx_quant::ir::{DataType, Tensor};
+    /// let scale = Tensor::from_bytes("scale", DataType::Float, &[], 0.5f32.to_le_bytes().to_vec())?;
+    /// assert_eq!(scale.to_f32()?[[]], 0.5);
+    /// # Ok::<(), onnx_quant::Error>(())
+    /// ```
+    pub fn from_bytes(name: &str, dtype: DataType, shape: &[usize], bytes: impl Into<Bytes>) -> Result<Self> {
+        let mut shell = shell(name, dtype, shape);
+        shell.raw_data = Some(bytes.into());
+        Self::new(shell, None)
+    }
+
+    /// A tensor whose bytes are computed when they are written.
+    pub fn computed(name: &str, dtype: DataType, shape: &[usize], data: Arc<dyn Compute>) -> Self {
+        Self { shell: shell(name, dtype, shape), data: Data::Computed(data) }
+    }
+
+    /// A message from a file, with its mapped external data if it has some; sizes are checked.
+    pub(crate) fn new(shell: TensorProto, external: Option<Bytes>) -> Result<Self> {
+        let data = external.map_or(Data::Stored, Data::External);
+        let tensor = Self { shell, data };
+        tensor.check_size()?;
+        Ok(tensor)
+    }
+
+    /// The tensor's name; empty for the tensor of an attribute.
+    pub fn name(&self) -> &str {
+        self.shell.name()
+    }
+
+    /// The element type; [`DataType::Undefined`] for types this version does not know.
+    pub fn dtype(&self) -> DataType {
+        DataType::try_from(self.shell.data_type()).unwrap_or(DataType::Undefined)
+    }
+
+    /// The shape. Checked when the tensor was made: no dimension is negative.
+    pub fn shape(&self) -> Vec<usize> {
+        self.shell.dims.iter().map(|&dim| usize::try_from(dim).unwrap_or(0)).collect()
+    }
+
+    /// How many elements there are.
+    pub fn element_count(&self) -> usize {
+        self.shape().iter().product()
+    }
+
+    /// How many bytes the elements take in `raw_data`.
+    pub fn byte_len(&self) -> usize {
+        element_bits(self.dtype()).map_or(0, |bits| (self.element_count() * bits).div_ceil(8))
+    }
+
+    /// Whether the bytes are in a file of their own.
+    pub fn is_external(&self) -> bool {
+        self.shell.data_location() == DataLocation::External
+    }
+
+    /// Whether the bytes are still to be computed.
+    pub(crate) fn is_computed(&self) -> bool {
+        matches!(self.data, Data::Computed(_))
+    }
+
+    /// The bytes as they go into a file; `None` where elements have no fixed size.
+    pub(crate) fn content(&self) -> Option<Rope> {
+        let mut content = Rope::default();
+        match &self.data {
+            Data::Computed(data) => content.push_computed(data.clone()),
+            _ => content.push_bytes(self.bytes().ok()?),
+        }
+        Some(content)
+    }
+
+    /// The elements' bytes, row-major and little-endian, wherever they are kept. No copy is made of
+    /// `raw_data` and of external data.
+    ///
+    /// # Errors
+    /// The type has no such form (strings), or the data cannot be had.
+    pub fn bytes(&self) -> Result<Bytes> {
+        match &self.data {
+            Data::External(bytes) => Ok(bytes.clone()),
+            Data::Computed(data) => {
+                let mut bytes = vec![0; data.byte_len()];
+                data.compute(0..bytes.len(), &mut bytes);
+                Ok(bytes.into())
+            }
+            Data::Stored => self.raw_data().map_or_else(|| self.typed_bytes(), |raw| Ok(raw.clone())),
+        }
+    }
+
+    /// The elements of a `float` tensor as an array.
+    ///
+    /// # Errors
+    /// The tensor is not of type `float`.
+    pub fn to_f32(&self) -> Result<ArrayD<f32>> {
+        self.to_array(DataType::Float, |bytes: [u8; 4]| f32::from_le_bytes(bytes))
+    }
+
+    /// The elements of an `int64` tensor (shapes, axes) as an array.
+    ///
+    /// # Errors
+    /// The tensor is not of type `int64`.
+    pub fn to_i64(&self) -> Result<ArrayD<i64>> {
+        self.to_array(DataType::Int64, |bytes: [u8; 8]| i64::from_le_bytes(bytes))
+    }
+
+    fn to_array<T, const N: usize>(&self, dtype: DataType, read: impl Fn([u8; N]) -> T) -> Result<ArrayD<T>> {
+        if self.dtype() != dtype {
+            return Err(self.error(format!("is {:?}, not {dtype:?}", self.dtype())));
+        }
+        let bytes = self.bytes()?;
+        let elements = bytes.as_chunks::<N>().0.iter().map(|chunk| read(*chunk)).collect();
+        ArrayD::from_shape_vec(IxDyn(&self.shape()), elements).map_err(|error| self.error(error.to_string()))
+    }
+
+    /// Some writers add an empty `raw_data` to a tensor with typed fields.
+    fn raw_data(&self) -> Option<&Bytes> {
+        self.shell.raw_data.as_ref().filter(|raw| !raw.is_empty())
+    }
+
+    /// The typed fields hold one element an entry, but for types under a byte: a packed byte.
+    fn typed_bytes(&self) -> Result<Bytes> {
+        use DataType::*;
+        let shell = &self.shell;
+        Ok(match self.dtype() {
+            Float | Complex64 => shell.float_data.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Double | Complex128 => shell.double_data.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Int64 => shell.int64_data.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Uint64 => shell.uint64_data.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Uint32 => shell.uint64_data.iter().flat_map(|x| (*x as u32).to_le_bytes()).collect(),
+            Int32 => shell.int32_data.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Int16 | Uint16 | Float16 | Bfloat16 => {
+                shell.int32_data.iter().flat_map(|x| (*x as u16).to_le_bytes()).collect()
+            }
+            String | Undefined => return Err(self.error("has no elements of a fixed size")),
+            Float6e2m3 | Float6e3m2 => pack_six_bits(&shell.int32_data),
+            _ => shell.int32_data.iter().map(|x| *x as u8).collect(),
+        })
+    }
+
+    /// How many bytes there really are, or `None` where that cannot be told from outside.
+    fn stored_len(&self) -> Option<usize> {
+        use DataType::*;
+        let shell = &self.shell;
+        match &self.data {
+            Data::External(bytes) => return Some(bytes.len()),
+            Data::Computed(data) => return Some(data.byte_len()),
+            Data::Stored => {}
+        }
+        if let Some(raw) = self.raw_data() {
+            return Some(raw.len());
+        }
+        Some(match self.dtype() {
+            Float | Complex64 => shell.float_data.len() * 4,
+            Double | Complex128 => shell.double_data.len() * 8,
+            Int64 => shell.int64_data.len() * 8,
+            Uint64 => shell.uint64_data.len() * 8,
+            Uint32 => shell.uint64_data.len() * 4,
+            Int32 => shell.int32_data.len() * 4,
+            Int16 | Uint16 | Float16 | Bfloat16 => shell.int32_data.len() * 2,
+            Float6e2m3 | Float6e3m2 => (shell.int32_data.len() * 6).div_ceil(8),
+            String | Undefined => return None,
+            _ => shell.int32_data.len(),
+        })
+    }
+
+    fn check_size(&self) -> Result<()> {
+        let mut elements = Some(1usize);
+        for &dim in &self.shell.dims {
+            let dim = usize::try_from(dim)
+                .map_err(|_| self.error(format!("shape {:?} has a negative dimension", self.shell.dims)))?;
+            elements = elements.and_then(|count| count.checked_mul(dim));
+        }
+        let Some(bits) = element_bits(self.dtype()) else { return Ok(()) };
+        let needed = elements.and_then(|count| count.checked_mul(bits)).map(|bits| bits.div_ceil(8));
+        let Some(stored) = self.stored_len().filter(|_| self.shell.segment.is_none()) else { return Ok(()) };
+        if needed == Some(stored) {
+            return Ok(());
+        }
+        let needed = needed.map_or_else(|| "more than can be addressed".to_owned(), |bytes| bytes.to_string());
+        let dims = &self.shell.dims;
+        Err(self.error(format!("{:?} of shape {dims:?} takes {needed} bytes, but there are {stored}", self.dtype())))
+    }
+
+    fn error(&self, reason: impl Into<String>) -> Error {
+        Error::tensor(self.name(), reason)
+    }
+}
+
+/// Six-bit elements packed one after the other from the low bits up, as in `raw_data`.
+fn pack_six_bits(elements: &[i32]) -> Bytes {
+    let mut bytes = vec![0u8; (elements.len() * 6).div_ceil(8)];
+    for (index, element) in elements.iter().enumerate() {
+        let shifted = ((*element as u16) & 0x3f) << (index * 6 % 8);
+        bytes[index * 6 / 8] |= shifted as u8;
+        if shifted > 0xff {
+            bytes[index * 6 / 8 + 1] |= (shifted >> 8) as u8;
+        }
+    }
+    bytes.into()
+}
+
+fn shell(name: &str, dtype: DataType, shape: &[usize]) -> TensorProto {
+    TensorProto {
+        name: Some(name.to_owned()),
+        data_type: Some(dtype as i32),
+        dims: shape.iter().map(|&dim| dim as i64).collect(),
+        ..TensorProto::default()
+    }
+}
