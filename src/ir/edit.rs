@@ -7,7 +7,7 @@ use super::{
     model::{Port, Vertex},
     op::{Arity, AttributePlace, AttributeTensor},
 };
-use crate::proto::{AttributeProto, NodeProto, attribute_proto::AttributeType};
+use crate::proto::{AttributeProto, NodeProto, StringStringEntryProto, attribute_proto::AttributeType};
 
 /// An operator to be inserted: its type, what it reads and which attributes it has.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ pub struct NewOp {
     pub name: String,
     /// What it reads, by slot.
     pub inputs: Vec<ValueId>,
-    /// The value that it makes; the value must have no other origin.
+    /// The value that it makes from now on; an operator that made it before does so no longer.
     pub output: ValueId,
     /// Its attributes.
     pub attributes: Vec<(&'static str, Attribute)>,
@@ -82,6 +82,9 @@ impl Model {
         for (slot, value) in new.inputs.into_iter().enumerate() {
             self.graph.add_edge(value.0, id.0, Port::Input(slot));
         }
+        while let Some(edge) = self.graph.first_edge(new.output.0, Direction::Incoming) {
+            self.graph.remove_edge(edge);
+        }
         self.graph.add_edge(id.0, new.output.0, Port::Output(0));
         let ops = &mut self.scopes[scope.0].ops;
         let position = ops.iter().position(|other| Some(*other) == before).unwrap_or(ops.len());
@@ -93,12 +96,10 @@ impl Model {
     pub fn remove_op(&mut self, id: OpId) {
         let scope = self.op(id).scope;
         self.scopes[scope.0].ops.retain(|op| *op != id);
-        let edges = |graph: &petgraph::graph::DiGraph<Vertex, Port>| {
-            let incoming = graph.edges_directed(id.0, Direction::Incoming);
-            incoming.chain(graph.edges_directed(id.0, Direction::Outgoing)).map(|edge| edge.id()).next()
-        };
-        while let Some(edge) = edges(&self.graph) {
-            self.graph.remove_edge(edge);
+        for direction in [Direction::Incoming, Direction::Outgoing] {
+            while let Some(edge) = self.graph.first_edge(id.0, direction) {
+                self.graph.remove_edge(edge);
+            }
         }
         self.graph[id.0] = Vertex::Removed;
     }
@@ -128,6 +129,28 @@ impl Model {
     pub fn remove_input(&mut self, value: ValueId) {
         let scope = self.value(value).scope;
         self.scopes[scope.0].inputs.retain(|input| input.value != value);
+    }
+
+    /// Gives an operator the doc string and metadata of another one that it stands for.
+    pub fn copy_annotations(&mut self, from: OpId, to: OpId) {
+        let (doc_string, metadata) = (self.op(from).shell.doc_string.clone(), self.op(from).shell.metadata_props.clone());
+        let shell = &mut self.op_mut(to).shell;
+        (shell.doc_string, shell.metadata_props) = (doc_string, metadata);
+    }
+
+    /// A property of the model's metadata.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.shell.metadata_props.iter().find(|entry| entry.key() == key).map(|entry| entry.value())
+    }
+
+    /// Sets a property of the model's metadata.
+    pub fn set_metadata(&mut self, key: &str, value: &str) {
+        let entries = &mut self.shell.metadata_props;
+        let entry = StringStringEntryProto { key: Some(key.to_owned()), value: Some(value.to_owned()) };
+        match entries.iter_mut().find(|entry| entry.key() == key) {
+            Some(known) => *known = entry,
+            None => entries.push(entry),
+        }
     }
 
     /// Raises the IR version of the file's format, never lowers it.

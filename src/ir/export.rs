@@ -141,21 +141,6 @@ fn numbered(number: u32, ropes: Vec<Rope>) -> Vec<(u32, Rope)> {
     ropes.into_iter().map(|rope| (number, rope)).collect()
 }
 
-/// A tensor's message without its elements and without a word of where they are.
-fn without_data(shell: &TensorProto) -> TensorProto {
-    TensorProto {
-        raw_data: None,
-        float_data: Vec::new(),
-        int32_data: Vec::new(),
-        int64_data: Vec::new(),
-        double_data: Vec::new(),
-        uint64_data: Vec::new(),
-        external_data: Vec::new(),
-        data_location: None,
-        ..shell.clone()
-    }
-}
-
 fn entry(key: &str, value: String) -> StringStringEntryProto {
     StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) }
 }

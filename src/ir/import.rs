@@ -70,12 +70,6 @@ impl Importer<'_> {
         let inputs = std::mem::take(&mut graph.input);
         let outputs = std::mem::take(&mut graph.output);
         let initializers = std::mem::take(&mut graph.initializer);
-        let sparse: Vec<String> = graph
-            .sparse_initializer
-            .iter()
-            .filter_map(|sparse| sparse.values.as_ref())
-            .map(|values| values.name().to_owned())
-            .collect();
         let scope = self.add_scope(ScopeShell::Graph(graph), owner);
 
         for mut info in inputs {
@@ -94,6 +88,7 @@ impl Importer<'_> {
             self.model.value_mut(value).initializer = Some(tensor);
             self.model.scopes[scope.0].initializers.push(value);
         }
+        let sparse: Vec<String> = self.model.scopes[scope.0].sparse_names().map(str::to_owned).collect();
         for name in sparse {
             if !self.model.scopes[scope.0].names.contains_key(&name) {
                 self.define(scope, &name)?;

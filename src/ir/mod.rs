@@ -7,6 +7,7 @@
 //! Invariants ([`Model::verify`] states them one by one): names are unique in a scope; every value
 //! has one origin (an operator, an initializer, or being an input); operators can be put in order.
 
+mod constant;
 mod dtype;
 mod edit;
 mod export;
@@ -16,6 +17,7 @@ mod op;
 mod order;
 pub(crate) mod rope;
 mod tensor;
+mod verify;
 
 pub use dtype::{DataType, element_bits, is_float, type_name};
 pub use edit::NewOp;

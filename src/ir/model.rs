@@ -166,6 +166,14 @@ impl Scope {
         &self.initializers
     }
 
+    pub(super) fn sparse_names(&self) -> impl Iterator<Item = &str> {
+        let sparse = match &self.shell {
+            ScopeShell::Graph(graph) => graph.sparse_initializer.as_slice(),
+            ScopeShell::Function(_) => &[],
+        };
+        sparse.iter().filter_map(|sparse| sparse.values.as_ref()).map(|values| values.name())
+    }
+
     /// Its operators, in the file's order.
     pub fn ops(&self) -> &[OpId] {
         &self.ops
@@ -268,6 +276,10 @@ impl Model {
     /// The operator that makes a value; `None` for graph inputs and initializers.
     pub fn producer(&self, value: ValueId) -> Option<OpId> {
         self.graph.neighbors_directed(value.0, Direction::Incoming).next().map(OpId)
+    }
+
+    pub(super) fn producer_count(&self, value: ValueId) -> usize {
+        self.graph.edges_directed(value.0, Direction::Incoming).count()
     }
 
     /// Who reads a value, in nested bodies too.

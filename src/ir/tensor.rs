@@ -78,6 +78,15 @@ impl Tensor {
         Self { shell: shell(name, dtype, shape), data: Data::Computed(data) }
     }
 
+    /// A tensor that stands for this one, of the same shape and with the same doc string and
+    /// metadata, whose bytes are computed when they are written.
+    pub fn with_data(&self, name: &str, dtype: DataType, data: Arc<dyn Compute>) -> Self {
+        let mut shell = without_data(&self.shell);
+        shell.name = Some(name.to_owned());
+        shell.data_type = Some(dtype as i32);
+        Self { shell, data: Data::Computed(data) }
+    }
+
     /// A message from a file, with its mapped external data if it has some; sizes are checked.
     pub(crate) fn new(shell: TensorProto, external: Option<Bytes>) -> Result<Self> {
         let data = external.map_or(Data::Stored, Data::External);
@@ -266,5 +275,20 @@ fn shell(name: &str, dtype: DataType, shape: &[usize]) -> TensorProto {
         data_type: Some(dtype as i32),
         dims: shape.iter().map(|&dim| dim as i64).collect(),
         ..TensorProto::default()
+    }
+}
+
+/// A tensor's message without its elements and without a word of where they are.
+pub(super) fn without_data(shell: &TensorProto) -> TensorProto {
+    TensorProto {
+        raw_data: None,
+        float_data: Vec::new(),
+        int32_data: Vec::new(),
+        int64_data: Vec::new(),
+        double_data: Vec::new(),
+        uint64_data: Vec::new(),
+        external_data: Vec::new(),
+        data_location: None,
+        ..shell.clone()
     }
 }

@@ -1,0 +1,175 @@
+//! What to do, as plain data: the same for the library, the command's options and its TOML file.
+
+use std::{fmt, str::FromStr};
+
+use globset::{GlobBuilder, GlobMatcher};
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// What to quantize and how. The default: every weight, int8, symmetric, one scale per output
+/// channel, stored as integers behind a DequantizeLinear.
+///
+/// ```
+/// use onnx_quant::{Config, Granularity, WeightType};
+/// let config = Config {
+///     weights: WeightType::Uint8,
+///     granularity: Granularity::PerTensor,
+///     exclude: vec!["Gather".parse()?, "re:^head/".parse()?],
+///     ..Config::default()
+/// };
+/// # Ok::<(), onnx_quant::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Config {
+    /// The integer type of weights.
+    pub weights: WeightType,
+    /// What shares a scale.
+    pub granularity: Granularity,
+    /// Give weights a zero point of their own instead of 0 (the middle of the type).
+    pub asymmetric: bool,
+    /// What is stored in the file.
+    pub weight_form: WeightForm,
+    /// If there are any: quantize only weights that one of these matches.
+    pub include: Vec<Pattern>,
+    /// Leave weights float that one of these matches.
+    pub exclude: Vec<Pattern>,
+    /// Leave weights with fewer elements float.
+    pub min_elements: usize,
+    /// Leave initializers alone that are graph inputs too, so that whoever runs the model can still
+    /// override them.
+    pub keep_overridable: bool,
+    /// Take warnings for errors: unknown fields, patterns that match nothing.
+    pub strict: bool,
+}
+
+/// The integer type of quantized weights.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightType {
+    /// -127..=127 if symmetric, -128..=127 otherwise.
+    #[default]
+    Int8,
+    /// 1..=255 around 128 if symmetric, 0..=255 otherwise.
+    Uint8,
+}
+
+/// What shares a scale and a zero point.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Granularity {
+    /// The weights of one output channel.
+    #[default]
+    PerChannel,
+    /// The whole tensor.
+    PerTensor,
+}
+
+/// What is stored in the file for a quantized weight.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightForm {
+    /// The integers, behind a DequantizeLinear: the small form.
+    #[default]
+    Dq,
+    /// The float weight, behind QuantizeLinear and DequantizeLinear: for tool chains that quantize
+    /// themselves. The file does not get smaller.
+    Qdq,
+}
+
+/// A pattern over names of nodes and tensors and over operator types: a glob that must match the
+/// whole name (`*` matches `/` too), or after `re:` a regular expression that matches anywhere.
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    text: String,
+    matcher: Matcher,
+}
+
+#[derive(Debug, Clone)]
+enum Matcher {
+    Glob(GlobMatcher),
+    Regex(Regex),
+}
+
+impl Pattern {
+    /// Whether the pattern matches a name.
+    ///
+    /// ```
+    /// use onnx_quant::Pattern;
+    /// let glob: Pattern = "encoder/*".parse()?;
+    /// assert!(glob.matches("encoder/layer.0/MatMul") && !glob.matches("decoder/encoder/x"));
+    /// let regex: Pattern = "re:layer\\.[0-3]/".parse()?;
+    /// assert!(regex.matches("encoder/layer.0/MatMul"));
+    /// # Ok::<(), onnx_quant::Error>(())
+    /// ```
+    pub fn matches(&self, name: &str) -> bool {
+        match &self.matcher {
+            Matcher::Glob(glob) => glob.is_match(name),
+            Matcher::Regex(regex) => regex.is_match(name),
+        }
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = |kind: &str, error: String| Error::config(format!("pattern '{text}' is no {kind}: {error}"));
+        let matcher = match text.strip_prefix("re:") {
+            Some(expression) => {
+                let regex = Regex::new(expression).map_err(|error| wrong("regular expression", error.to_string()))?;
+                Matcher::Regex(regex)
+            }
+            None => {
+                let glob = GlobBuilder::new(text).literal_separator(false).build();
+                Matcher::Glob(glob.map_err(|error| wrong("glob", error.to_string()))?.compile_matcher())
+            }
+        };
+        Ok(Self { text: text.to_owned(), matcher })
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+macro_rules! named {
+    ($type:ty { $($name:literal => $value:expr),+ $(,)? }) => {
+        impl $type {
+            /// Every value by its name on the command line and in the configuration file.
+            pub const NAMES: &'static [(&'static str, Self)] = &[$(($name, $value)),+];
+        }
+
+        impl FromStr for $type {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self> {
+                let found = Self::NAMES.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+                found.ok_or_else(|| {
+                    let names: Vec<_> = Self::NAMES.iter().map(|(name, _)| *name).collect();
+                    Error::config(format!("'{text}' is none of {}", names.join(", ")))
+                })
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let name = Self::NAMES.iter().find(|(_, value)| value == self).map_or("?", |(name, _)| *name);
+                f.write_str(name)
+            }
+        }
+    };
+}
+
+named!(WeightType { "int8" => Self::Int8, "uint8" => Self::Uint8 });
+named!(Granularity { "per-channel" => Self::PerChannel, "per-tensor" => Self::PerTensor });
+named!(WeightForm { "dq" => Self::Dq, "qdq" => Self::Qdq });

@@ -1,0 +1,60 @@
+//! Small rewrites of a model, each of which can be run on its own.
+//!
+//! A pass carries out what a [plan](crate::plan) decided, or a rule that needs no decision. It does
+//! nothing the second time, leaves alone what it is not about, and keeps the model's invariants
+//! ([`Model::verify`]).
+
+mod quantize_weights;
+
+pub use quantize_weights::QuantizeWeights;
+
+use crate::{error::Result, ir::Model};
+
+/// A rewrite of a model.
+///
+/// ```
+/// use onnx_quant::{Config, Model, passes::{Pass, QuantizeWeights, run}, plan::plan};
+///
+/// /// A pass of one's own: it runs between or after those of this crate.
+/// struct NameTheGraph;
+///
+/// impl Pass for NameTheGraph {
+///     fn name(&self) -> &'static str {
+///         "name-the-graph"
+///     }
+///     fn run(&self, model: &mut Model) -> onnx_quant::Result<bool> {
+///         let changed = model.metadata("stage") != Some("quantized");
+///         model.set_metadata("stage", "quantized");
+///         Ok(changed)
+///     }
+/// }
+///
+/// let mut model = Model::load("testdata/kws_dscnn.onnx")?;
+/// let plan = plan(&model, &Config::default())?;
+/// run(&mut model, &[&QuantizeWeights { plan: &plan }, &NameTheGraph])?;
+/// # Ok::<(), onnx_quant::Error>(())
+/// ```
+pub trait Pass {
+    /// The pass's name, for messages.
+    fn name(&self) -> &'static str;
+
+    /// Rewrites the model; tells whether anything changed.
+    ///
+    /// # Errors
+    /// The model cannot be rewritten; it is in no state to be used then.
+    fn run(&self, model: &mut Model) -> Result<bool>;
+}
+
+/// Runs passes in order. In debug builds the model's invariants are checked after each.
+///
+/// # Errors
+/// A pass fails, or (in debug builds) leaves a broken model behind.
+pub fn run(model: &mut Model, passes: &[&dyn Pass]) -> Result<()> {
+    for pass in passes {
+        pass.run(model)?;
+        if cfg!(debug_assertions) {
+            model.verify()?;
+        }
+    }
+    Ok(())
+}

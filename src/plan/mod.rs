@@ -1,0 +1,161 @@
+//! From facts to decisions.
+//!
+//! A [`Plan`] says of every float constant that an operator takes as a weight what becomes of it
+//! and why. It is plain data: passes carry it out and decide nothing, the report tells it.
+
+mod trace;
+mod weights;
+
+use std::fmt;
+
+use crate::{
+    config::WeightForm,
+    ir::{Use, ValueId},
+    numeric::{Granularity, QuantParams, Scheme},
+};
+
+pub use weights::plan;
+
+/// What is quantized, how, and what is not and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The weights that are quantized, in the order of the file.
+    pub weights: Vec<WeightPlan>,
+    /// The weights that stay float, in the order of the file.
+    pub left_float: Vec<LeftFloat>,
+    /// Float constants that no operator takes as a weight: biases, norms, tables of numbers.
+    pub others: Others,
+    /// What the user should know of.
+    pub warnings: Vec<String>,
+}
+
+/// One weight that is quantized.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WeightPlan {
+    /// The constant.
+    pub value: ValueId,
+    /// Its name.
+    pub name: String,
+    /// What is stored for it.
+    pub form: WeightForm,
+    /// Whether it is an initializer that only gives a graph input its default; it leaves the
+    /// inputs then and can no longer be overridden.
+    pub was_input: bool,
+    /// One for each way of sharing scales that its operators need; mostly one.
+    pub copies: Vec<QuantizedCopy>,
+    /// Other operators that read it; they read the dequantized values from now on.
+    pub other_readers: Vec<String>,
+}
+
+/// One quantized form of a weight.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantizedCopy {
+    /// What shares a scale.
+    pub granularity: Granularity,
+    /// Integer type and symmetry.
+    pub scheme: Scheme,
+    /// Scales and zero points, in the order of the granularity.
+    pub params: Vec<QuantParams>,
+    /// The constant's direct uses that this copy serves. The first copy serves all that no other
+    /// does.
+    pub uses: Vec<Use>,
+    /// The operators that take it as a weight.
+    pub operators: Vec<String>,
+    /// Why there is one scale for the tensor although one per channel was asked for.
+    pub note: Option<String>,
+}
+
+/// A weight that stays float.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeftFloat {
+    /// Its name.
+    pub name: String,
+    /// The operators that take it as a weight.
+    pub operators: Vec<String>,
+    /// Bytes of its elements.
+    pub bytes: usize,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a weight stays float.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// A pattern excludes it, or an operator that takes it.
+    Excluded {
+        /// What the pattern matched.
+        matched: String,
+        /// The pattern.
+        pattern: String,
+    },
+    /// There are patterns to include and none matches.
+    NotIncluded,
+    /// It has fewer elements than asked for.
+    FewElements {
+        /// How many it has.
+        elements: usize,
+    },
+    /// Its quantized form with scales and a DequantizeLinear would not be smaller.
+    NotSmaller {
+        /// Bytes it takes now.
+        float: usize,
+        /// Bytes it would take.
+        quantized: usize,
+    },
+    /// It has a NaN or an infinity.
+    NotFinite {
+        /// Where, as a flat index.
+        index: usize,
+        /// Which.
+        value: f32,
+    },
+    /// It has no elements.
+    Empty,
+    /// DequantizeLinear makes this type only from a later opset on, or never.
+    FloatType {
+        /// Its type.
+        dtype: &'static str,
+        /// The opset from which on it can be quantized.
+        since_opset: Option<i64>,
+    },
+    /// It gives a graph input its default value, and whoever runs the model may override it.
+    Overridable,
+    /// The model's training information replaces it.
+    Trained,
+    /// It is behind a QuantizeLinear already.
+    AlreadyQuantized,
+}
+
+/// Float constants that are no weights.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Others {
+    /// How many.
+    pub count: usize,
+    /// Bytes of their elements.
+    pub bytes: usize,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Excluded { matched, pattern } => write!(f, "'{matched}' is excluded by '{pattern}'"),
+            Self::NotIncluded => f.write_str("no --include pattern matches it"),
+            Self::FewElements { elements } => write!(f, "{elements} elements are fewer than --min-elements"),
+            Self::NotSmaller { float, quantized } => {
+                write!(f, "would not be smaller: {float} bytes now, {quantized} with scales and DequantizeLinear")
+            }
+            Self::NotFinite { index, value } => write!(f, "element {index} is {value}"),
+            Self::Empty => f.write_str("has no elements"),
+            Self::FloatType { dtype, since_opset: Some(opset) } => {
+                write!(f, "{dtype} weights need opset {opset}; convert the model first")
+            }
+            Self::FloatType { dtype, since_opset: None } => {
+                write!(f, "{dtype}: DequantizeLinear makes no {dtype}")
+            }
+            Self::Overridable => f.write_str("is a graph input's default value that a caller may override"),
+            Self::Trained => f.write_str("the model's training information replaces it"),
+            Self::AlreadyQuantized => f.write_str("is quantized already, by a QuantizeLinear behind it"),
+        }
+    }
+}
