@@ -1,11 +1,16 @@
 //! Quantizes ONNX models.
 
+mod config;
 mod error;
 mod file;
 pub mod ir;
 pub mod numeric;
+pub mod operators;
+pub mod passes;
+pub mod plan;
 pub mod proto;
 
+pub use config::{Config, Granularity, Pattern, WeightForm, WeightType};
 pub use error::{Error, ErrorKind, Location, Result};
 pub use file::{SaveOptions, Saved};
 pub use ir::Model;

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::{Interface, Model, OpId, ScopeId, Tensor, model::ScopeShell, op::AttributePlace, rope::Rope, tensor::Data};
+use super::{Interface, Model, OpId, ScopeId, Tensor, model::ScopeShell, op::AttributePlace, rope::Rope, tensor::{Data, without_data}};
 use crate::proto::{StringStringEntryProto, TensorProto, tensor_proto::DataLocation};
 
 /// Decides, tensor by tensor in the order of the file, where the bytes go.

@@ -7,6 +7,8 @@
 
 use std::ops;
 
+use half::{bf16, f16};
+
 /// A stored element of the kernels: the little-endian bytes of an `f32`.
 pub(super) type Stored = [u8; 4];
 
@@ -33,6 +35,25 @@ impl FloatType {
         }
     }
 
+    /// The value of this type nearest to `value`, ties to even.
+    pub fn round(self, value: f32) -> f32 {
+        match self {
+            Self::F16 => f16::from_f32(value).to_f32(),
+            Self::BF16 => bf16::from_f32(value).to_f32(),
+            Self::F32 | Self::F64 => value,
+        }
+    }
+
+    /// The little-endian bytes of the value of this type nearest to `value`.
+    pub fn encode(self, value: f32) -> Vec<u8> {
+        match self {
+            Self::F16 => f16::from_f32(value).to_le_bytes().to_vec(),
+            Self::BF16 => bf16::from_f32(value).to_le_bytes().to_vec(),
+            Self::F32 => value.to_le_bytes().to_vec(),
+            Self::F64 => f64::from(value).to_le_bytes().to_vec(),
+        }
+    }
+
     /// Panics unless `values` holds exactly `elements` elements.
     pub(super) fn check(self, values: &[u8], elements: usize) {
         let expected = elements.checked_mul(self.size());
@@ -55,8 +76,7 @@ impl FloatType {
         match self {
             Self::F32 => return bytes.as_chunks().0,
             Self::F16 => buffer.extend(bytes.as_chunks().0.iter().map(|&bits| {
-                let bits = u16::from_le_bytes(bits);
-                f16_to_f32(bits).to_le_bytes()
+                f16::from_le_bytes(bits).to_f32().to_le_bytes()
             })),
             // The lower half is zero.
             Self::BF16 => buffer.extend(bytes.as_chunks().0.iter().map(|&[a, b]| [0, 0, a, b])),
@@ -83,24 +103,6 @@ impl FloatType {
             Some((index, stored))
         })
     }
-}
-
-/// IEEE 754 binary16 to binary32, exactly. Moved to the place of a binary32's exponent and mantissa,
-/// the bits mean the same value but for the difference of the exponents' biases, 2^(127 - 15), and
-/// subnormals need no case of their own. Only infinities and NaNs do.
-fn f16_to_f32(bits: u16) -> f32 {
-    const REBIAS: f32 = f32::from_bits((127 + 127 - 15) << 23);
-    const EXPONENT: u32 = 0x7f80_0000;
-    let sign = u32::from(bits & 0x8000) << 16;
-    let magnitude = u32::from(bits & 0x7fff) << 13;
-    let finite = (f32::from_bits(magnitude) * REBIAS).to_bits();
-    let special = magnitude | EXPONENT;
-    let magnitude = if bits & 0x7c00 == 0x7c00 {
-        special
-    } else {
-        finite
-    };
-    f32::from_bits(sign | magnitude)
 }
 
 #[cfg(test)]

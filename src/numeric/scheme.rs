@@ -4,7 +4,7 @@
 //! [`QuantParams`]. Invariant: parameters made here have a positive, normal, finite scale and a zero
 //! point within the scheme's range, whatever the range of values.
 
-use super::range::Range;
+use super::{float::FloatType, range::Range};
 
 /// An integer type of quantized tensors.
 ///
@@ -75,6 +75,15 @@ impl QuantParams {
     /// The real value that `quantized` stands for (ONNX operator DequantizeLinear-13).
     pub fn dequantize(self, quantized: i32) -> f32 {
         (i64::from(quantized) - i64::from(self.zero_point)) as f32 * self.scale
+    }
+
+    /// The parameters as they are when the scale is stored as `ty`: rounded to it, and kept positive
+    /// and finite, so that quantizing uses the very scale that a runtime will read.
+    #[must_use]
+    pub fn stored_as(self, ty: FloatType) -> Self {
+        let rounded = ty.round(self.scale);
+        let scale = if rounded > 0.0 && rounded.is_finite() { rounded } else { 1.0 };
+        Self { scale, ..self }
     }
 }
 

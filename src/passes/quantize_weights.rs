@@ -49,7 +49,7 @@ fn store_integers(model: &mut Model, weight: &WeightPlan) -> Result<bool> {
     let constant_node = model.producer(value);
     let mut dequantized = Vec::new();
     for (index, copy) in weight.copies.iter().enumerate() {
-        let source = QuantizedWeight::new(&tensor, copy)?;
+        let source = QuantizedWeight::new(&tensor, weight, copy)?;
         let integers = tensor.with_data(
             &format!("{}_quantized", weight.name),
             integer_dtype(copy.scheme.ty),
@@ -144,7 +144,7 @@ impl Place {
     ) -> Result<[ValueId; 2]> {
         let shape = tensor_layout(tensor, copy)?.scale_shape().to_vec();
         let scales: Vec<u8> =
-            copy.params.iter().flat_map(|params| float_bytes(params.scale, tensor.dtype())).collect();
+            copy.params.iter().flat_map(|params| weight.float_type.encode(params.scale)).collect();
         let zero_points: Vec<u8> = copy.params.iter().map(|params| params.zero_point as u8).collect();
         let scale = Tensor::from_bytes(&format!("{}_scale", weight.name), tensor.dtype(), &shape, scales)?;
         let dtype = integer_dtype(copy.scheme.ty);
@@ -182,14 +182,6 @@ fn integer_dtype(ty: QuantizedType) -> DataType {
     }
 }
 
-fn float_bytes(value: f32, dtype: DataType) -> Vec<u8> {
-    match dtype {
-        DataType::Float16 => half::f16::from_f32(value).to_le_bytes().to_vec(),
-        DataType::Bfloat16 => half::bf16::from_f32(value).to_le_bytes().to_vec(),
-        _ => value.to_le_bytes().to_vec(),
-    }
-}
-
 /// A weight's integers, computed when they are asked for.
 struct QuantizedWeight {
     values: Bytes,
@@ -200,10 +192,10 @@ struct QuantizedWeight {
 }
 
 impl QuantizedWeight {
-    fn new(tensor: &Tensor, copy: &QuantizedCopy) -> Result<Self> {
+    fn new(tensor: &Tensor, weight: &WeightPlan, copy: &QuantizedCopy) -> Result<Self> {
         Ok(Self {
             values: tensor.bytes()?,
-            float_type: FloatType::of(tensor.dtype()),
+            float_type: weight.float_type,
             layout: tensor_layout(tensor, copy)?,
             params: copy.params.clone(),
             scheme: copy.scheme,

@@ -11,7 +11,7 @@ use std::fmt;
 use crate::{
     config::WeightForm,
     ir::{Use, ValueId},
-    numeric::{Granularity, QuantParams, Scheme},
+    numeric::{FloatType, Granularity, QuantParams, Scheme},
 };
 
 pub use weights::plan;
@@ -36,6 +36,8 @@ pub struct WeightPlan {
     pub value: ValueId,
     /// Its name.
     pub name: String,
+    /// The type of its elements, and so of its scales.
+    pub float_type: FloatType,
     /// What is stored for it.
     pub form: WeightForm,
     /// Whether it is an initializer that only gives a graph input its default; it leaves the
@@ -108,7 +110,7 @@ pub enum Reason {
         /// Where, as a flat index.
         index: usize,
         /// Which.
-        value: f32,
+        value: f64,
     },
     /// It has no elements.
     Empty,

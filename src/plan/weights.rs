@@ -143,7 +143,7 @@ fn weight(model: &Model, config: &Config, constant: &Constant, tensor: &Tensor) 
             Ok(QuantizedCopy {
                 granularity: group.granularity,
                 scheme,
-                params: ranges.into_iter().map(|range| scheme.parameters(range)).collect(),
+                params: ranges.into_iter().map(|range| scheme.parameters(range).stored_as(float_type)).collect(),
                 uses: group.weight_uses.iter().map(|use_| use_.first).collect(),
                 operators: group.weight_uses.iter().map(|use_| model.op(use_.op).describe()).collect(),
                 note: group.note,
@@ -152,7 +152,8 @@ fn weight(model: &Model, config: &Config, constant: &Constant, tensor: &Tensor) 
         .collect::<Result<_, Refused>>()?;
     let other_readers = constant.other_readers.iter().map(|&op| model.op(op).describe()).collect();
     let name = value.name().to_owned();
-    Ok(WeightPlan { value: constant.value, name, form: config.weight_form, was_input, copies, other_readers })
+    let form = config.weight_form;
+    Ok(WeightPlan { value: constant.value, name, float_type, form, was_input, copies, other_readers })
 }
 
 /// Include and exclude patterns: they match the weight's name, the names of the operators that take
