@@ -40,6 +40,8 @@ pub struct Config {
     /// Leave initializers alone that are graph inputs too, so that whoever runs the model can still
     /// override them.
     pub keep_overridable: bool,
+    /// Measure the error of every quantized weight for the report; reads all weights once more.
+    pub measure_error: bool,
     /// Take warnings for errors: unknown fields, patterns that match nothing.
     pub strict: bool,
 }
@@ -80,7 +82,8 @@ pub enum WeightForm {
 
 /// A pattern over names of nodes and tensors and over operator types: a glob that must match the
 /// whole name (`*` matches `/` too), or after `re:` a regular expression that matches anywhere.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Pattern {
     text: String,
     matcher: Matcher,
@@ -127,6 +130,14 @@ impl FromStr for Pattern {
             }
         };
         Ok(Self { text: text.to_owned(), matcher })
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
     }
 }
 

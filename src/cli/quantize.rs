@@ -1,0 +1,116 @@
+//! `onnx-quant in.onnx out.onnx`: what most people run.
+
+use std::{
+    fs,
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+};
+
+use onnx_quant::{Config, Model, Report, SaveOptions, Saved};
+
+use super::{Failure, STREAM, failed, load, settings::Settings, summary};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The model to quantize; - reads standard input
+    #[arg(value_name = "IN.onnx", required = true)]
+    input: Option<PathBuf>,
+
+    /// The quantized model, may be the same file; - writes standard output
+    #[arg(value_name = "OUT.onnx", required = true)]
+    output: Option<PathBuf>,
+
+    #[command(flatten)]
+    settings: Settings,
+
+    /// Read options from a TOML file, keys named like the flags; flags win
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Write a JSON report, with the quantization error of every tensor
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+
+    /// Use this many threads [default: all cores]; the output is the same with any number
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// List every quantized tensor with its quantization error
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+
+    /// Say nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    let (Some(input), Some(output)) = (&args.input, &args.output) else {
+        return Err(Failure::Usage("an input and an output are needed".to_owned()));
+    };
+    if output.as_os_str() == STREAM && io::stdout().is_terminal() {
+        return Err(Failure::Usage("a model is binary: it is not written to a terminal".to_owned()));
+    }
+    if let Some(threads) = args.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+        pool.map_err(|error| Failure::Usage(format!("--threads {threads}: {error}")))?;
+    }
+    let settings = match &args.config {
+        Some(file) => args.settings.over(Settings::read(file)?),
+        None => args.settings,
+    };
+    let (config, options) = settings.into_parts(args.verbose || args.report.is_some());
+
+    let model = load(input)?;
+    let report_file = args.report.as_deref().map(ReportFile::create).transpose()?;
+    let (report, saved) = quantize(model, input, output, &config, &options)?;
+    if let Some(file) = report_file {
+        file.finish(&report)?;
+    }
+    if !args.quiet {
+        let before = fs::metadata(input).ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
+        let text = summary::text(&report, &config, output, before, saved, args.verbose);
+        // Who closes stderr does not want to hear it.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+    Ok(())
+}
+
+fn quantize(
+    mut model: Model,
+    input: &Path,
+    output: &Path,
+    config: &Config,
+    options: &SaveOptions,
+) -> Result<(Report, Saved), Failure> {
+    let report = onnx_quant::quantize(&mut model, config).map_err(|error| error.in_file(input))?;
+    let saved = if output.as_os_str() == STREAM {
+        model.write_to(&mut io::stdout().lock())?
+    } else {
+        model.save(output, options)?
+    };
+    Ok((report, saved))
+}
+
+/// A report's file: opened before the model is written, so that a wrong path fails in time, and
+/// put in its place after.
+struct ReportFile {
+    path: PathBuf,
+    file: tempfile::NamedTempFile,
+}
+
+impl ReportFile {
+    fn create(path: &Path) -> Result<Self, Failure> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = tempfile::Builder::new().prefix(".onnx-quant-").suffix(".part").tempfile_in(folder);
+        let file = file.map_err(|error| failed(path.display(), error))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    fn finish(mut self, report: &Report) -> Result<(), Failure> {
+        let written = self.file.write_all(report.to_json().as_bytes());
+        written.map_err(|error| failed(self.path.display(), error))?;
+        self.file.persist(&self.path).map_err(|error| failed(self.path.display(), error.error))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! Options, once: as flags and, under the same names, as keys of a TOML file.
+
+use std::{path::Path, str::FromStr};
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use onnx_quant::{Config, Granularity, Pattern, SaveOptions, WeightForm, WeightType};
+use serde::Deserialize;
+
+use super::Failure;
+
+/// What is not said here stays as the library has it.
+#[derive(Debug, Default, clap::Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Settings {
+    /// Integer type of weights [default: int8]
+    #[arg(long, value_name = "TYPE", value_parser = one_of(WeightType::NAMES))]
+    weights: Option<WeightType>,
+
+    /// What shares a scale [default: per-channel]
+    #[arg(long, value_name = "KIND", value_parser = one_of(Granularity::NAMES))]
+    granularity: Option<Granularity>,
+
+    /// Give weights a zero point of their own instead of zero
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
+    asymmetric: Option<bool>,
+
+    /// dq: store integers behind DequantizeLinear; qdq: keep the float weight behind
+    /// QuantizeLinear and DequantizeLinear [default: dq]
+    #[arg(long, value_name = "FORM", value_parser = one_of(WeightForm::NAMES))]
+    weight_form: Option<WeightForm>,
+
+    /// Quantize only weights that match: tensor name, node name or operator type; a glob, or
+    /// `re:` and a regular expression (may be repeated)
+    #[arg(long, value_name = "PATTERN")]
+    include: Vec<Pattern>,
+
+    /// Leave weights float that match (may be repeated)
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<Pattern>,
+
+    /// Leave weights with fewer elements float
+    #[arg(long, value_name = "N")]
+    min_elements: Option<usize>,
+
+    /// Leave initializers alone that are graph inputs too
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
+    keep_overridable: Option<bool>,
+
+    /// Write tensors of 1 KiB and more to OUT.data (by itself where OUT would exceed 2 GiB)
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
+    external_data: Option<bool>,
+
+    /// Fail where there would be a warning
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
+    strict: Option<bool>,
+}
+
+impl Settings {
+    /// Reads a TOML file.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        let wrong = |error: &dyn std::fmt::Display| Failure::Failed(format!("{}: {error}", path.display()).into());
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+        toml::from_str(&text).map_err(|error| wrong(&error))
+    }
+
+    /// These settings, and where they are silent those of `file`. Patterns add up.
+    pub fn over(mut self, mut file: Self) -> Self {
+        file.include.append(&mut self.include);
+        file.exclude.append(&mut self.exclude);
+        Self {
+            weights: self.weights.or(file.weights),
+            granularity: self.granularity.or(file.granularity),
+            asymmetric: self.asymmetric.or(file.asymmetric),
+            weight_form: self.weight_form.or(file.weight_form),
+            include: file.include,
+            exclude: file.exclude,
+            min_elements: self.min_elements.or(file.min_elements),
+            keep_overridable: self.keep_overridable.or(file.keep_overridable),
+            external_data: self.external_data.or(file.external_data),
+            strict: self.strict.or(file.strict),
+        }
+    }
+
+    /// As the library takes them.
+    pub fn into_parts(self, measure_error: bool) -> (Config, SaveOptions) {
+        let config = Config {
+            weights: self.weights.unwrap_or_default(),
+            granularity: self.granularity.unwrap_or_default(),
+            asymmetric: self.asymmetric.unwrap_or_default(),
+            weight_form: self.weight_form.unwrap_or_default(),
+            include: self.include,
+            exclude: self.exclude,
+            min_elements: self.min_elements.unwrap_or_default(),
+            keep_overridable: self.keep_overridable.unwrap_or_default(),
+            measure_error,
+            strict: self.strict.unwrap_or_default(),
+        };
+        (config, SaveOptions { external_data: self.external_data.unwrap_or_default() })
+    }
+}
+
+fn one_of<T>(names: &'static [(&'static str, T)]) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr + Copy + Send + Sync + 'static,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names.iter().map(|(name, _)| *name)).try_map(|name| name.parse::<T>())
+}
