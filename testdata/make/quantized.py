@@ -87,3 +87,30 @@ def qdq_without_zero_points(g):
     x = g.node("DequantizeLinear", g.node("QuantizeLinear", x, scale), scale)
     g.node("MatMul", x, g.weight("w", 8, 4), out="y")
     g.output("y", [2, 4])
+
+
+@fixture(opset=21, ir=10)
+def qdq_beside_float(g):
+    """Two weights as floats and, beside them, quantized: to int8 per column, and to int4 in blocks
+    of 4 rows with zero points. The stored integers are those of QuantizeLinear."""
+    x = g.input("x", [2, 8])
+    w, v = g.array(8, 6), g.array(8, 3)
+    w_scale = np.abs(w).max(axis=0) / np.float32(127)
+    blocks = v.reshape(2, 4, 3)
+    v_scale = (blocks.max(axis=1) - blocks.min(axis=1)) / np.float32(15)
+    v_zero = np.clip(np.rint(-8 - blocks.min(axis=1) / v_scale), -8, 7)
+    w_stored = np.clip(np.rint(w / w_scale), -128, 127).astype(np.int8)
+    v_stored = np.rint(v / np.repeat(v_scale, 4, axis=0)) + np.repeat(v_zero, 4, axis=0)
+    v_stored = np.clip(v_stored, -8, 7).astype(ml_dtypes.int4)
+    zeros = np.zeros(6, dtype=np.int8)
+    for name, parts, how in [
+        ("w", [w_stored, w_scale, zeros], {"axis": 1}),
+        ("v", [v_stored, v_scale, v_zero.astype(ml_dtypes.int4)], {"axis": 0, "block_size": 4}),
+    ]:
+        floats = {"w": w, "v": v}[name]
+        suffixes = ["quantized", "scale", "zero_point"]
+        tensors = [g.tensor(f"{name}_{suffix}", part) for suffix, part in zip(suffixes, parts)]
+        g.node("MatMul", x, g.tensor(name, floats), out=f"{name}_float")
+        g.node("MatMul", x, g.node("DequantizeLinear", *tensors, **how), out=f"{name}_out")
+        g.output(f"{name}_float", [2, floats.shape[1]])
+        g.output(f"{name}_out", [2, floats.shape[1]])

@@ -14,12 +14,12 @@ def number(value):
 def to_json(array):
     """A tensor: its type, shape and elements in row-major order."""
     array = np.asarray(array)
-    # numpy knows the elements of bfloat16 and the like only as float32.
-    flat = array.astype(np.float32) if array.dtype.kind == "V" else array
+    # Booleans go as 0 and 1; bfloat16 and the like, which numpy itself does not know, as float32.
+    plain = {"b": np.uint8, "V": np.float32}.get(array.dtype.kind, array.dtype)
     return {
         "dtype": str(array.dtype),
         "shape": list(array.shape),
-        "values": [number(value) for value in flat.ravel()],
+        "values": [number(value) for value in array.astype(plain).ravel()],
     }
 
 
