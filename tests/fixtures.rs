@@ -15,26 +15,15 @@ use testdata::{Fixture, fixtures};
 const TOLERANCE: f64 = 1e-4;
 
 fn side(fixture: &Fixture, engine: Engine) -> Side {
-    Side {
-        model: fixture.path(),
-        engine,
-    }
+    Side { model: fixture.path(), engine }
 }
 
 fn inputs(fixture: &Fixture) -> Inputs {
-    Inputs {
-        seed: 1,
-        dims: fixture.dims.clone(),
-        ..Inputs::default()
-    }
+    Inputs { seed: 1, dims: fixture.dims.clone(), ..Inputs::default() }
 }
 
 /// Collects what is not as it was expected, so that one run shows all of it.
-fn assert_as_listed<T>(
-    fixtures: &[Fixture],
-    answers: Vec<Result<T, String>>,
-    listed: fn(&Fixture) -> &Option<String>,
-) {
+fn assert_as_listed<T>(fixtures: &[Fixture], answers: Vec<Result<T, String>>, listed: fn(&Fixture) -> &Option<String>) {
     let wrong: Vec<String> = fixtures
         .iter()
         .zip(answers)
@@ -61,13 +50,8 @@ fn checker_says_what_is_listed() {
 fn onnxruntime_runs_what_is_listed() {
     let fixtures = fixtures();
     for engine in [Engine::Onnxruntime, Engine::OnnxruntimePlain] {
-        let requests: Vec<Run> = fixtures
-            .iter()
-            .map(|fixture| Run {
-                side: side(fixture, engine),
-                inputs: inputs(fixture),
-            })
-            .collect();
+        let requests: Vec<Run> =
+            fixtures.iter().map(|fixture| Run { side: side(fixture, engine), inputs: inputs(fixture) }).collect();
         let Some(answers) = runtime::run(&requests) else {
             return;
         };
@@ -94,10 +78,7 @@ fn reference_agrees_with_onnxruntime() {
         let differences = answer.unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
         for (output, difference) in differences {
             let name = &fixture.name;
-            assert!(
-                difference.relative <= TOLERANCE,
-                "{name}: {output}: {difference:?}"
-            );
+            assert!(difference.relative <= TOLERANCE, "{name}: {output}: {difference:?}");
         }
     }
 }
@@ -110,10 +91,7 @@ fn every_model_is_listed_and_small() {
     collect(&testdata::path(""), &mut found, &mut size);
     assert_eq!(found, listed);
     // The repository is cloned by everyone who builds from it.
-    assert!(
-        size < 1_200_000,
-        "testdata has grown to {size} bytes of models"
-    );
+    assert!(size < 1_200_000, "testdata has grown to {size} bytes of models");
 }
 
 fn collect(folder: &Path, models: &mut BTreeSet<PathBuf>, size: &mut u64) {
@@ -121,10 +99,7 @@ fn collect(folder: &Path, models: &mut BTreeSet<PathBuf>, size: &mut u64) {
         let path = entry.expect("testdata is readable").path();
         if path.is_dir() {
             collect(&path, models, size);
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "onnx")
-        {
+        } else if path.extension().is_some_and(|extension| extension == "onnx") {
             *size += fs::metadata(&path).expect("the file is there").len();
             models.insert(path);
         }

@@ -9,46 +9,29 @@ use runtime::{Comparison, Engine, Inputs, Run, Side, Tensor, WeightCheck, rten_e
 const TOLERANCE: f64 = 1e-4;
 
 fn side(model: &str) -> Side {
-    Side {
-        model: testdata::path(model),
-        engine: Engine::Onnxruntime,
-    }
+    Side { model: testdata::path(model), engine: Engine::Onnxruntime }
 }
 
 fn seeded(seed: u64) -> Inputs {
-    Inputs {
-        seed,
-        ..Inputs::default()
-    }
+    Inputs { seed, ..Inputs::default() }
 }
 
 #[test]
 fn rten_agrees_with_onnxruntime() {
-    let models = [
-        "rten_mnist.onnx",
-        "kws_dscnn.onnx",
-        "mnist_external/mnist.onnx",
-        "made/if_outer_weights.onnx",
-    ];
-    let requests = models.map(|model| Run {
-        side: side(model),
-        inputs: seeded(7),
-    });
+    let models = ["rten_mnist.onnx", "kws_dscnn.onnx", "mnist_external/mnist.onnx", "made/if_outer_weights.onnx"];
+    let requests = models.map(|model| Run { side: side(model), inputs: seeded(7) });
     let Some(answers) = runtime::run(&requests) else {
         return;
     };
     for (model, answer) in models.iter().zip(answers) {
         let expected = answer.expect("onnxruntime runs it");
-        let outputs =
-            rten_engine::run(&testdata::path(model), &expected.inputs).expect("rten runs it");
+        let outputs = rten_engine::run(&testdata::path(model), &expected.inputs).expect("rten runs it");
         assert!(outputs.keys().eq(expected.outputs.keys()), "{model}");
         for (name, tensor) in &outputs {
             let wanted = &expected.outputs[name];
             assert_eq!(tensor.shape, wanted.shape, "{model}: {name}");
             let pairs = tensor.values.iter().zip(&wanted.values);
-            let largest = pairs
-                .map(|(got, want)| (got - want).abs())
-                .fold(0.0, f64::max);
+            let largest = pairs.map(|(got, want)| (got - want).abs()).fold(0.0, f64::max);
             assert!(largest <= TOLERANCE, "{model}: {name} differs by {largest}");
         }
     }
@@ -56,11 +39,7 @@ fn rten_agrees_with_onnxruntime() {
 
 #[test]
 fn a_model_is_identical_to_itself_and_not_to_another() {
-    let same = Comparison {
-        left: side("made/lstm.onnx"),
-        right: side("made/lstm.onnx"),
-        inputs: seeded(1),
-    };
+    let same = Comparison { left: side("made/lstm.onnx"), right: side("made/lstm.onnx"), inputs: seeded(1) };
     let other = Comparison {
         left: side("made/values_zero.onnx"),
         right: side("made/values_uneven_channels.onnx"),
@@ -69,51 +48,24 @@ fn a_model_is_identical_to_itself_and_not_to_another() {
     let Some(mut answers) = runtime::compare(&[same, other]) else {
         return;
     };
-    let refused = answers
-        .pop()
-        .expect("two answers")
-        .expect_err("the shapes differ");
+    let refused = answers.pop().expect("two answers").expect_err("the shapes differ");
     assert!(refused.contains("x"), "{refused}");
     let differences = answers.pop().expect("two answers").expect("it runs");
     assert_eq!(differences.len(), 3);
-    assert!(
-        differences
-            .values()
-            .all(|one| one.identical && one.max_abs == 0.0 && one.sqnr_db == f64::INFINITY)
-    );
+    assert!(differences.values().all(|one| one.identical && one.max_abs == 0.0 && one.sqnr_db == f64::INFINITY));
 }
 
 #[test]
 fn nan_and_infinity_survive_the_way_there_and_back() {
-    let x = Tensor {
-        dtype: "float32".to_owned(),
-        shape: vec![2, 8],
-        values: vec![1.0; 16],
-    };
+    let x = Tensor { dtype: "float32".to_owned(), shape: vec![2, 8], values: vec![1.0; 16] };
     let mut inputs = seeded(0);
-    inputs.feeds.insert(
-        "x".to_owned(),
-        Tensor {
-            values: [vec![f64::INFINITY; 8], vec![1.0; 8]].concat(),
-            ..x
-        },
-    );
-    let models = [
-        "made/values_infinite.onnx",
-        "made/values_nan.onnx",
-        "made/values_zero.onnx",
-    ];
-    let requests = models.map(|model| Run {
-        side: side(model),
-        inputs: inputs.clone(),
-    });
+    inputs.feeds.insert("x".to_owned(), Tensor { values: [vec![f64::INFINITY; 8], vec![1.0; 8]].concat(), ..x });
+    let models = ["made/values_infinite.onnx", "made/values_nan.onnx", "made/values_zero.onnx"];
+    let requests = models.map(|model| Run { side: side(model), inputs: inputs.clone() });
     let Some(answers) = runtime::run(&requests) else {
         return;
     };
-    let y: Vec<Vec<f64>> = answers
-        .into_iter()
-        .map(|a| a.expect("it runs").outputs["y"].values.clone())
-        .collect();
+    let y: Vec<Vec<f64>> = answers.into_iter().map(|a| a.expect("it runs").outputs["y"].values.clone()).collect();
     assert_eq!(y[0][5], f64::INFINITY);
     assert_eq!(y[0][7], f64::NEG_INFINITY);
     assert!(y[1][5].is_nan());
@@ -129,26 +81,15 @@ fn stored_integers_are_compared_with_the_reference() {
         quantized_model: model.clone(),
         stored: stored.to_owned(),
     };
-    let checks = [
-        check("w", "w_quantized"),
-        check("v", "v_quantized"),
-        check("w", "v_quantized"),
-        check("w", "none"),
-    ];
+    let checks = [check("w", "w_quantized"), check("v", "v_quantized"), check("w", "v_quantized"), check("w", "none")];
     let Some(answers) = runtime::weights(&checks) else {
         return;
     };
     let int8 = answers[0].as_ref().expect("it is compared");
-    assert_eq!(
-        (int8.dtype.as_str(), int8.elements, int8.mismatches),
-        ("int8", 48, 0)
-    );
+    assert_eq!((int8.dtype.as_str(), int8.elements, int8.mismatches), ("int8", 48, 0));
     assert_eq!(int8.scale_shape, [6]);
     let int4 = answers[1].as_ref().expect("it is compared");
-    assert_eq!(
-        (int4.dtype.as_str(), int4.elements, int4.mismatches),
-        ("int4", 24, 0)
-    );
+    assert_eq!((int4.dtype.as_str(), int4.elements, int4.mismatches), ("int4", 24, 0));
     assert!(int8.max_abs_error > 0.0 && int8.max_abs_error < int4.max_abs_error);
     assert!(answers[2].is_err() && answers[3].is_err());
 }

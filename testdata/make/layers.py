@@ -4,6 +4,10 @@ import numpy as np
 
 from .builder import FLOAT, INT64, fixture
 
+# As exporters write them: some runtimes do not know the defaults.
+PLAIN = {"strides": [1, 1], "dilations": [1, 1]}
+STRIDED = {"strides": [2, 2], "dilations": [1, 1]}
+
 
 @fixture(opset=13, ir=7)
 def mlp(g):
@@ -38,15 +42,15 @@ def convolutions(g):
     """Conv, depthwise Conv, grouped Conv, pointwise Conv with a ReLU6, then ConvTranspose without
     and with groups: the output channels are axis 0, or axis 1 within each group."""
     x = g.input("x", ["batch", 3, 8, 8])
-    x = g.node("Conv", x, g.weight("conv.w", 8, 3, 3, 3), g.weight("conv.b", 8), pads=[1] * 4)
+    x = g.node("Conv", x, g.weight("conv.w", 8, 3, 3, 3), g.weight("conv.b", 8), pads=[1] * 4, **PLAIN)
     x = g.node("Relu", x)
-    x = g.node("Conv", x, g.weight("depthwise.w", 8, 1, 3, 3), g.weight("depthwise.b", 8), pads=[1] * 4, group=8)
+    x = g.node("Conv", x, g.weight("depthwise.w", 8, 1, 3, 3), g.weight("depthwise.b", 8), pads=[1] * 4, group=8, **PLAIN)
     six = [g.tensor("zero", np.float32(0)), g.tensor("six", np.float32(6))]
     x = g.node("Clip", x, *six)
-    x = g.node("Conv", x, g.weight("grouped.w", 12, 4, 3, 3), strides=[2, 2], pads=[1] * 4, group=2)
-    x = g.node("Conv", x, g.weight("pointwise.w", 8, 12, 1, 1), g.weight("pointwise.b", 8))
-    x = g.node("ConvTranspose", x, g.weight("up.w", 8, 6, 2, 2), g.weight("up.b", 6), strides=[2, 2])
-    g.node("ConvTranspose", x, g.weight("up_grouped.w", 6, 2, 3, 3), group=3, out="y")
+    x = g.node("Conv", x, g.weight("grouped.w", 12, 4, 3, 3), **STRIDED, pads=[1] * 4, group=2)
+    x = g.node("Conv", x, g.weight("pointwise.w", 8, 12, 1, 1), g.weight("pointwise.b", 8), pads=[0] * 4, **PLAIN)
+    x = g.node("ConvTranspose", x, g.weight("up.w", 8, 6, 2, 2), g.weight("up.b", 6), **STRIDED)
+    g.node("ConvTranspose", x, g.weight("up_grouped.w", 6, 2, 3, 3), group=3, out="y", **PLAIN)
     g.output("y", ["batch", 6, 10, 10])
 
 
@@ -65,7 +69,7 @@ def conv_ranks(g):
 def conv_batchnorm(g):
     """Conv followed by a BatchNormalization that was not folded, and a residual Add."""
     x = g.input("x", [1, 4, 6, 6])
-    y = g.node("Conv", x, g.weight("w", 4, 4, 3, 3), pads=[1] * 4)
+    y = g.node("Conv", x, g.weight("w", 4, 4, 3, 3), pads=[1] * 4, **PLAIN)
     scale, variance = np.abs(g.array(4)) + 0.5, np.abs(g.array(4)) + 0.5
     parts = [g.tensor("scale", scale), g.weight("shift", 4), g.weight("mean", 4), g.tensor("variance", variance)]
     y = g.node("BatchNormalization", y, *parts)

@@ -6,6 +6,9 @@ from onnx import TensorProto
 
 from .builder import fixture
 
+# As exporters write it: the attributes in full.
+CONV = {"kernel_shape": [3, 3], "pads": [0] * 4, "strides": [1, 1], "dilations": [1, 1], "group": 1}
+
 
 def scale_and_zero(g, name, dtype=np.int8, scale=0.02, zero=0, channels=None):
     """The names of a scale and a zero point, scalars or one of each per channel."""
@@ -26,7 +29,7 @@ def qdq_partly(g):
     w = g.node("DequantizeLinear", w, *scale_and_zero(g, "w", channels=4), axis=0)
     b = g.tensor("b_quantized", g.random.integers(-900, 900, 4, dtype=np.int32))
     b = g.node("DequantizeLinear", b, g.tensor("b_scale", np.full(4, 0.0006, dtype=np.float32)), axis=0)
-    x = g.node("Conv", x, w, b)
+    x = g.node("Conv", x, w, b, **CONV)
     pair = scale_and_zero(g, "conv", np.uint8, 0.05, 120)
     x = g.node("DequantizeLinear", g.node("QuantizeLinear", x, *pair), *pair)
     g.node("MatMul", x, g.weight("left", 4, 5), out="y")
@@ -43,7 +46,7 @@ def qdq_training(g):
     pair = scale_and_zero(g, "w", np.int8, 0.01, channels=4)
     w = g.node("QuantizeLinear", g.weight("w", 4, 3, 3, 3), *pair, axis=0)
     w = g.node("DequantizeLinear", w, *pair, axis=0)
-    g.node("Conv", x, w, g.weight("b", 4), out="y")
+    g.node("Conv", x, w, g.weight("b", 4), out="y", **CONV)
     g.output("y", [1, 4, 4, 4])
 
 

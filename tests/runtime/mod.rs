@@ -159,10 +159,7 @@ pub fn weights(requests: &[WeightCheck]) -> Answers<WeightAnswer> {
 }
 
 fn by_model(models: &[PathBuf]) -> Vec<BTreeMap<&'static str, &PathBuf>> {
-    models
-        .iter()
-        .map(|model| BTreeMap::from([("model", model)]))
-        .collect()
+    models.iter().map(|model| BTreeMap::from([("model", model)])).collect()
 }
 
 /// Hands a batch to `run.py`.
@@ -185,25 +182,12 @@ fn ask<Q: Serialize, A: DeserializeOwned>(kind: &str, requests: &[Q]) -> Answers
         .spawn()
         .expect("the provisioned python starts");
     let batch = serde_json::json!({ "kind": kind, "requests": requests }).to_string();
-    let sent = child
-        .stdin
-        .take()
-        .expect("stdin is piped")
-        .write_all(batch.as_bytes());
+    let sent = child.stdin.take().expect("stdin is piped").write_all(batch.as_bytes());
     let output = child.wait_with_output().expect("python runs");
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        sent.is_ok() && output.status.success(),
-        "run.py failed, {}:\n{stderr}",
-        output.status
-    );
-    let answers: Vec<Answer<A>> =
-        serde_json::from_slice(&output.stdout).expect("run.py answers as declared");
-    assert_eq!(
-        answers.len(),
-        requests.len(),
-        "run.py answers every request"
-    );
+    assert!(sent.is_ok() && output.status.success(), "run.py failed, {}:\n{stderr}", output.status);
+    let answers: Vec<Answer<A>> = serde_json::from_slice(&output.stdout).expect("run.py answers as declared");
+    assert_eq!(answers.len(), requests.len(), "run.py answers every request");
     Some(
         answers
             .into_iter()
@@ -225,11 +209,7 @@ enum Number {
 
 impl Number {
     fn new(value: f64) -> Self {
-        if value.is_finite() {
-            Self::Finite(value)
-        } else {
-            Self::Other(value.to_string())
-        }
+        if value.is_finite() { Self::Finite(value) } else { Self::Other(value.to_string()) }
     }
 
     fn value<E: serde::de::Error>(self) -> Result<f64, E> {

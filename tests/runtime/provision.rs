@@ -24,17 +24,10 @@ pub fn python() -> Option<&'static Path> {
         .get_or_init(|| match provision() {
             Ok(python) => Some(python),
             Err(reason) => {
-                let required =
-                    env::var_os("ONNX_QUANT_REQUIRE_RUNTIME").is_some_and(|value| value == "1");
-                assert!(
-                    !required,
-                    "onnxruntime is required, but not available: {reason}"
-                );
+                let required = env::var_os("ONNX_QUANT_REQUIRE_RUNTIME").is_some_and(|value| value == "1");
+                assert!(!required, "onnxruntime is required, but not available: {reason}");
                 // Not eprintln!, which the test harness would keep to itself.
-                let _ = writeln!(
-                    io::stderr(),
-                    "skipped: onnxruntime is not available: {reason}"
-                );
+                let _ = writeln!(io::stderr(), "skipped: onnxruntime is not available: {reason}");
                 None
             }
         })
@@ -42,24 +35,15 @@ pub fn python() -> Option<&'static Path> {
 }
 
 fn provision() -> Result<PathBuf, String> {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .expect("the target directory is above");
-    let version = REQUIREMENTS
-        .lines()
-        .find_map(|line| line.strip_prefix("onnxruntime=="))
-        .expect("onnxruntime is pinned");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory is above");
+    let version =
+        REQUIREMENTS.lines().find_map(|line| line.strip_prefix("onnxruntime==")).expect("onnxruntime is pinned");
     let name = format!("onnxruntime-{version}");
     let home = target.join(&name);
-    let python = home.join(if cfg!(windows) {
-        "Scripts/python.exe"
-    } else {
-        "bin/python"
-    });
+    let python = home.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
     let complete = home.join("complete");
 
-    let lock =
-        File::create(target.join(format!("{name}.lock"))).map_err(|error| error.to_string())?;
+    let lock = File::create(target.join(format!("{name}.lock"))).map_err(|error| error.to_string())?;
     lock.lock().map_err(|error| error.to_string())?;
     // The interpreter is a link to the system's, which may have gone since.
     if python.is_file() && fs::read_to_string(&complete).is_ok_and(|text| text == REQUIREMENTS) {
@@ -69,8 +53,8 @@ fn provision() -> Result<PathBuf, String> {
     if let Some(reason) = recent(&failed) {
         return Err(reason);
     }
-    let made = make(&home, &python)
-        .and_then(|()| fs::write(&complete, REQUIREMENTS).map_err(|error| error.to_string()));
+    let made =
+        make(&home, &python).and_then(|()| fs::write(&complete, REQUIREMENTS).map_err(|error| error.to_string()));
     match made {
         Ok(()) => Ok(python),
         Err(reason) => {
@@ -84,9 +68,7 @@ fn provision() -> Result<PathBuf, String> {
 /// What is in the file, if it was written a moment ago.
 fn recent(failed: &Path) -> Option<String> {
     let age = fs::metadata(failed).ok()?.modified().ok()?.elapsed().ok()?;
-    (age < FAILURE_HOLDS)
-        .then(|| fs::read_to_string(failed).ok())
-        .flatten()
+    (age < FAILURE_HOLDS).then(|| fs::read_to_string(failed).ok()).flatten()
 }
 
 fn make(home: &Path, python: &Path) -> Result<(), String> {
@@ -94,50 +76,22 @@ fn make(home: &Path, python: &Path) -> Result<(), String> {
         fs::remove_dir_all(home).map_err(|error| format!("{}: {error}", home.display()))?;
     }
     let system = if cfg!(windows) { "python" } else { "python3" };
-    finish(
-        "python3 -m venv",
-        Command::new(system).args(["-m", "venv"]).arg(home),
-    )?;
-    let requirements = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/runtime/requirements.txt"
-    );
+    finish("python3 -m venv", Command::new(system).args(["-m", "venv"]).arg(home))?;
+    let requirements = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/runtime/requirements.txt");
     // Wheels only: building onnxruntime is not what a test run should do.
-    let install = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-input",
-        "--retries=1",
-        "--only-binary=:all:",
-    ];
-    finish(
-        "pip install",
-        Command::new(python)
-            .args(install)
-            .args(["-r", requirements]),
-    )?;
-    finish(
-        "import onnxruntime",
-        Command::new(python).args(["-c", "import onnx, onnxruntime"]),
-    )
+    let install = ["-m", "pip", "install", "--quiet", "--no-input", "--retries=1", "--only-binary=:all:"];
+    finish("pip install", Command::new(python).args(install).args(["-r", requirements]))?;
+    finish("import onnxruntime", Command::new(python).args(["-c", "import onnx, onnxruntime"]))
 }
 
 /// Runs a command to its end; an error is the last line that it printed.
 fn finish(what: &str, command: &mut Command) -> Result<(), String> {
-    let output = command
-        .env_remove("PYTHONPATH")
-        .output()
-        .map_err(|error| format!("{what}: {error}"))?;
+    let output = command.env_remove("PYTHONPATH").output().map_err(|error| format!("{what}: {error}"))?;
     if output.status.success() {
         return Ok(());
     }
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     let last = said.lines().rev().find(|line| !line.trim().is_empty());
-    Err(format!(
-        "{what}: {}",
-        last.unwrap_or("it failed without a message")
-    ))
+    Err(format!("{what}: {}", last.unwrap_or("it failed without a message")))
 }

@@ -10,37 +10,26 @@ use rten_tensor::Layout;
 use super::Tensor;
 
 /// The outputs of a model by name; an error is what rten said.
-pub fn run(
-    model: &Path,
-    inputs: &BTreeMap<String, Tensor>,
-) -> Result<BTreeMap<String, Tensor>, String> {
+pub fn run(model: &Path, inputs: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>, String> {
     let model = Model::load_file(model).map_err(|error| error.to_string())?;
     let mut feeds = Vec::new();
     for (name, tensor) in inputs {
         let id = model.node_id(name).map_err(|error| error.to_string())?;
         feeds.push((id, ValueOrView::from(value(tensor)?)));
     }
-    let outputs = model
-        .run(feeds, model.output_ids(), None)
-        .map_err(|error| error.to_string())?;
+    let outputs = model.run(feeds, model.output_ids(), None).map_err(|error| error.to_string())?;
     let names = model.output_ids().iter().map(|&id| {
         let info = model.node_info(id).expect("an output is a node");
         info.name().expect("an output has a name").to_owned()
     });
-    names
-        .zip(outputs)
-        .map(|(name, output)| Ok((name, tensor(output)?)))
-        .collect()
+    names.zip(outputs).map(|(name, output)| Ok((name, tensor(output)?))).collect()
 }
 
 fn value(tensor: &Tensor) -> Result<Value, String> {
     macro_rules! made {
         ($element:ty) => {
-            Value::from_shape(
-                &tensor.shape,
-                tensor.values.iter().map(|&v| v as $element).collect(),
-            )
-            .map_err(|error| error.to_string())
+            Value::from_shape(&tensor.shape, tensor.values.iter().map(|&v| v as $element).collect())
+                .map_err(|error| error.to_string())
         };
     }
     match tensor.dtype.as_str() {

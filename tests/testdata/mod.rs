@@ -39,7 +39,5 @@ pub fn fixtures() -> Vec<Fixture> {
 
 /// The path of a file under `testdata/`.
 pub fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("testdata")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name)
 }
