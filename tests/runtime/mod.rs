@@ -1,0 +1,239 @@
+//! Runs models in onnxruntime, in onnx's reference implementation and in rten, for integration tests.
+//!
+//! An integration test says `mod runtime;` and asks a whole batch at once, as starting Python costs a
+//! second. Where onnxruntime cannot be had, the answer is `None` and the test passes without checking
+//! anything, having said so on stderr:
+//!
+//! ```ignore
+//! let Some(answers) = runtime::compare(&comparisons) else { return };
+//! ```
+//!
+//! With `ONNX_QUANT_REQUIRE_RUNTIME=1` in the environment the test fails instead.
+
+#![allow(dead_code, reason = "each test binary uses a part of this module")]
+
+mod provision;
+pub mod rten_engine;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// What runs a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// onnxruntime with all of its graph optimizations: what users get.
+    #[default]
+    Onnxruntime,
+    /// onnxruntime without graph optimizations: the graph as it is written.
+    OnnxruntimePlain,
+    /// onnx's reference implementation. Slow; its bodies of Softmax (before opset 13) and a few
+    /// others are not to be trusted.
+    Reference,
+}
+
+/// A tensor of any type. Booleans are 0 and 1; integers beyond 2^53 lose their last digits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tensor {
+    /// numpy's name of the element type, such as `float32`.
+    pub dtype: String,
+    pub shape: Vec<usize>,
+    /// The elements in row-major order.
+    #[serde(with = "Numbers")]
+    pub values: Vec<f64>,
+}
+
+/// The inputs of a run: those in `feeds`, and for the rest random values that are the same for the
+/// same seed.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Inputs {
+    pub seed: u64,
+    /// Sizes of dimensions that the model leaves open, by the dimension's name or by its place, as
+    /// in `x.2`. They are 2 otherwise.
+    pub dims: BTreeMap<String, usize>,
+    pub feeds: BTreeMap<String, Tensor>,
+}
+
+/// A model, and what is to run it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Side {
+    pub model: PathBuf,
+    pub engine: Engine,
+}
+
+/// A request to run a model.
+#[derive(Clone, Debug, Serialize)]
+pub struct Run {
+    #[serde(flatten)]
+    pub side: Side,
+    pub inputs: Inputs,
+}
+
+/// What a run was given and what it returned, by name.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Outcome {
+    pub inputs: BTreeMap<String, Tensor>,
+    pub outputs: BTreeMap<String, Tensor>,
+}
+
+/// A request to run two models on the same inputs, which are made to fit the left one.
+#[derive(Clone, Debug, Serialize)]
+pub struct Comparison {
+    pub left: Side,
+    pub right: Side,
+    pub inputs: Inputs,
+}
+
+/// How far an output of the right side is from the left side's.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Difference {
+    /// Every element is equal, or NaN on both sides.
+    pub identical: bool,
+    /// The largest absolute difference; infinite where one side alone is NaN.
+    #[serde(deserialize_with = "Number::deserialize_f64")]
+    pub max_abs: f64,
+    /// The same, divided by the largest finite magnitude on the left.
+    #[serde(deserialize_with = "Number::deserialize_f64")]
+    pub relative: f64,
+    /// The ratio of signal to quantization noise in decibels.
+    #[serde(deserialize_with = "Number::deserialize_f64")]
+    pub sqnr_db: f64,
+}
+
+/// A request to compare a quantized weight with what the reference QuantizeLinear makes of the
+/// float weight, given the scale and zero point in the quantized file.
+#[derive(Clone, Debug, Serialize)]
+pub struct WeightCheck {
+    pub float_model: PathBuf,
+    /// The float initializer, or the output of the Constant node, wherever it is in the model.
+    pub weight: String,
+    pub quantized_model: PathBuf,
+    /// What the DequantizeLinear of the quantized model reads.
+    pub stored: String,
+}
+
+/// What came of a [`WeightCheck`].
+#[derive(Clone, Debug, Deserialize)]
+pub struct WeightAnswer {
+    pub dtype: String,
+    pub elements: usize,
+    /// How many stored integers are not those of the reference implementation.
+    pub mismatches: usize,
+    pub scale_shape: Vec<usize>,
+    /// The largest finite difference between a dequantized and a float element.
+    pub max_abs_error: f64,
+}
+
+/// One answer for every request, in order; an error is what the library said.
+pub type Answers<T> = Option<Vec<Result<T, String>>>;
+
+/// Runs onnx's checker, shape inference included.
+pub fn check(models: &[PathBuf]) -> Answers<()> {
+    ask("check", &by_model(models))
+}
+
+/// Runs models.
+pub fn run(requests: &[Run]) -> Answers<Outcome> {
+    ask("run", requests)
+}
+
+/// Runs pairs of models on the same inputs; the differences are by output name.
+pub fn compare(requests: &[Comparison]) -> Answers<BTreeMap<String, Difference>> {
+    ask("compare", requests)
+}
+
+/// Counts the operators that are left when onnxruntime has optimized a model: a Conv that became an
+/// integer kernel is a QLinearConv there.
+pub fn kernels(models: &[PathBuf]) -> Answers<BTreeMap<String, usize>> {
+    ask("kernels", &by_model(models))
+}
+
+/// Compares quantized weights with the reference implementation.
+pub fn weights(requests: &[WeightCheck]) -> Answers<WeightAnswer> {
+    ask("weights", requests)
+}
+
+fn by_model(models: &[PathBuf]) -> Vec<BTreeMap<&'static str, &PathBuf>> {
+    models.iter().map(|model| BTreeMap::from([("model", model)])).collect()
+}
+
+/// Hands a batch to `run.py`.
+fn ask<Q: Serialize, A: DeserializeOwned>(kind: &str, requests: &[Q]) -> Answers<A> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Answer<A> {
+        Ok(A),
+        Error(String),
+    }
+
+    let python = provision::python()?;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/runtime/run.py");
+    let mut child = Command::new(python)
+        .args(["-B", script])
+        .env_remove("PYTHONPATH")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the provisioned python starts");
+    let batch = serde_json::json!({ "kind": kind, "requests": requests }).to_string();
+    let sent = child.stdin.take().expect("stdin is piped").write_all(batch.as_bytes());
+    let output = child.wait_with_output().expect("python runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(sent.is_ok() && output.status.success(), "run.py failed, {}:\n{stderr}", output.status);
+    let answers: Vec<Answer<A>> = serde_json::from_slice(&output.stdout).expect("run.py answers as declared");
+    assert_eq!(answers.len(), requests.len(), "run.py answers every request");
+    Some(
+        answers
+            .into_iter()
+            .map(|answer| match answer {
+                Answer::Ok(value) => Ok(value),
+                Answer::Error(message) => Err(message),
+            })
+            .collect(),
+    )
+}
+
+/// A number in JSON, where NaN and the infinities are strings.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Number {
+    Finite(f64),
+    Other(String),
+}
+
+impl Number {
+    fn new(value: f64) -> Self {
+        if value.is_finite() { Self::Finite(value) } else { Self::Other(value.to_string()) }
+    }
+
+    fn value<E: serde::de::Error>(self) -> Result<f64, E> {
+        match self {
+            Self::Finite(value) => Ok(value),
+            Self::Other(name) => name.parse().map_err(E::custom),
+        }
+    }
+
+    fn deserialize_f64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        Self::deserialize(deserializer)?.value()
+    }
+}
+
+/// How the elements of a [`Tensor`] are written.
+struct Numbers;
+
+impl Numbers {
+    fn serialize<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(values.iter().map(|&value| Number::new(value)))
+    }
+
+    fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+        let numbers = Vec::<Number>::deserialize(deserializer)?;
+        numbers.into_iter().map(Number::value).collect()
+    }
+}

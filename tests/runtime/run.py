@@ -1,0 +1,104 @@
+"""Answers a batch of requests about models: one JSON object on stdin, one JSON list on stdout.
+
+    {"kind": "run", "requests": [{"model": "a.onnx", "engine": "onnxruntime", "inputs": {"seed": 1}}]}
+    [{"ok": {"inputs": {...}, "outputs": {...}}}]
+
+The list has one entry for every request, in order: `{"ok": answer}` or `{"error": "why not"}`.
+Starting Python and importing onnxruntime costs a second, so a caller asks everything at once.
+"""
+
+import json
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import onnx
+import onnxruntime
+
+from graphs import nodes
+from reference import Reference
+from tensors import difference, random_inputs, to_json
+from weights import check_weight
+
+onnxruntime.set_default_logger_severity(4)
+
+
+def session(model, optimized=True, save_as=None):
+    """An onnxruntime session: one thread, so that sums are always made in the same order."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    level = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimized else level.ORT_DISABLE_ALL
+    if save_as:
+        options.optimized_model_filepath = str(save_as)
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def execute(model, engine, feeds):
+    """The outputs of a model by name, from the engine of that name."""
+    if engine == "reference":
+        evaluator = Reference(model)
+        return dict(zip(evaluator.output_names, evaluator.run(None, feeds)))
+    if engine not in ("onnxruntime", "onnxruntime_plain"):
+        raise ValueError(f"there is no engine {engine!r}")
+    runtime = session(model, optimized=engine == "onnxruntime")
+    return dict(zip([output.name for output in runtime.get_outputs()], runtime.run(None, feeds)))
+
+
+def check(request):
+    """What onnx's checker says, shape inference included."""
+    onnx.checker.check_model(request["model"], full_check=True)
+
+
+def run(request):
+    """Inputs, given or random, and outputs of a model."""
+    feeds = random_inputs(request["model"], **request["inputs"])
+    outputs = execute(request["model"], request["engine"], feeds)
+    return {
+        "inputs": {name: to_json(value) for name, value in feeds.items()},
+        "outputs": {name: to_json(value) for name, value in outputs.items()},
+    }
+
+
+def compare(request):
+    """How far the right side's outputs are from the left side's, on the same inputs."""
+    left, right = request["left"], request["right"]
+    feeds = random_inputs(left["model"], **request["inputs"])
+    expected = execute(left["model"], left["engine"], feeds)
+    got = execute(right["model"], right["engine"], feeds)
+    if list(expected) != list(got):
+        raise ValueError(f"the outputs differ: {list(expected)} and {list(got)}")
+    return {name: difference(expected[name], got[name]) for name in expected}
+
+
+def kernels(request):
+    """How often each operator occurs in the graph that onnxruntime makes of the model."""
+    with tempfile.TemporaryDirectory() as folder:
+        optimized = Path(folder, "optimized.onnx")
+        session(request["model"], save_as=optimized)
+        return Counter(node.op_type for node in nodes(onnx.load(optimized)))
+
+
+KINDS = {"check": check, "run": run, "compare": compare, "kernels": kernels, "weights": check_weight}
+
+
+def answer(kind, request):
+    """One answer; what a library raises is an answer too."""
+    try:
+        return {"ok": KINDS[kind](request)}
+    except Exception as error:  # every library has exceptions of its own
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def main():
+    """Reads the batch, writes the answers."""
+    batch = json.load(sys.stdin)
+    # Libraries print to stdout at times; what they print goes to stderr, the answers alone to stdout.
+    out, sys.stdout = sys.stdout, sys.stderr
+    json.dump([answer(batch["kind"], request) for request in batch["requests"]], out, allow_nan=False)
+
+
+if __name__ == "__main__":
+    main()

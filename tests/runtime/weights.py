@@ -1,0 +1,53 @@
+"""Compares a quantized weight with what the reference implementation makes of the float one."""
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from graphs import constant, nodes
+from reference import Reference
+
+
+def operator(node, op, inputs, opsets):
+    """Evaluates `op`, with the attributes of `node`, on arrays."""
+    names = [f"i{number}" for number in range(len(inputs))]
+    made = helper.make_node(op, names, ["o"])
+    # DequantizeLinear's output_dtype names the float type: it would be wrong on QuantizeLinear.
+    made.attribute.extend(a for a in node.attribute if a.name in ("axis", "block_size"))
+    values = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        for name, array in zip(names, inputs)
+    ]
+    out = helper.make_empty_tensor_value_info("o")
+    model = helper.make_model(helper.make_graph([made], op, values, [out]), opset_imports=opsets)
+    return Reference(model).run(None, dict(zip(names, inputs)))[0]
+
+
+def check_weight(request):
+    """Whether the stored integers are those that QuantizeLinear makes of the float weight with the
+    file's own scale and zero point, and how far dequantized values are from the float ones."""
+    model = onnx.load(request["quantized_model"])
+    weight = constant(onnx.load(request["float_model"]), request["weight"])
+    stored_name = request["stored"]
+    readers = [n for n in nodes(model) if n.op_type == "DequantizeLinear" and n.input[0] == stored_name]
+    if not readers:
+        raise ValueError(f"no DequantizeLinear reads {stored_name!r}")
+    stored, scale = constant(model, stored_name), constant(model, readers[0].input[1])
+    has_zero = len(readers[0].input) > 2 and readers[0].input[2]
+    zero = constant(model, readers[0].input[2]) if has_zero else np.zeros(scale.shape, dtype=stored.dtype)
+    if stored.shape != weight.shape:
+        raise ValueError(f"{stored_name!r} has shape {stored.shape}, {request['weight']!r} has {weight.shape}")
+
+    opsets = [opset for opset in model.opset_import if opset.domain in ("", "ai.onnx")]
+    expected = operator(readers[0], "QuantizeLinear", [weight.astype(scale.dtype), scale, zero], opsets)
+    restored = operator(readers[0], "DequantizeLinear", [stored, scale, zero], opsets)
+    # Integers of four bits and fewer compare only after widening.
+    mismatches = stored.astype(np.float64) != expected.astype(np.float64)
+    error = np.abs(restored.astype(np.float64) - weight.astype(np.float64))
+    return {
+        "dtype": str(stored.dtype),
+        "elements": stored.size,
+        "mismatches": int(np.count_nonzero(mismatches)),
+        "scale_shape": list(scale.shape),
+        "max_abs_error": float(np.max(error, initial=0.0, where=np.isfinite(error))),
+    }
