@@ -37,7 +37,8 @@ pub fn text(
     if !report.left_float.is_empty() {
         line(out, format_args!("{} left float:", count(report.left_float.len(), "weight")));
         for left in &report.left_float {
-            let operators = if left.operators.is_empty() { String::new() } else { format!(" of {}", left.operators.join(", ")) };
+            let operators =
+                if left.operators.is_empty() { String::new() } else { format!(" of {}", left.operators.join(", ")) };
             line(out, format_args!("  {}{operators}, {}: {}", left.name, bytes(left.bytes), left.reason));
         }
     }
@@ -53,10 +54,19 @@ pub fn text(
         line(out, format_args!("warning: {warning}"));
     }
     let total = saved.model_bytes + saved.external_bytes;
-    let external = if saved.external_bytes > 0 { format!(", {} of it external data", bytes(saved.external_bytes as usize)) } else { String::new() };
+    let external = if saved.external_bytes > 0 {
+        format!(", {} of it external data", bytes(saved.external_bytes as usize))
+    } else {
+        String::new()
+    };
     let change = match before {
         Some(before) if before > 0 && external.is_empty() => {
-            format!("{} -> {} ({:.0} %)", bytes(before as usize), bytes(total as usize), 100.0 * total as f64 / before as f64)
+            format!(
+                "{} -> {} ({:.0} %)",
+                bytes(before as usize),
+                bytes(total as usize),
+                100.0 * total as f64 / before as f64
+            )
         }
         _ => bytes(total as usize),
     };

@@ -133,7 +133,8 @@ impl Model {
 
     /// Gives an operator the doc string and metadata of another one that it stands for.
     pub fn copy_annotations(&mut self, from: OpId, to: OpId) {
-        let (doc_string, metadata) = (self.op(from).shell.doc_string.clone(), self.op(from).shell.metadata_props.clone());
+        let (doc_string, metadata) =
+            (self.op(from).shell.doc_string.clone(), self.op(from).shell.metadata_props.clone());
         let shell = &mut self.op_mut(to).shell;
         (shell.doc_string, shell.metadata_props) = (doc_string, metadata);
     }

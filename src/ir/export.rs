@@ -5,7 +5,13 @@
 
 use bytes::Bytes;
 
-use super::{Interface, Model, OpId, ScopeId, Tensor, model::ScopeShell, op::AttributePlace, rope::Rope, tensor::{Data, without_data}};
+use super::{
+    Interface, Model, OpId, ScopeId, Tensor,
+    model::ScopeShell,
+    op::AttributePlace,
+    rope::Rope,
+    tensor::{Data, without_data},
+};
 use crate::proto::{StringStringEntryProto, TensorProto, tensor_proto::DataLocation};
 
 /// Decides, tensor by tensor in the order of the file, where the bytes go.

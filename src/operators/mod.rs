@@ -49,7 +49,8 @@ const CONTRIB: &str = "com.microsoft";
 
 use Channels::{Axis, FromLast, Gathered};
 
-const LINEAR: &[(usize, Channels)] = &[(0, factor(Side::Left, Some("transA"))), (1, factor(Side::Right, Some("transB")))];
+const LINEAR: &[(usize, Channels)] =
+    &[(0, factor(Side::Left, Some("transA"))), (1, factor(Side::Right, Some("transB")))];
 const MATMUL: &[(usize, Channels)] = &[(0, factor(Side::Left, None)), (1, factor(Side::Right, None))];
 /// `[directions, gates * hidden, ..]`: a scale for every gate row, shared by the directions.
 const RECURRENT: &[(usize, Channels)] = &[(1, Axis(1)), (2, Axis(1))];

@@ -2,16 +2,17 @@
 //! axis of the rearranged tensor is.
 
 use super::normalize_axis;
-use crate::ir::{DataType, Model, OpId, ValueId, is_float};
+use crate::ir::{DataType, Model, OpId, Use, ValueId, is_float};
 
 /// A constant seen through operators that rearrange it.
 ///
 /// `axes[i]` is the constant's own axis that axis `i` runs along: `None` where it runs along none
-/// (a new axis of size 1) or along several merged ones.
+/// (a new axis of size 1) or along several merged ones. Behind Slice and Concat an axis is still the
+/// constant's, a part of it or with others' behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
-    /// The shape after rearranging.
-    pub shape: Vec<usize>,
+    /// The shape after rearranging; `None` for sizes that Slice or Concat changed.
+    pub shape: Vec<Option<usize>>,
     /// The constant's axis for each axis of `shape`.
     pub axes: Vec<Option<usize>>,
 }
@@ -20,15 +21,16 @@ impl View {
     /// The constant itself.
     pub fn new(shape: Vec<usize>) -> Self {
         let axes = (0..shape.len()).map(Some).collect();
-        Self { shape, axes }
+        Self { shape: shape.into_iter().map(Some).collect(), axes }
     }
 
-    /// The view behind an operator that reads this one in input 0; `None` if the operator does
-    /// more than rearrange, or how it does so is only known when it runs.
+    /// The view behind an operator that reads this one; `None` if the operator does more than
+    /// rearrange constants, or how it does so is only known when it runs.
     #[must_use]
-    pub fn behind(&self, model: &Model, id: OpId) -> Option<Self> {
+    pub fn behind(&self, model: &Model, reader: Use) -> Option<Self> {
+        let id = reader.op;
         let op = model.op(id);
-        if !op.domain().is_empty() {
+        if !op.domain().is_empty() || reader.slot > 0 && op.op_type() != "Concat" {
             return None;
         }
         let rank = self.shape.len();
@@ -50,7 +52,10 @@ impl View {
             "Squeeze" => {
                 let dropped: Vec<usize> = match axes_of(model, id)? {
                     Some(axes) => axes.iter().map(|&axis| normalize_axis(axis, rank)).collect::<Option<_>>()?,
-                    None => (0..rank).filter(|&axis| self.shape[axis] == 1).collect(),
+                    None => {
+                        let shape = self.known_shape()?;
+                        (0..rank).filter(|&axis| shape[axis] == 1).collect()
+                    }
                 };
                 let kept: Vec<usize> = (0..rank).filter(|axis| !dropped.contains(axis)).collect();
                 Some(self.pick(&kept))
@@ -60,17 +65,27 @@ impl View {
                 let rank = rank + new.len();
                 let new: Vec<usize> = new.iter().map(|&axis| normalize_axis(axis, rank)).collect::<Option<_>>()?;
                 let mut old = self.shape.iter().copied().zip(self.axes.iter().copied());
-                let all = (0..rank).map(|axis| if new.contains(&axis) { Some((1, None)) } else { old.next() });
+                let all = (0..rank).map(|axis| if new.contains(&axis) { Some((Some(1), None)) } else { old.next() });
                 let (shape, axes) = all.collect::<Option<Vec<_>>>()?.into_iter().unzip();
                 Some(Self { shape, axes })
             }
             "Flatten" => {
                 let axis = op.int("axis").unwrap_or(1);
                 let axis = if axis == rank as i64 { rank } else { normalize_axis(axis, rank)? };
-                let (front, back) = self.shape.split_at(axis);
-                Some(self.reshaped(vec![front.iter().product(), back.iter().product()]))
+                let shape = self.known_shape()?;
+                let (front, back) = shape.split_at(axis);
+                Some(self.reshaped(&shape, &[front.iter().product(), back.iter().product()]))
             }
             "Reshape" => self.reshape(model, id),
+            "Slice" => Some(Self { shape: vec![None; rank], axes: self.axes.clone() }),
+            "Concat" => {
+                let axis = normalize_axis(op.int("axis")?, rank)?;
+                let mut shape = self.shape.clone();
+                shape[axis] = None;
+                // With anything but constants beside it, what comes out is no weight.
+                let constants = model.inputs(id).into_iter().flatten().all(|value| is_constant(model, value, 0));
+                constants.then(|| Self { shape, axes: self.axes.clone() })
+            }
             _ => None,
         }
     }
@@ -86,11 +101,12 @@ impl View {
         let op = model.op(id);
         let target = constant_integers(model, model.input(id, 1)?)?;
         let allow_zero = op.int("allowzero").unwrap_or(0) != 0;
-        let elements: usize = self.shape.iter().product();
+        let old = self.known_shape()?;
+        let elements: usize = old.iter().product();
         let mut shape = Vec::new();
         for (axis, &dim) in target.iter().enumerate() {
             shape.push(match dim {
-                0 if !allow_zero => *self.shape.get(axis)?,
+                0 if !allow_zero => *old.get(axis)?,
                 -1 => 1,
                 dim => usize::try_from(dim).ok()?,
             });
@@ -100,22 +116,40 @@ impl View {
             shape[free] = elements.checked_div(known)?;
         }
         let fits = shape.iter().try_fold(1usize, |product, &dim| product.checked_mul(dim)) == Some(elements);
-        fits.then(|| self.reshaped(shape))
+        fits.then(|| self.reshaped(&old, &shape))
     }
 
     /// An axis survives where it has the same size and as many elements before it as an old one.
-    fn reshaped(&self, shape: Vec<usize>) -> Self {
+    fn reshaped(&self, old: &[usize], new: &[usize]) -> Self {
         let before = |shape: &[usize], axis: usize| shape[..axis].iter().product::<usize>();
-        let axes = (0..shape.len())
-            .map(|axis| {
-                let old = (0..self.shape.len()).find(|&old| {
-                    self.shape[old] == shape[axis] && shape[axis] != 1 && before(&self.shape, old) == before(&shape, axis)
-                });
-                old.and_then(|old| self.axes[old])
-            })
-            .collect();
-        Self { shape, axes }
+        let survivor = |axis: usize| {
+            let same = |&other: &usize| old[other] == new[axis] && before(old, other) == before(new, axis);
+            (0..old.len()).filter(|_| new[axis] != 1).find(same).and_then(|other| self.axes[other])
+        };
+        Self { shape: new.iter().copied().map(Some).collect(), axes: (0..new.len()).map(survivor).collect() }
     }
+
+    fn known_shape(&self) -> Option<Vec<usize>> {
+        self.shape.iter().copied().collect()
+    }
+}
+
+/// How far back constants are followed: far beyond what exporters write.
+const MAX_DEPTH: usize = 8;
+
+/// Whether a value is a constant, or made of constants by rearranging them.
+fn is_constant(model: &Model, value: ValueId, depth: usize) -> bool {
+    if model.constant(value).is_some() {
+        return true;
+    }
+    let Some(producer) = model.producer(value).filter(|_| depth < MAX_DEPTH) else { return false };
+    let op = model.op(producer);
+    let rearranges = op.domain().is_empty()
+        && matches!(
+            op.op_type(),
+            "Identity" | "Cast" | "Transpose" | "Squeeze" | "Unsqueeze" | "Flatten" | "Reshape" | "Slice"
+        );
+    rearranges && model.input(producer, 0).is_some_and(|input| is_constant(model, input, depth + 1))
 }
 
 /// The axes of Squeeze and Unsqueeze: an input since opset 13, an attribute before. `Some(None)` if

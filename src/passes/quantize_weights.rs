@@ -50,11 +50,8 @@ fn store_integers(model: &mut Model, weight: &WeightPlan) -> Result<bool> {
     let mut dequantized = Vec::new();
     for (index, copy) in weight.copies.iter().enumerate() {
         let source = QuantizedWeight::new(&tensor, weight, copy)?;
-        let integers = tensor.with_data(
-            &format!("{}_quantized", weight.name),
-            integer_dtype(copy.scheme.ty),
-            Arc::new(source),
-        );
+        let integers =
+            tensor.with_data(&format!("{}_quantized", weight.name), integer_dtype(copy.scheme.ty), Arc::new(source));
         let place = Place { scope, before: value, at: constant_node };
         let stored = place.add(model, integers);
         let parameters = place.add_parameters(model, weight, copy, &tensor)?;
@@ -143,8 +140,7 @@ impl Place {
         tensor: &Tensor,
     ) -> Result<[ValueId; 2]> {
         let shape = tensor_layout(tensor, copy)?.scale_shape().to_vec();
-        let scales: Vec<u8> =
-            copy.params.iter().flat_map(|params| weight.float_type.encode(params.scale)).collect();
+        let scales: Vec<u8> = copy.params.iter().flat_map(|params| weight.float_type.encode(params.scale)).collect();
         let zero_points: Vec<u8> = copy.params.iter().map(|params| params.zero_point as u8).collect();
         let scale = Tensor::from_bytes(&format!("{}_scale", weight.name), tensor.dtype(), &shape, scales)?;
         let dtype = integer_dtype(copy.scheme.ty);

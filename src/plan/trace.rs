@@ -92,8 +92,7 @@ impl Search<'_> {
             self.found.weight_uses.push(WeightUse { first: self.first, op: use_.op, axis });
         } else if is_quantizer(op) && use_.slot == 0 {
             self.found.quantized = true;
-        } else if use_.slot == 0
-            && let Some(view) = view.behind(model, use_.op)
+        } else if let Some(view) = view.behind(model, use_)
             && let Some(Some(output)) = model.outputs(use_.op).first().copied()
         {
             self.value(output, &view);

@@ -249,9 +249,8 @@ fn share(constant: &Constant, sharing: Sharing, opset: i64) -> Vec<Group<'_>> {
             Some(axis) => {
                 let same_way = |group: &Group| group.weight_uses.iter().any(|other| other.first == use_.first);
                 let behind_same_use = groups.iter().position(same_way);
-                behind_same_use.or_else(|| {
-                    groups.iter().position(|group| group.granularity == Granularity::PerChannel { axis })
-                })
+                behind_same_use
+                    .or_else(|| groups.iter().position(|group| group.granularity == Granularity::PerChannel { axis }))
             }
         };
         match (position, use_.axis) {

@@ -225,7 +225,11 @@ fn notes(model: &Model, plan: &Plan) -> Vec<String> {
             })
             .collect();
         let count = weight.copies.len();
-        notes.push(format!("'{}' is stored {count} times, its operators need different scales: {}", weight.name, axes.join(", ")));
+        notes.push(format!(
+            "'{}' is stored {count} times, its operators need different scales: {}",
+            weight.name,
+            axes.join(", ")
+        ));
     }
     // Measured: onnxruntime neither fuses nor folds a DequantizeLinear on a convolution's weight.
     let convolutions = plan.weights.iter().flat_map(|weight| &weight.copies).flat_map(|copy| &copy.operators);
