@@ -21,7 +21,7 @@ pub use dtype::{DataType, element_bits, is_float, type_name};
 pub use edit::NewOp;
 pub(crate) use export::{AllInline, Placed, Placement, TensorPlace, export};
 pub(crate) use import::{ExternalData, import};
-pub(crate) use model::default_opset;
 pub use model::{Interface, Model, OpId, Scope, ScopeId, Use, Value, ValueId};
+pub(crate) use model::{ScopeShell, default_opset};
 pub use op::{Attribute, AttributePlace, Body, Op};
 pub use tensor::{Compute, Tensor};
