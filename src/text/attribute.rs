@@ -202,11 +202,12 @@ impl Printer<'_> {
         let proto = held.proto;
         let sparse = proto.sparse_tensor.iter().chain(&proto.sparse_tensors);
         let values: Vec<String> = sparse.map(|sparse| self.sparse_text(sparse)).collect();
-        let value = if values.is_empty() { "not in the text".to_owned() } else { values.join(", ") };
-        match kind_name(held.kind()) {
-            "" => format!("{}: without a value", word(proto.name())),
-            kind => format!("{}: {kind} = {value}", word(proto.name())),
-        }
+        let value = match (values.is_empty(), kind_name(held.kind())) {
+            (false, _) => values.join("; "),
+            (true, "") => "nothing".to_owned(),
+            (true, kind) => format!("a {kind} that has no text"),
+        };
+        format!("{} = {value}", word(proto.name()))
     }
 }
 

@@ -19,8 +19,8 @@ impl Printer<'_> {
             self.out.push(&format!("{outputs} "));
         }
         self.out.push("= ");
-        for part in op.shell.domain().split('.').filter(|part| !part.is_empty()) {
-            self.out.push(&format!("{}.", word(part)));
+        if !op.shell.domain().is_empty() {
+            op.shell.domain().split('.').for_each(|part| self.out.push(&format!("{}.", word(part))));
         }
         self.out.push(&word(op.op_type()));
         if !op.shell.overload().is_empty() {
