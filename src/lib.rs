@@ -11,6 +11,7 @@ pub mod plan;
 pub mod proto;
 mod quantize;
 pub mod report;
+mod text;
 
 pub use config::{Config, Granularity, Pattern, WeightForm, WeightType};
 pub use error::{Error, ErrorKind, Location, Result};
@@ -18,3 +19,4 @@ pub use file::{SaveOptions, Saved};
 pub use ir::Model;
 pub use quantize::quantize;
 pub use report::Report;
+pub use text::TextOptions;

@@ -16,7 +16,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let text = format!("{}", load(&args.input)?.ops().count());
+    let text = load(&args.input)?.to_text();
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| failed("standard output", error))
 }

@@ -240,15 +240,16 @@ impl Tensor {
                 .map_err(|_| self.error(format!("shape {:?} has a negative dimension", self.shell.dims)))?;
             elements = elements.and_then(|count| count.checked_mul(dim));
         }
-        let Some(bits) = element_bits(self.dtype()) else { return Ok(()) };
-        let needed = elements.and_then(|count| count.checked_mul(bits)).map(|bits| bits.div_ceil(8));
-        let Some(stored) = self.stored_len().filter(|_| self.shell.segment.is_none()) else { return Ok(()) };
-        if needed == Some(stored) {
-            return Ok(());
-        }
-        let needed = needed.map_or_else(|| "more than can be addressed".to_owned(), |bytes| bytes.to_string());
         let dims = &self.shell.dims;
-        Err(self.error(format!("{:?} of shape {dims:?} takes {needed} bytes, but there are {stored}", self.dtype())))
+        let too_large = || self.error(format!("shape {dims:?} has more elements than can be addressed"));
+        let elements = elements.ok_or_else(too_large)?;
+        let Some(bits) = element_bits(self.dtype()) else { return Ok(()) };
+        let needed = elements.checked_mul(bits).ok_or_else(too_large)?.div_ceil(8);
+        match self.stored_len().filter(|_| self.shell.segment.is_none()) {
+            Some(stored) if stored != needed => Err(self
+                .error(format!("{:?} of shape {dims:?} takes {needed} bytes, but there are {stored}", self.dtype()))),
+            _ => Ok(()),
+        }
     }
 
     fn error(&self, reason: impl Into<String>) -> Error {
@@ -290,5 +291,19 @@ pub(super) fn without_data(shell: &TensorProto) -> TensorProto {
         external_data: Vec::new(),
         data_location: None,
         ..shell.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shape_that_cannot_be_addressed_is_refused() {
+        for dtype in [DataType::Float, DataType::String] {
+            let shell = TensorProto { dims: vec![1 << 40, 1 << 40], ..shell("w", dtype, &[]) };
+            let error = Tensor::new(shell, None).expect_err("it has 2^80 elements");
+            assert!(error.to_string().contains("more elements than can be addressed"), "{error}");
+        }
     }
 }
