@@ -9,7 +9,10 @@ use std::{
 use bytes::Bytes;
 use memmap2::Mmap;
 
-use super::{external::ExternalFiles, unknown_fields};
+use super::{
+    external::{self, ExternalFiles},
+    unknown_fields,
+};
 use crate::{
     error::{ErrorKind, Result},
     ir::Model,
@@ -36,6 +39,20 @@ impl Model {
         let mut model = Self::decode(bytes, &|tensor| external.bytes(tensor)).map_err(|error| error.in_file(path))?;
         model.source = Some(path.to_owned());
         Ok(model)
+    }
+
+    /// Decodes a model and lifts it into the IR. Tensors stay views of `bytes`.
+    ///
+    /// External data is not looked for: a model that has some must be [loaded](Model::load) by path.
+    ///
+    /// # Errors
+    /// The bytes are no ONNX model, or the model breaks the format's rules.
+    pub fn from_bytes(bytes: Bytes) -> Result<Self> {
+        Self::decode(bytes, &|tensor| {
+            let location = external::location(tensor).to_owned();
+            let reason = "lies beside the model: load the model by its path".to_owned();
+            Err(ErrorKind::ExternalData { tensor: tensor.name().to_owned(), location, reason }.into())
+        })
     }
 
     /// Fields of the file that this version's schema does not know, e.g. `NodeProto field 99`.

@@ -14,7 +14,7 @@ use super::{
     op::{Arity, AttributePlace, AttributeTensor, Body},
 };
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     proto::{
         FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto::DataLocation,
     },
@@ -241,19 +241,5 @@ impl Model {
         self.value_names.insert(name.to_owned());
         let value = Value { name: name.to_owned(), scope, initializer: None };
         ValueId(self.graph.add_node(Vertex::Value(value)))
-    }
-
-    /// Decodes a model and lifts it into the IR. Tensors stay views of `bytes`.
-    ///
-    /// External data is not looked for: a model that has some must be [loaded](Model::load) by path.
-    ///
-    /// # Errors
-    /// The bytes are no ONNX model, or the model breaks the format's rules.
-    pub fn from_bytes(bytes: Bytes) -> Result<Self> {
-        Self::decode(bytes, &|tensor| {
-            let location = crate::file::external::location(tensor).to_owned();
-            let reason = "lies beside the model: load the model by its path".to_owned();
-            Err(ErrorKind::ExternalData { tensor: tensor.name().to_owned(), location, reason }.into())
-        })
     }
 }

@@ -6,11 +6,10 @@ use bytes::Bytes;
 
 use super::Pass;
 use crate::{
-    config::WeightForm,
     error::{Error, Result},
     ir::{Attribute, Compute, DataType, Model, NewOp, OpId, ScopeId, Tensor, ValueId},
     numeric::{FloatType, Granularity, Layout, QuantParams, QuantizedType, Scheme, quantize},
-    plan::{Plan, QuantizedCopy, WeightPlan},
+    plan::{Plan, QuantizedCopy, WeightForm, WeightPlan},
 };
 
 /// Carries out a plan's decisions about weights.

@@ -9,11 +9,11 @@ mod weights;
 use std::fmt;
 
 use crate::{
-    config::WeightForm,
     ir::{Use, ValueId},
     numeric::{FloatType, Granularity, QuantParams, Scheme},
 };
 
+pub use crate::config::WeightForm;
 pub use weights::plan;
 
 /// What is quantized, how, and what is not and why.

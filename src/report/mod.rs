@@ -7,11 +7,11 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
-    config::{Config, WeightForm},
+    config::Config,
     error::{Error, Result},
     ir::{Model, Tensor, type_name},
     numeric::{Granularity, Layout, QuantizedType, distortion},
-    plan::{LeftFloat, Plan, QuantizedCopy, WeightPlan},
+    plan::{LeftFloat, Plan, QuantizedCopy, WeightForm, WeightPlan},
 };
 
 /// The report of one quantization.
