@@ -1,0 +1,155 @@
+//! The floating-point types in which weights are stored, and reading them as `f32`.
+//!
+//! Values are little-endian bytes (`raw_data` of a TensorProto) at any alignment, since most are views
+//! of a mapped file. The kernels see `[u8; 4]`, the bytes of an `f32`: those of an `f32` tensor as they
+//! lie, those of the others converted a tile at a time. Conversion is exact, but for `f64`, which is
+//! rounded to nearest.
+
+use std::ops;
+
+/// A stored element of the kernels: the little-endian bytes of an `f32`.
+pub(super) type Stored = [u8; 4];
+
+/// The type of the elements of a float tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FloatType {
+    /// IEEE 754 binary32.
+    F32,
+    /// IEEE 754 binary16.
+    F16,
+    /// The upper half of a binary32.
+    BF16,
+    /// IEEE 754 binary64; quantization sees it rounded to binary32.
+    F64,
+}
+
+impl FloatType {
+    /// The bytes of an element.
+    pub const fn size(self) -> usize {
+        match self {
+            Self::F16 | Self::BF16 => 2,
+            Self::F32 => 4,
+            Self::F64 => 8,
+        }
+    }
+
+    /// Panics unless `values` holds exactly `elements` elements.
+    pub(super) fn check(self, values: &[u8], elements: usize) {
+        let expected = elements.checked_mul(self.size());
+        assert!(
+            expected == Some(values.len()),
+            "{} bytes are not {elements} elements of type {self:?}",
+            values.len(),
+        );
+    }
+
+    /// The elements of `span`: a view of `values`, or converted into `buffer`.
+    pub(super) fn read<'a>(
+        self,
+        values: &'a [u8],
+        span: ops::Range<usize>,
+        buffer: &'a mut Vec<Stored>,
+    ) -> &'a [Stored] {
+        let bytes = &values[span.start * self.size()..span.end * self.size()];
+        buffer.clear();
+        match self {
+            Self::F32 => return bytes.as_chunks().0,
+            Self::F16 => buffer.extend(bytes.as_chunks().0.iter().map(|&bits| {
+                let bits = u16::from_le_bytes(bits);
+                f16_to_f32(bits).to_le_bytes()
+            })),
+            // The lower half is zero.
+            Self::BF16 => buffer.extend(bytes.as_chunks().0.iter().map(|&[a, b]| [0, 0, a, b])),
+            Self::F64 => buffer.extend(bytes.as_chunks().0.iter().map(|&bits| {
+                let value = f64::from_le_bytes(bits);
+                (value as f32).to_le_bytes()
+            })),
+        }
+        buffer
+    }
+
+    /// The first element that is not a finite `f32`, and its value as it is stored.
+    pub(super) fn first_non_finite(self, values: &[u8]) -> Option<(usize, f64)> {
+        let mut buffer = Vec::new();
+        (0..values.len() / self.size()).find_map(|index| {
+            let value = *self.read(values, index..index + 1, &mut buffer).first()?;
+            let value = f32::from_le_bytes(value);
+            if value.is_finite() {
+                return None;
+            }
+            let bytes = &values[index * self.size()..][..self.size()];
+            // Only a binary64 can be finite here and not finite as an `f32`.
+            let stored = <[u8; 8]>::try_from(bytes).map_or(f64::from(value), f64::from_le_bytes);
+            Some((index, stored))
+        })
+    }
+}
+
+/// IEEE 754 binary16 to binary32, exactly. Moved to the place of a binary32's exponent and mantissa,
+/// the bits mean the same value but for the difference of the exponents' biases, 2^(127 - 15), and
+/// subnormals need no case of their own. Only infinities and NaNs do.
+fn f16_to_f32(bits: u16) -> f32 {
+    const REBIAS: f32 = f32::from_bits((127 + 127 - 15) << 23);
+    const EXPONENT: u32 = 0x7f80_0000;
+    let sign = u32::from(bits & 0x8000) << 16;
+    let magnitude = u32::from(bits & 0x7fff) << 13;
+    let finite = (f32::from_bits(magnitude) * REBIAS).to_bits();
+    let special = magnitude | EXPONENT;
+    let magnitude = if bits & 0x7c00 == 0x7c00 {
+        special
+    } else {
+        finite
+    };
+    f32::from_bits(sign | magnitude)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_one(ty: FloatType, bytes: &[u8]) -> f32 {
+        f32::from_le_bytes(ty.read(bytes, 0..1, &mut Vec::new())[0])
+    }
+
+    #[test]
+    fn every_binary16_is_read_as_its_value() {
+        for bits in 0..=u16::MAX {
+            let actual = read_one(FloatType::F16, &bits.to_le_bytes());
+            let exponent = i32::from(bits >> 10 & 0x1f);
+            let fraction = f64::from(bits & 0x3ff) / 1024.0;
+            let magnitude = match exponent {
+                0 => fraction * 2f64.powi(-14),
+                31 if fraction == 0.0 => f64::INFINITY,
+                31 => f64::NAN,
+                _ => (1.0 + fraction) * 2f64.powi(exponent - 15),
+            };
+            if magnitude.is_nan() {
+                assert!(actual.is_nan(), "{bits:#x}");
+            } else {
+                let expected = magnitude.copysign(if bits >> 15 == 1 { -1.0 } else { 1.0 });
+                let actual = f64::from(actual);
+                assert_eq!(actual.to_bits(), expected.to_bits(), "{bits:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn bfloat16_is_the_upper_half() {
+        for (bits, value) in [(0x3f80u16, 1.0), (0xc2f7, -123.5), (0x7f80, f32::INFINITY)] {
+            assert_eq!(read_one(FloatType::BF16, &bits.to_le_bytes()), value);
+        }
+    }
+
+    #[test]
+    fn binary64_is_rounded_to_nearest() {
+        let near_one = 1.0 + 2f64.powi(-24) + 2f64.powi(-40);
+        let actual = read_one(FloatType::F64, &near_one.to_le_bytes());
+        assert_eq!(actual, 1.0 + f32::EPSILON);
+    }
+
+    #[test]
+    fn a_binary64_beyond_f32_is_not_finite() {
+        let values = [1.0f64, -1e300].map(f64::to_le_bytes).concat();
+        assert_eq!(FloatType::F64.first_non_finite(&values), Some((1, -1e300)));
+    }
+}
