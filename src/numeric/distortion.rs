@@ -38,11 +38,7 @@ impl Distortion {
     /// assert_eq!(Distortion { signal: 0.0, noise: 0.0 }.sqnr_db(), f64::INFINITY);
     /// ```
     pub fn sqnr_db(self) -> f64 {
-        if self.noise == 0.0 {
-            f64::INFINITY
-        } else {
-            10.0 * (self.signal / self.noise).log10()
-        }
+        if self.noise == 0.0 { f64::INFINITY } else { 10.0 * (self.signal / self.noise).log10() }
     }
 }
 
@@ -56,10 +52,7 @@ impl ops::Add for Distortion {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self {
-            signal: self.signal + other.signal,
-            noise: self.noise + other.noise,
-        }
+        Self { signal: self.signal + other.signal, noise: self.noise + other.noise }
     }
 }
 
@@ -68,13 +61,7 @@ impl ops::Add for Distortion {
 ///
 /// # Panics
 /// When `values` or `params` are not of the size that `layout` asks for.
-pub fn distortion(
-    values: &[u8],
-    ty: FloatType,
-    layout: &Layout,
-    params: &[QuantParams],
-    scheme: Scheme,
-) -> Distortion {
+pub fn distortion(values: &[u8], ty: FloatType, layout: &Layout, params: &[QuantParams], scheme: Scheme) -> Distortion {
     ty.check(values, layout.elements());
     rounding::check(params, layout.scales());
     let limits = Limits::of(scheme);
@@ -84,17 +71,22 @@ pub fn distortion(
             let span = part * PART..layout.elements().min((part + 1) * PART);
             let mut sums = Sums::default();
             let mut buffer = Vec::new();
+            let mut after = Vec::new();
             for_each_tile(layout, params, span, |tile, scales| {
-                let values = ty.read(values, tile, &mut buffer);
+                let before = ty.read(values, tile, &mut buffer);
+                after.resize(before.len(), 0.0);
                 match scales {
-                    Scales::Shared { scale, zero_point } => {
-                        add_run(values, scale, zero_point, limits, &mut sums);
+                    Scales::Run { scale, zero_point } => {
+                        round_trip_run(before, scale, zero_point, limits, &mut after);
                     }
-                    Scales::Each {
-                        scales,
-                        zero_points,
-                    } => add_row(values, scales, zero_points, limits, &mut sums),
+                    Scales::Row { scales, zero_point } => {
+                        round_trip_row(before, scales, zero_point, limits, &mut after);
+                    }
+                    Scales::Each { scales, zero_points } => {
+                        round_trip_each(before, scales, zero_points, limits, &mut after)
+                    }
                 }
+                add(before, &after, &mut sums);
             });
             sums.total()
         })
@@ -110,65 +102,54 @@ struct Sums {
 
 impl Sums {
     #[inline(always)]
-    fn add(&mut self, lane: usize, before: f32, after: f32) {
-        let (before, after) = (f64::from(before), f64::from(after));
-        let difference = before - after;
+    fn add(&mut self, lane: usize, before: Stored, after: f32) {
+        let before = f64::from(f32::from_le_bytes(before));
+        let difference = before - f64::from(after);
         self.signal[lane] += before * before;
         self.noise[lane] += difference * difference;
     }
 
     fn total(&self) -> Distortion {
-        Distortion {
-            signal: self.signal.iter().sum(),
-            noise: self.noise.iter().sum(),
-        }
+        Distortion { signal: self.signal.iter().sum(), noise: self.noise.iter().sum() }
     }
 }
 
-/// Adds elements that share a scale.
 #[multiversion(targets = "simd")]
-fn add_run(values: &[Stored], scale: f32, zero_point: f32, limits: Limits, sums: &mut Sums) {
+fn add(before: &[Stored], after: &[f32], sums: &mut Sums) {
     let mut local = *sums; // in registers
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (lane, value) in chunk.iter().enumerate() {
-            let value = f32::from_le_bytes(*value);
-            local.add(lane, value, limits.round_trip(value, scale, zero_point));
+    let (before, before_rest) = before.as_chunks::<LANES>();
+    let (after, after_rest) = after.as_chunks::<LANES>();
+    for (before, after) in before.iter().zip(after) {
+        for (lane, (&before, &after)) in before.iter().zip(after).enumerate() {
+            local.add(lane, before, after);
         }
     }
-    for (lane, value) in rest.iter().enumerate() {
-        let value = f32::from_le_bytes(*value);
-        local.add(lane, value, limits.round_trip(value, scale, zero_point));
+    for (lane, (&before, &after)) in before_rest.iter().zip(after_rest).enumerate() {
+        local.add(lane, before, after);
     }
     *sums = local;
 }
 
-/// Adds elements with a scale each.
 #[multiversion(targets = "simd")]
-fn add_row(
-    values: &[Stored],
-    scales: &[f32],
-    zero_points: &[f32],
-    limits: Limits,
-    sums: &mut Sums,
-) {
-    let mut local = *sums;
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    let (scale_chunks, scale_rest) = scales.as_chunks::<LANES>();
-    let (zero_chunks, zero_rest) = zero_points.as_chunks::<LANES>();
-    for ((chunk, scales), zero_points) in chunks.iter().zip(scale_chunks).zip(zero_chunks) {
-        for (lane, value) in chunk.iter().enumerate() {
-            let value = f32::from_le_bytes(*value);
-            let after = limits.round_trip(value, scales[lane], zero_points[lane]);
-            local.add(lane, value, after);
-        }
+fn round_trip_run(values: &[Stored], scale: f32, zero_point: f32, limits: Limits, out: &mut [f32]) {
+    for (out, value) in out.iter_mut().zip(values) {
+        *out = limits.round_trip(f32::from_le_bytes(*value), scale, zero_point);
     }
-    let rest = rest.iter().zip(scale_rest).zip(zero_rest);
-    for (lane, ((value, scale), zero_point)) in rest.enumerate() {
-        let value = f32::from_le_bytes(*value);
-        local.add(lane, value, limits.round_trip(value, *scale, *zero_point));
+}
+
+#[multiversion(targets = "simd")]
+fn round_trip_row(values: &[Stored], scales: &[f32], zero_point: f32, limits: Limits, out: &mut [f32]) {
+    for ((out, value), scale) in out.iter_mut().zip(values).zip(scales) {
+        *out = limits.round_trip(f32::from_le_bytes(*value), *scale, zero_point);
     }
-    *sums = local;
+}
+
+#[multiversion(targets = "simd")]
+fn round_trip_each(values: &[Stored], scales: &[f32], zero_points: &[f32], limits: Limits, out: &mut [f32]) {
+    let params = scales.iter().zip(zero_points);
+    for ((out, value), (scale, zero_point)) in out.iter_mut().zip(values).zip(params) {
+        *out = limits.round_trip(f32::from_le_bytes(*value), *scale, *zero_point);
+    }
 }
 
 #[cfg(test)]
@@ -188,21 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn the_result_has_the_same_bits_at_every_thread_count()
-    -> Result<(), crate::numeric::LayoutError> {
+    fn the_result_has_the_same_bits_at_every_thread_count() -> Result<(), crate::numeric::LayoutError> {
         let shape = [130, 1001];
         let values: Vec<f32> = (0..130 * 1001).map(|n| (n as f32).sin()).collect();
         let values = reference::to_bytes(&values);
-        let scheme = Scheme {
-            ty: crate::numeric::QuantizedType::Int8,
-            symmetric: true,
-        };
+        let scheme = Scheme { ty: crate::numeric::QuantizedType::Int8, symmetric: true };
         for axis in 0..2 {
             let layout = Layout::new(&shape, Granularity::PerChannel { axis })?;
-            let range = Range {
-                min: -1.0,
-                max: 1.0,
-            };
+            let range = Range { min: -1.0, max: 1.0 };
             let params = vec![scheme.parameters(range); layout.scales()];
             let measure = || distortion(&values, FloatType::F32, &layout, &params, scheme);
             let once = on_threads(1, measure);
@@ -211,11 +185,7 @@ mod tests {
             }
             // A sine has the power 1 / 2, an error uniform within a step of 1 / 127 that squared / 12.
             let expected = 10.0 * (6.0 * 127f64.powi(2)).log10();
-            assert!(
-                (once.sqnr_db() - expected).abs() < 0.1,
-                "{}",
-                once.sqnr_db()
-            );
+            assert!((once.sqnr_db() - expected).abs() < 0.1, "{}", once.sqnr_db());
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! lie, those of the others converted a tile at a time. Conversion is exact, but for `f64`, which is
 //! rounded to nearest.
 
+use multiversion::multiversion;
 use std::ops;
 
 /// A stored element of the kernels: the little-endian bytes of an `f32`.
@@ -36,11 +37,7 @@ impl FloatType {
     /// Panics unless `values` holds exactly `elements` elements.
     pub(super) fn check(self, values: &[u8], elements: usize) {
         let expected = elements.checked_mul(self.size());
-        assert!(
-            expected == Some(values.len()),
-            "{} bytes are not {elements} elements of type {self:?}",
-            values.len(),
-        );
+        assert!(expected == Some(values.len()), "{} bytes are not {elements} elements of type {self:?}", values.len(),);
     }
 
     /// The elements of `span`: a view of `values`, or converted into `buffer`.
@@ -54,10 +51,10 @@ impl FloatType {
         buffer.clear();
         match self {
             Self::F32 => return bytes.as_chunks().0,
-            Self::F16 => buffer.extend(bytes.as_chunks().0.iter().map(|&bits| {
-                let bits = u16::from_le_bytes(bits);
-                f16_to_f32(bits).to_le_bytes()
-            })),
+            Self::F16 => {
+                buffer.resize(bytes.len() / 2, Stored::default());
+                read_f16(bytes.as_chunks().0, buffer);
+            }
             // The lower half is zero.
             Self::BF16 => buffer.extend(bytes.as_chunks().0.iter().map(|&[a, b]| [0, 0, a, b])),
             Self::F64 => buffer.extend(bytes.as_chunks().0.iter().map(|&bits| {
@@ -85,9 +82,17 @@ impl FloatType {
     }
 }
 
+#[multiversion(targets = "simd")]
+fn read_f16(values: &[[u8; 2]], out: &mut [Stored]) {
+    for (out, value) in out.iter_mut().zip(values) {
+        *out = f16_to_f32(u16::from_le_bytes(*value)).to_le_bytes();
+    }
+}
+
 /// IEEE 754 binary16 to binary32, exactly. Moved to the place of a binary32's exponent and mantissa,
 /// the bits mean the same value but for the difference of the exponents' biases, 2^(127 - 15), and
 /// subnormals need no case of their own. Only infinities and NaNs do.
+#[inline(always)]
 fn f16_to_f32(bits: u16) -> f32 {
     const REBIAS: f32 = f32::from_bits((127 + 127 - 15) << 23);
     const EXPONENT: u32 = 0x7f80_0000;
@@ -95,11 +100,7 @@ fn f16_to_f32(bits: u16) -> f32 {
     let magnitude = u32::from(bits & 0x7fff) << 13;
     let finite = (f32::from_bits(magnitude) * REBIAS).to_bits();
     let special = magnitude | EXPONENT;
-    let magnitude = if bits & 0x7c00 == 0x7c00 {
-        special
-    } else {
-        finite
-    };
+    let magnitude = if bits & 0x7c00 == 0x7c00 { special } else { finite };
     f32::from_bits(sign | magnitude)
 }
 
