@@ -71,22 +71,17 @@ pub fn distortion(values: &[u8], ty: FloatType, layout: &Layout, params: &[Quant
             let span = part * PART..layout.elements().min((part + 1) * PART);
             let mut sums = Sums::default();
             let mut buffer = Vec::new();
-            let mut after = Vec::new();
             for_each_tile(layout, params, span, |tile, scales| {
-                let before = ty.read(values, tile, &mut buffer);
-                after.resize(before.len(), 0.0);
+                let values = ty.read(values, tile, &mut buffer);
                 match scales {
                     Scales::Run { scale, zero_point } => {
-                        round_trip_run(before, scale, zero_point, limits, &mut after);
+                        add_run(values, scale, zero_point, limits, &mut sums);
                     }
                     Scales::Row { scales, zero_point } => {
-                        round_trip_row(before, scales, zero_point, limits, &mut after);
+                        add_row(values, scales, zero_point, limits, &mut sums);
                     }
-                    Scales::Each { scales, zero_points } => {
-                        round_trip_each(before, scales, zero_points, limits, &mut after)
-                    }
+                    Scales::Each { scales, zero_points } => add_each(values, scales, zero_points, limits, &mut sums),
                 }
-                add(before, &after, &mut sums);
             });
             sums.total()
         })
@@ -102,11 +97,14 @@ struct Sums {
 
 impl Sums {
     #[inline(always)]
-    fn add(&mut self, lane: usize, before: Stored, after: f32) {
-        let before = f64::from(f32::from_le_bytes(before));
-        let difference = before - f64::from(after);
-        self.signal[lane] += before * before;
-        self.noise[lane] += difference * difference;
+    fn add(&mut self, values: &[Stored; LANES], scales: &[f32; LANES], zero_points: &[f32; LANES], limits: Limits) {
+        for lane in 0..LANES {
+            let before = f32::from_le_bytes(values[lane]);
+            let after = limits.round_trip(before, scales[lane], zero_points[lane]);
+            let difference = f64::from(before) - f64::from(after);
+            self.signal[lane] += f64::from(before) * f64::from(before);
+            self.noise[lane] += difference * difference;
+        }
     }
 
     fn total(&self) -> Distortion {
@@ -115,41 +113,56 @@ impl Sums {
 }
 
 #[multiversion(targets = "simd")]
-fn add(before: &[Stored], after: &[f32], sums: &mut Sums) {
+fn add_run(values: &[Stored], scale: f32, zero_point: f32, limits: Limits, sums: &mut Sums) {
     let mut local = *sums; // in registers
-    let (before, before_rest) = before.as_chunks::<LANES>();
-    let (after, after_rest) = after.as_chunks::<LANES>();
-    for (before, after) in before.iter().zip(after) {
-        for (lane, (&before, &after)) in before.iter().zip(after).enumerate() {
-            local.add(lane, before, after);
-        }
+    let (scales, zero_points) = ([scale; LANES], [zero_point; LANES]);
+    let (chunks, rest) = values.as_chunks();
+    for values in chunks {
+        local.add(values, &scales, &zero_points, limits);
     }
-    for (lane, (&before, &after)) in before_rest.iter().zip(after_rest).enumerate() {
-        local.add(lane, before, after);
-    }
+    local.add(&padded(rest, ZERO), &scales, &zero_points, limits);
     *sums = local;
 }
 
 #[multiversion(targets = "simd")]
-fn round_trip_run(values: &[Stored], scale: f32, zero_point: f32, limits: Limits, out: &mut [f32]) {
-    for (out, value) in out.iter_mut().zip(values) {
-        *out = limits.round_trip(f32::from_le_bytes(*value), scale, zero_point);
+fn add_row(values: &[Stored], scales: &[f32], zero_point: f32, limits: Limits, sums: &mut Sums) {
+    let mut local = *sums;
+    let zero_points = [zero_point; LANES];
+    let (chunks, rest) = values.as_chunks();
+    let (scale_chunks, scale_rest) = scales.as_chunks();
+    for (values, scales) in chunks.iter().zip(scale_chunks) {
+        local.add(values, scales, &zero_points, limits);
     }
+    let scales = padded(scale_rest, 1.0);
+    local.add(&padded(rest, ZERO), &scales, &zero_points, limits);
+    *sums = local;
 }
 
 #[multiversion(targets = "simd")]
-fn round_trip_row(values: &[Stored], scales: &[f32], zero_point: f32, limits: Limits, out: &mut [f32]) {
-    for ((out, value), scale) in out.iter_mut().zip(values).zip(scales) {
-        *out = limits.round_trip(f32::from_le_bytes(*value), *scale, zero_point);
+fn add_each(values: &[Stored], scales: &[f32], zero_points: &[f32], limits: Limits, sums: &mut Sums) {
+    let mut local = *sums;
+    let (chunks, rest) = values.as_chunks();
+    let (scale_chunks, scale_rest) = scales.as_chunks();
+    let (zero_chunks, zero_rest) = zero_points.as_chunks();
+    for ((values, scales), zero_points) in chunks.iter().zip(scale_chunks).zip(zero_chunks) {
+        local.add(values, scales, zero_points, limits);
     }
+    if let Some(&zero_point) = zero_rest.first() {
+        let scales = padded(scale_rest, 1.0);
+        let zero_points = padded(zero_rest, zero_point);
+        local.add(&padded(rest, ZERO), &scales, &zero_points, limits);
+    }
+    *sums = local;
 }
 
-#[multiversion(targets = "simd")]
-fn round_trip_each(values: &[Stored], scales: &[f32], zero_points: &[f32], limits: Limits, out: &mut [f32]) {
-    let params = scales.iter().zip(zero_points);
-    for ((out, value), (scale, zero_point)) in out.iter_mut().zip(values).zip(params) {
-        *out = limits.round_trip(f32::from_le_bytes(*value), *scale, *zero_point);
-    }
+/// Zero is quantized exactly, so that it adds nothing.
+const ZERO: Stored = 0f32.to_le_bytes();
+
+#[inline(always)]
+fn padded<T: Copy>(values: &[T], padding: T) -> [T; LANES] {
+    let mut lanes = [padding; LANES];
+    lanes[..values.len()].copy_from_slice(values);
+    lanes
 }
 
 #[cfg(test)]

@@ -19,8 +19,8 @@ const PART: usize = 1 << 16;
 /// Accumulators a row of columns has at least, if the tensor allows.
 const ROW: usize = 512;
 
-/// Columns whose accumulators stay in the first-level cache while rows go by.
-const COLUMNS: usize = 2048;
+/// Columns whose accumulators stay in the second-level cache while rows go by.
+const COLUMNS: usize = 8192;
 
 /// The smallest and the largest of some values.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -116,10 +116,9 @@ impl Runs {
         let elements = values.len() / ty.size();
         let parts: Vec<(usize, Vec<Range>)> = (0..elements.div_ceil(PART))
             .into_par_iter()
-            .map(|part| {
+            .map_init(Vec::new, |buffer, part| {
                 let (start, end) = (part * PART, elements.min((part + 1) * PART));
-                let mut buffer = Vec::new();
-                let part = ty.read(values, start..end, &mut buffer);
+                let part = ty.read(values, start..end, buffer);
                 (self.index(start), self.within(start, part))
             })
             .collect();
@@ -160,11 +159,10 @@ fn search_columns(values: &[u8], ty: FloatType, run: usize, ranges: &mut [Range]
     let part = period * (PART / period).max(64);
     let parts: Vec<Vec<Range>> = values
         .par_chunks(part * ty.size())
-        .map(|part| {
-            let mut buffer = Vec::new();
-            let part = ty.read(part, 0..part.len() / ty.size(), &mut buffer);
+        .map_init(<(Vec<Stored>, Columns)>::default, |(buffer, columns), part| {
+            let part = ty.read(part, 0..part.len() / ty.size(), buffer);
             let mut found = vec![Range::EMPTY; ranges.len()];
-            Columns::default().search(part, run, &mut found);
+            columns.search(part, run, &mut found);
             found
         })
         .collect();

@@ -15,7 +15,7 @@ use std::ops;
 const TILE: usize = 2048;
 
 /// The longest period for which vectors of scales are kept: they stay in the second-level cache.
-const PERIOD: usize = 4 * TILE;
+const PERIOD: usize = 1 << 16;
 
 /// Runs of one scale from this length on are tiles of their own.
 pub(super) const LONG_RUN: usize = 32;
