@@ -88,7 +88,7 @@ impl Scheme {
         min + (max - min) / 2
     }
 
-    /// The parameters that represent all of `range`, and real zero exactly.
+    /// The parameters that represent all of `range`, whose ends are finite, and real zero exactly.
     ///
     /// - Symmetric: `scale = max(|min|, |max|) / (qmax - zero_point)`, the zero point in the middle of
     ///   the integers.

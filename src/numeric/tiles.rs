@@ -1,7 +1,7 @@
 //! Walks a span of a tensor in tiles, and says what scales each uses.
 //!
-//! A kernel needs two inner loops, one for elements that share a scale and one for elements that each
-//! have their own. Which of them runs, and how the vectors of scales come about, is decided here:
+//! A kernel needs one inner loop for elements that share a scale, and others for elements that each have
+//! their own. Which of them runs, and how the vectors of scales come about, is decided here:
 //! runs too short to fill a vector register a few times are served from a vector in which each scale
 //! is repeated, and where scales repeat from tile to tile, that vector is kept.
 //!
