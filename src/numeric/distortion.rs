@@ -38,11 +38,7 @@ impl Distortion {
     /// assert_eq!(Distortion { signal: 0.0, noise: 0.0 }.sqnr_db(), f64::INFINITY);
     /// ```
     pub fn sqnr_db(self) -> f64 {
-        if self.noise == 0.0 {
-            f64::INFINITY
-        } else {
-            10.0 * (self.signal / self.noise).log10()
-        }
+        if self.noise == 0.0 { f64::INFINITY } else { 10.0 * (self.signal / self.noise).log10() }
     }
 }
 
@@ -56,10 +52,7 @@ impl ops::Add for Distortion {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self {
-            signal: self.signal + other.signal,
-            noise: self.noise + other.noise,
-        }
+        Self { signal: self.signal + other.signal, noise: self.noise + other.noise }
     }
 }
 
@@ -68,13 +61,7 @@ impl ops::Add for Distortion {
 ///
 /// # Panics
 /// When `values` or `params` are not of the size that `layout` asks for.
-pub fn distortion(
-    values: &[u8],
-    ty: FloatType,
-    layout: &Layout,
-    params: &[QuantParams],
-    scheme: Scheme,
-) -> Distortion {
+pub fn distortion(values: &[u8], ty: FloatType, layout: &Layout, params: &[QuantParams], scheme: Scheme) -> Distortion {
     ty.check(values, layout.elements());
     rounding::check(params, layout.scales());
     let limits = Limits::of(scheme);
@@ -87,13 +74,13 @@ pub fn distortion(
             for_each_tile(layout, params, span, |tile, scales| {
                 let values = ty.read(values, tile, &mut buffer);
                 match scales {
-                    Scales::Shared { scale, zero_point } => {
+                    Scales::Run { scale, zero_point } => {
                         add_run(values, scale, zero_point, limits, &mut sums);
                     }
-                    Scales::Each {
-                        scales,
-                        zero_points,
-                    } => add_row(values, scales, zero_points, limits, &mut sums),
+                    Scales::Row { scales, zero_point } => {
+                        add_row(values, scales, zero_point, limits, &mut sums);
+                    }
+                    Scales::Each { scales, zero_points } => add_each(values, scales, zero_points, limits, &mut sums),
                 }
             });
             sums.total()
@@ -110,65 +97,72 @@ struct Sums {
 
 impl Sums {
     #[inline(always)]
-    fn add(&mut self, lane: usize, before: f32, after: f32) {
-        let (before, after) = (f64::from(before), f64::from(after));
-        let difference = before - after;
-        self.signal[lane] += before * before;
-        self.noise[lane] += difference * difference;
+    fn add(&mut self, values: &[Stored; LANES], scales: &[f32; LANES], zero_points: &[f32; LANES], limits: Limits) {
+        for lane in 0..LANES {
+            let before = f32::from_le_bytes(values[lane]);
+            let after = limits.round_trip(before, scales[lane], zero_points[lane]);
+            let difference = f64::from(before) - f64::from(after);
+            self.signal[lane] += f64::from(before) * f64::from(before);
+            self.noise[lane] += difference * difference;
+        }
     }
 
     fn total(&self) -> Distortion {
-        Distortion {
-            signal: self.signal.iter().sum(),
-            noise: self.noise.iter().sum(),
-        }
+        Distortion { signal: self.signal.iter().sum(), noise: self.noise.iter().sum() }
     }
 }
 
-/// Adds elements that share a scale.
 #[multiversion(targets = "simd")]
 fn add_run(values: &[Stored], scale: f32, zero_point: f32, limits: Limits, sums: &mut Sums) {
     let mut local = *sums; // in registers
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (lane, value) in chunk.iter().enumerate() {
-            let value = f32::from_le_bytes(*value);
-            local.add(lane, value, limits.round_trip(value, scale, zero_point));
-        }
+    let (scales, zero_points) = ([scale; LANES], [zero_point; LANES]);
+    let (chunks, rest) = values.as_chunks();
+    for values in chunks {
+        local.add(values, &scales, &zero_points, limits);
     }
-    for (lane, value) in rest.iter().enumerate() {
-        let value = f32::from_le_bytes(*value);
-        local.add(lane, value, limits.round_trip(value, scale, zero_point));
+    local.add(&padded(rest, ZERO), &scales, &zero_points, limits);
+    *sums = local;
+}
+
+#[multiversion(targets = "simd")]
+fn add_row(values: &[Stored], scales: &[f32], zero_point: f32, limits: Limits, sums: &mut Sums) {
+    let mut local = *sums;
+    let zero_points = [zero_point; LANES];
+    let (chunks, rest) = values.as_chunks();
+    let (scale_chunks, scale_rest) = scales.as_chunks();
+    for (values, scales) in chunks.iter().zip(scale_chunks) {
+        local.add(values, scales, &zero_points, limits);
+    }
+    let scales = padded(scale_rest, 1.0);
+    local.add(&padded(rest, ZERO), &scales, &zero_points, limits);
+    *sums = local;
+}
+
+#[multiversion(targets = "simd")]
+fn add_each(values: &[Stored], scales: &[f32], zero_points: &[f32], limits: Limits, sums: &mut Sums) {
+    let mut local = *sums;
+    let (chunks, rest) = values.as_chunks();
+    let (scale_chunks, scale_rest) = scales.as_chunks();
+    let (zero_chunks, zero_rest) = zero_points.as_chunks();
+    for ((values, scales), zero_points) in chunks.iter().zip(scale_chunks).zip(zero_chunks) {
+        local.add(values, scales, zero_points, limits);
+    }
+    if let Some(&zero_point) = zero_rest.first() {
+        let scales = padded(scale_rest, 1.0);
+        let zero_points = padded(zero_rest, zero_point);
+        local.add(&padded(rest, ZERO), &scales, &zero_points, limits);
     }
     *sums = local;
 }
 
-/// Adds elements with a scale each.
-#[multiversion(targets = "simd")]
-fn add_row(
-    values: &[Stored],
-    scales: &[f32],
-    zero_points: &[f32],
-    limits: Limits,
-    sums: &mut Sums,
-) {
-    let mut local = *sums;
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    let (scale_chunks, scale_rest) = scales.as_chunks::<LANES>();
-    let (zero_chunks, zero_rest) = zero_points.as_chunks::<LANES>();
-    for ((chunk, scales), zero_points) in chunks.iter().zip(scale_chunks).zip(zero_chunks) {
-        for (lane, value) in chunk.iter().enumerate() {
-            let value = f32::from_le_bytes(*value);
-            let after = limits.round_trip(value, scales[lane], zero_points[lane]);
-            local.add(lane, value, after);
-        }
-    }
-    let rest = rest.iter().zip(scale_rest).zip(zero_rest);
-    for (lane, ((value, scale), zero_point)) in rest.enumerate() {
-        let value = f32::from_le_bytes(*value);
-        local.add(lane, value, limits.round_trip(value, *scale, *zero_point));
-    }
-    *sums = local;
+/// Zero is quantized exactly, so that it adds nothing.
+const ZERO: Stored = 0f32.to_le_bytes();
+
+#[inline(always)]
+fn padded<T: Copy>(values: &[T], padding: T) -> [T; LANES] {
+    let mut lanes = [padding; LANES];
+    lanes[..values.len()].copy_from_slice(values);
+    lanes
 }
 
 #[cfg(test)]
@@ -188,21 +182,14 @@ mod tests {
     }
 
     #[test]
-    fn the_result_has_the_same_bits_at_every_thread_count()
-    -> Result<(), crate::numeric::LayoutError> {
+    fn the_result_has_the_same_bits_at_every_thread_count() -> Result<(), crate::numeric::LayoutError> {
         let shape = [130, 1001];
         let values: Vec<f32> = (0..130 * 1001).map(|n| (n as f32).sin()).collect();
         let values = reference::to_bytes(&values);
-        let scheme = Scheme {
-            ty: crate::numeric::QuantizedType::Int8,
-            symmetric: true,
-        };
+        let scheme = Scheme { ty: crate::numeric::QuantizedType::Int8, symmetric: true };
         for axis in 0..2 {
             let layout = Layout::new(&shape, Granularity::PerChannel { axis })?;
-            let range = Range {
-                min: -1.0,
-                max: 1.0,
-            };
+            let range = Range { min: -1.0, max: 1.0 };
             let params = vec![scheme.parameters(range); layout.scales()];
             let measure = || distortion(&values, FloatType::F32, &layout, &params, scheme);
             let once = on_threads(1, measure);
@@ -211,11 +198,7 @@ mod tests {
             }
             // A sine has the power 1 / 2, an error uniform within a step of 1 / 127 that squared / 12.
             let expected = 10.0 * (6.0 * 127f64.powi(2)).log10();
-            assert!(
-                (once.sqnr_db() - expected).abs() < 0.1,
-                "{}",
-                once.sqnr_db()
-            );
+            assert!((once.sqnr_db() - expected).abs() < 0.1, "{}", once.sqnr_db());
         }
         Ok(())
     }

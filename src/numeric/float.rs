@@ -5,9 +5,10 @@
 //! lie, those of the others converted a tile at a time. Conversion is exact, but for `f64`, which is
 //! rounded to nearest.
 
+use multiversion::multiversion;
 use std::ops;
 
-use half::{bf16, f16};
+use half::{bf16, f16, slice::HalfFloatSliceExt};
 
 /// A stored element of the kernels: the little-endian bytes of an `f32`.
 pub(super) type Stored = [u8; 4];
@@ -57,11 +58,7 @@ impl FloatType {
     /// Panics unless `values` holds exactly `elements` elements.
     pub(super) fn check(self, values: &[u8], elements: usize) {
         let expected = elements.checked_mul(self.size());
-        assert!(
-            expected == Some(values.len()),
-            "{} bytes are not {elements} elements of type {self:?}",
-            values.len(),
-        );
+        assert!(expected == Some(values.len()), "{} bytes are not {elements} elements of type {self:?}", values.len(),);
     }
 
     /// The elements of `span`: a view of `values`, or converted into `buffer`.
@@ -75,9 +72,10 @@ impl FloatType {
         buffer.clear();
         match self {
             Self::F32 => return bytes.as_chunks().0,
-            Self::F16 => buffer.extend(bytes.as_chunks().0.iter().map(|&bits| {
-                f16::from_le_bytes(bits).to_f32().to_le_bytes()
-            })),
+            Self::F16 => {
+                buffer.resize(bytes.len() / 2, Stored::default());
+                read_f16(bytes.as_chunks().0, buffer);
+            }
             // The lower half is zero.
             Self::BF16 => buffer.extend(bytes.as_chunks().0.iter().map(|&[a, b]| [0, 0, a, b])),
             Self::F64 => buffer.extend(bytes.as_chunks().0.iter().map(|&bits| {
@@ -102,6 +100,22 @@ impl FloatType {
             let stored = <[u8; 8]>::try_from(bytes).map_or(f64::from(value), f64::from_le_bytes);
             Some((index, stored))
         })
+    }
+}
+
+/// In pieces, which the crate converts with the processor's own instructions where it has some.
+fn read_f16(values: &[[u8; 2]], out: &mut [Stored]) {
+    const PIECE: usize = 256;
+    let (mut halves, mut floats) = ([f16::ZERO; PIECE], [0f32; PIECE]);
+    for (values, out) in values.chunks(PIECE).zip(out.chunks_mut(PIECE)) {
+        let (halves, floats) = (&mut halves[..values.len()], &mut floats[..values.len()]);
+        for (half, value) in halves.iter_mut().zip(values) {
+            *half = f16::from_le_bytes(*value);
+        }
+        halves.convert_to_f32_slice(floats);
+        for (out, float) in out.iter_mut().zip(floats) {
+            *out = float.to_le_bytes();
+        }
     }
 }
 

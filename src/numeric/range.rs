@@ -19,11 +19,8 @@ const PART: usize = 1 << 16;
 /// Accumulators a row of columns has at least, if the tensor allows.
 const ROW: usize = 512;
 
-/// Columns whose accumulators stay in the first-level cache while rows go by.
-const COLUMNS: usize = 2048;
-
-/// Accumulators along a run.
-const LANES: usize = 32;
+/// Columns whose accumulators stay in the second-level cache while rows go by.
+const COLUMNS: usize = 8192;
 
 /// The smallest and the largest of some values.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,21 +43,16 @@ pub struct NonFinite {
 
 impl Range {
     /// Of no values.
-    const EMPTY: Self = Self {
-        min: f32::INFINITY,
-        max: f32::NEG_INFINITY,
-    };
+    const EMPTY: Self = Self { min: f32::INFINITY, max: f32::NEG_INFINITY };
 
     /// Of values among which there is a NaN. As of those with an infinity, an end is infinite that is
     /// finite in any other range, and is so in every range merged with this one.
-    const POISONED: Self = Self {
-        min: f32::NEG_INFINITY,
-        max: f32::INFINITY,
-    };
+    const POISONED: Self = Self { min: f32::NEG_INFINITY, max: f32::INFINITY };
 
+    #[inline(always)]
     fn merge(&mut self, other: Self) {
-        self.min = self.min.min(other.min);
-        self.max = self.max.max(other.max);
+        self.min = lesser(other.min, self.min);
+        self.max = greater(other.max, self.max);
     }
 
     fn is_tainted(self) -> bool {
@@ -72,10 +64,7 @@ impl Range {
         if self == Self::EMPTY {
             return Self { min: 0.0, max: 0.0 };
         }
-        Self {
-            min: self.min + 0.0,
-            max: self.max + 0.0,
-        }
+        Self { min: self.min + 0.0, max: self.max + 0.0 }
     }
 }
 
@@ -95,11 +84,7 @@ pub fn ranges(values: &[u8], ty: FloatType, layout: &Layout) -> Result<Vec<Range
         match layout.geometry() {
             Geometry::Cyclic { channels, run } => {
                 if run >= LONG_RUN || channels * run == elements {
-                    Runs {
-                        line: elements,
-                        run,
-                    }
-                    .search(values, ty, &mut ranges);
+                    Runs { line: elements, run }.search(values, ty, &mut ranges);
                 } else {
                     search_columns(values, ty, run, &mut ranges);
                 }
@@ -131,10 +116,9 @@ impl Runs {
         let elements = values.len() / ty.size();
         let parts: Vec<(usize, Vec<Range>)> = (0..elements.div_ceil(PART))
             .into_par_iter()
-            .map(|part| {
+            .map_init(Vec::new, |buffer, part| {
                 let (start, end) = (part * PART, elements.min((part + 1) * PART));
-                let mut buffer = Vec::new();
-                let part = ty.read(values, start..end, &mut buffer);
+                let part = ty.read(values, start..end, buffer);
                 (self.index(start), self.within(start, part))
             })
             .collect();
@@ -172,14 +156,13 @@ impl Runs {
 fn search_columns(values: &[u8], ty: FloatType, run: usize, ranges: &mut [Range]) {
     let period = ranges.len() * run;
     // Merging a part costs as much as a row of it, so that it should have many.
-    let part = period * (PART / period).max(16);
+    let part = period * (PART / period).max(64);
     let parts: Vec<Vec<Range>> = values
         .par_chunks(part * ty.size())
-        .map(|part| {
-            let mut buffer = Vec::new();
-            let part = ty.read(part, 0..part.len() / ty.size(), &mut buffer);
+        .map_init(<(Vec<Stored>, Columns)>::default, |(buffer, columns), part| {
+            let part = ty.read(part, 0..part.len() / ty.size(), buffer);
             let mut found = vec![Range::EMPTY; ranges.len()];
-            Columns::default().search(part, run, &mut found);
+            columns.search(part, run, &mut found);
             found
         })
         .collect();
@@ -191,29 +174,18 @@ fn search_columns(values: &[u8], ty: FloatType, run: usize, ranges: &mut [Range]
 }
 
 /// Blocks of `size` rows, at most, with a range for each of the `width` columns of a block.
-fn search_stacks(
-    values: &[u8],
-    ty: FloatType,
-    rows: usize,
-    width: usize,
-    size: usize,
-    ranges: &mut [Range],
-) {
+fn search_stacks(values: &[u8], ty: FloatType, rows: usize, width: usize, size: usize, ranges: &mut [Range]) {
     let blocks = rows.div_ceil(size);
-    ranges
-        .par_chunks_mut(width)
-        .with_min_len((PART / (size * width)).max(1))
-        .enumerate()
-        .for_each_init(
-            || (Vec::new(), Columns::default()),
-            |(buffer, columns), (block, ranges)| {
-                let (stack, block) = (block / blocks, block % blocks);
-                let start = stack * rows + block * size;
-                let end = stack * rows + rows.min((block + 1) * size);
-                let values = ty.read(values, start * width..end * width, buffer);
-                columns.search(values, 1, ranges);
-            },
-        );
+    ranges.par_chunks_mut(width).with_min_len((PART / (size * width)).max(1)).enumerate().for_each_init(
+        || (Vec::new(), Columns::default()),
+        |(buffer, columns), (block, ranges)| {
+            let (stack, block) = (block / blocks, block % blocks);
+            let start = stack * rows + block * size;
+            let end = stack * rows + rows.min((block + 1) * size);
+            let values = ty.read(values, start * width..end * width, buffer);
+            columns.search(values, 1, ranges);
+        },
+    );
 }
 
 /// Accumulators for a row of elements.
@@ -230,22 +202,14 @@ impl Columns {
         let period = ranges.len() * run;
         let several = ROW.min(values.len()) / period;
         let width = period * several.max(1);
-        for (ends, initial) in [
-            (&mut self.min, Range::EMPTY.min),
-            (&mut self.max, Range::EMPTY.max),
-        ] {
+        for (ends, initial) in [(&mut self.min, Range::EMPTY.min), (&mut self.max, Range::EMPTY.max)] {
             ends.clear();
             ends.resize(width, initial);
         }
         let has_nan = search_rows(values, &mut self.min, &mut self.max);
         let ends = self.min.chunks(period).zip(self.max.chunks(period));
         for (min, max) in ends {
-            let runs = min.chunks(run).zip(max.chunks(run));
-            for (range, (min, max)) in ranges.iter_mut().zip(runs) {
-                for (&min, &max) in min.iter().zip(max) {
-                    range.merge(Range { min, max });
-                }
-            }
+            fold_row(min, max, run, ranges);
         }
         if has_nan && let Some(range) = ranges.first_mut() {
             range.merge(Range::POISONED);
@@ -257,12 +221,28 @@ impl Columns {
 #[multiversion(targets = "simd")]
 fn search_runs(values: &[Stored], run: usize, ranges: &mut [Range]) {
     for (range, values) in ranges.iter_mut().zip(values.chunks(run)) {
-        range.merge(range_of(values));
+        range.merge(match run {
+            0..16 => range_of_few(values),
+            16..256 => range_of::<16>(values),
+            _ => range_of::<32>(values),
+        });
     }
 }
 
 #[inline(always)]
-fn range_of(values: &[Stored]) -> Range {
+fn range_of_few(values: &[Stored]) -> Range {
+    let mut range = Range::EMPTY;
+    let mut nan = false;
+    for value in values {
+        let value = f32::from_le_bytes(*value);
+        range.merge(Range { min: value, max: value });
+        nan |= value.is_nan();
+    }
+    if nan { Range::POISONED } else { range }
+}
+
+#[inline(always)]
+fn range_of<const LANES: usize>(values: &[Stored]) -> Range {
     let mut min = [Range::EMPTY.min; LANES];
     let mut max = [Range::EMPTY.max; LANES];
     let mut nan = [0u32; LANES];
@@ -294,10 +274,7 @@ fn range_of(values: &[Stored]) -> Range {
     if nan[0] != 0 {
         return Range::POISONED;
     }
-    Range {
-        min: min[0],
-        max: max[0],
-    }
+    Range { min: min[0], max: max[0] }
 }
 
 /// Merges `values`, in rows as wide as `min` and `max`, into these; the last row may be shorter. Says
@@ -308,9 +285,22 @@ fn search_rows(values: &[Stored], min: &mut [f32], max: &mut [f32]) -> bool {
     let mut nan = 0;
     let columns = min.chunks_mut(COLUMNS).zip(max.chunks_mut(COLUMNS));
     for (start, (min, max)) in (0..).step_by(COLUMNS).zip(columns) {
-        for row in values.chunks(width) {
+        // Four rows at a time, so that accumulators are read and written a quarter as often.
+        let quads = values.chunks_exact(4 * width);
+        let rest = quads.remainder();
+        for quad in quads {
+            let row = |n: usize| quad[n * width + start..].iter();
+            let rows = row(0).zip(row(1)).zip(row(2).zip(row(3)));
+            for (((a, b), (c, d)), (min, max)) in rows.zip(min.iter_mut().zip(max.iter_mut())) {
+                let [a, b, c, d] = [a, b, c, d].map(|value| f32::from_le_bytes(*value));
+                *min = lesser(d, lesser(c, lesser(b, lesser(a, *min))));
+                *max = greater(d, greater(c, greater(b, greater(a, *max))));
+                nan |= u32::from(a.is_nan() | b.is_nan() | c.is_nan() | d.is_nan());
+            }
+        }
+        for row in rest.chunks(width) {
             let row = row.get(start..).unwrap_or_default();
-            for ((value, min), max) in row.iter().zip(min.iter_mut()).zip(max.iter_mut()) {
+            for (value, (min, max)) in row.iter().zip(min.iter_mut().zip(max.iter_mut())) {
                 let value = f32::from_le_bytes(*value);
                 *min = lesser(value, *min);
                 *max = greater(value, *max);
@@ -319,6 +309,23 @@ fn search_rows(values: &[Stored], min: &mut [f32], max: &mut [f32]) -> bool {
         }
     }
     nan != 0
+}
+
+/// Merges into `ranges` those of the runs of `run` columns.
+#[multiversion(targets = "simd")]
+fn fold_row(min: &[f32], max: &[f32], run: usize, ranges: &mut [Range]) {
+    if run == 1 {
+        for ((range, &min), &max) in ranges.iter_mut().zip(min).zip(max) {
+            range.merge(Range { min, max });
+        }
+        return;
+    }
+    let runs = min.chunks(run).zip(max.chunks(run));
+    for (range, (min, max)) in ranges.iter_mut().zip(runs) {
+        for (&min, &max) in min.iter().zip(max) {
+            range.merge(Range { min, max });
+        }
+    }
 }
 
 /// The lesser of two numbers, or `b` beside a NaN: one instruction, unlike `f32::min`.
@@ -344,19 +351,11 @@ mod tests {
     fn expected(layout: &Layout, values: &[f32]) -> Vec<Range> {
         let mut ends = vec![None; layout.scales()];
         for (&value, index) in values.iter().zip(reference::scale_indices(layout)) {
-            let Range { min, max } = ends[index].unwrap_or(Range {
-                min: value,
-                max: value,
-            });
-            ends[index] = Some(Range {
-                min: min.min(value),
-                max: max.max(value),
-            });
+            let Range { min, max } = ends[index].unwrap_or(Range { min: value, max: value });
+            ends[index] = Some(Range { min: min.min(value), max: max.max(value) });
         }
         let none = Range { min: 0.0, max: 0.0 };
-        ends.into_iter()
-            .map(|range| range.unwrap_or(none))
-            .collect()
+        ends.into_iter().map(|range| range.unwrap_or(none)).collect()
     }
 
     #[test]
@@ -377,12 +376,9 @@ mod tests {
     }
 
     #[test]
-    fn large_tensors_have_the_same_ranges_at_every_thread_count()
-    -> Result<(), Box<dyn std::error::Error>> {
+    fn large_tensors_have_the_same_ranges_at_every_thread_count() -> Result<(), Box<dyn std::error::Error>> {
         let shape = [3, 67, 1003];
-        let values: Vec<f32> = (0..shape.iter().product())
-            .map(|n: usize| (n as f32 * 1.7).sin() * n as f32)
-            .collect();
+        let values: Vec<f32> = (0..shape.iter().product()).map(|n: usize| (n as f32 * 1.7).sin() * n as f32).collect();
         let bytes = [&[0][..], &reference::to_bytes(&values)].concat();
         let granularities = [
             Granularity::PerTensor,

@@ -1,7 +1,7 @@
-//! Walks a span of a tensor in tiles of at most [`TILE`] elements, and says what scales each uses.
+//! Walks a span of a tensor in tiles, and says what scales each uses.
 //!
-//! A kernel needs two inner loops, one for elements that share a scale and one for elements that each
-//! have their own. Which of them runs, and how the vectors of scales come about, is decided here:
+//! A kernel needs one inner loop for elements that share a scale, and others for elements that each have
+//! their own. Which of them runs, and how the vectors of scales come about, is decided here:
 //! runs too short to fill a vector register a few times are served from a vector in which each scale
 //! is repeated, and where scales repeat from tile to tile, that vector is kept.
 //!
@@ -11,22 +11,24 @@ use super::layout::{Geometry, Layout};
 use super::scheme::QuantParams;
 use std::ops;
 
-/// The most elements of a tile: with its scales and results it stays in the first-level cache.
+/// The elements of a tile, about: with its scales and results it stays in the first-level cache.
 const TILE: usize = 2048;
 
-/// Runs of one scale from this length on are tiles of their own.
-pub(super) const LONG_RUN: usize = 64;
+/// The longest period for which vectors of scales are kept: they stay in the second-level cache.
+const PERIOD: usize = 1 << 16;
 
-/// The scales of a tile's elements.
+/// Runs of one scale from this length on are tiles of their own.
+pub(super) const LONG_RUN: usize = 32;
+
+/// The scales and zero points of a tile's elements.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Scales<'a> {
-    /// All elements use this one.
-    Shared { scale: f32, zero_point: f32 },
-    /// As many as elements.
-    Each {
-        scales: &'a [f32],
-        zero_points: &'a [f32],
-    },
+    /// The same for all elements.
+    Run { scale: f32, zero_point: f32 },
+    /// A scale for each element, and one zero point, as every symmetric scheme has.
+    Row { scales: &'a [f32], zero_point: f32 },
+    /// A scale and a zero point for each element.
+    Each { scales: &'a [f32], zero_points: &'a [f32] },
 }
 
 /// Calls `kernel` with each tile of `span` and its scales.
@@ -47,13 +49,13 @@ pub(super) fn for_each_tile(
                 let end = end.min(span.end);
                 while at < end {
                     let next = end.min(at + TILE);
-                    kernel(at..next, Scales::Shared { scale, zero_point });
+                    kernel(at..next, Scales::Run { scale, zero_point });
                     at = next;
                 }
             }
             Stretch::Repeating { end, period } => {
                 let end = end.min(span.end);
-                let width = period * (TILE / period);
+                let width = period * (TILE / period).max(1);
                 vectors.fill_repeating(geometry, params, at..end.min(at + width), period);
                 while at < end {
                     let next = end.min(at + width);
@@ -75,7 +77,7 @@ pub(super) fn for_each_tile(
 enum Stretch {
     /// One scale up to `end`, and many elements.
     Run { end: usize, scale: usize },
-    /// Up to `end`, the scales repeat every `period` <= [`TILE`] elements.
+    /// Up to `end`, the scales repeat every `period` <= [`PERIOD`] elements.
     Repeating { end: usize, period: usize },
     /// Nothing that helps.
     Varying,
@@ -86,81 +88,102 @@ impl Stretch {
         let piece = geometry.piece_at(element);
         match geometry {
             Geometry::Cyclic { run, .. } | Geometry::Tailed { run, .. } if run >= LONG_RUN => {
-                Self::Run {
-                    end: piece.end,
-                    scale: piece.scale,
-                }
+                Self::Run { end: piece.end, scale: piece.scale }
             }
-            Geometry::Cyclic { channels, run } if channels * run <= TILE => Self::Repeating {
-                end: usize::MAX,
-                period: channels * run,
-            },
-            Geometry::Stacked { rows, width, size } if width <= TILE => {
+            Geometry::Cyclic { channels, run } if channels * run <= PERIOD => {
+                Self::Repeating { end: usize::MAX, period: channels * run }
+            }
+            Geometry::Stacked { rows, width, size } if width <= PERIOD => {
                 let row = element / width;
                 let block_end = (row % rows / size + 1) * size;
-                Self::Repeating {
-                    end: (row - row % rows + block_end.min(rows)) * width,
-                    period: width,
-                }
+                Self::Repeating { end: (row - row % rows + block_end.min(rows)) * width, period: width }
             }
             _ => Self::Varying,
         }
     }
 }
 
-/// Scales and zero points, an entry for each element of a tile.
+/// The scales of a tile's elements, and their zero points where these differ.
 #[derive(Default)]
 struct Vectors {
     scales: Vec<f32>,
+    zero_point: f32,
     zero_points: Vec<f32>,
 }
 
 impl Vectors {
     fn fill(&mut self, geometry: Geometry, params: &[QuantParams], span: ops::Range<usize>) {
+        let zero_point = params[geometry.piece_at(span.start).scale].zero_point;
+        self.zero_point = zero_point as f32;
+        let mut differences = 0;
         self.scales.clear();
-        self.zero_points.clear();
-        let mut at = span.start;
-        while at < span.end {
-            let piece = geometry.piece_at(at);
-            let count = piece.end.min(span.end) - at;
-            if piece.consecutive {
-                let params = &params[piece.scale..piece.scale + count];
-                self.scales.extend(params.iter().map(|p| p.scale));
-                let zero_points = params.iter().map(|p| p.zero_point as f32);
-                self.zero_points.extend(zero_points);
-            } else {
-                let QuantParams { scale, zero_point } = params[piece.scale];
-                let length = self.scales.len() + count;
-                self.scales.resize(length, scale);
-                self.zero_points.resize(length, zero_point as f32);
+        for_each_piece(geometry, params, span.clone(), |count, params| match params {
+            [QuantParams { scale, zero_point: other }] => {
+                self.scales.resize(self.scales.len() + count, *scale);
+                differences |= other ^ zero_point;
             }
-            at += count;
+            _ => {
+                self.scales.extend(params.iter().map(|p| p.scale));
+                let others = params.iter().map(|p| p.zero_point ^ zero_point);
+                differences |= others.fold(0, |all, difference| all | difference);
+            }
+        });
+        self.zero_points.clear();
+        if differences != 0 {
+            for_each_piece(geometry, params, span, |count, params| match params {
+                [QuantParams { zero_point, .. }] => {
+                    let length = self.zero_points.len() + count;
+                    self.zero_points.resize(length, *zero_point as f32);
+                }
+                _ => {
+                    let zero_points = params.iter().map(|p| p.zero_point as f32);
+                    self.zero_points.extend(zero_points);
+                }
+            });
         }
     }
 
     /// As [`fill`](Self::fill), where the scales of `span` repeat every `period` elements.
-    fn fill_repeating(
-        &mut self,
-        geometry: Geometry,
-        params: &[QuantParams],
-        span: ops::Range<usize>,
-        period: usize,
-    ) {
+    fn fill_repeating(&mut self, geometry: Geometry, params: &[QuantParams], span: ops::Range<usize>, period: usize) {
         let once = span.end.min(span.start + period);
         self.fill(geometry, params, span.start..once);
-        while self.scales.len() < span.len() {
-            let missing = span.len() - self.scales.len();
-            let count = missing.min(self.scales.len());
-            self.scales.extend_from_within(..count);
-            self.zero_points.extend_from_within(..count);
-        }
+        repeat(&mut self.scales, span.len());
+        repeat(&mut self.zero_points, span.len());
     }
 
     fn scales(&self, count: usize) -> Scales<'_> {
-        Scales::Each {
-            scales: &self.scales[..count],
-            zero_points: &self.zero_points[..count],
+        let scales = &self.scales[..count];
+        if self.zero_points.is_empty() {
+            Scales::Row { scales, zero_point: self.zero_point }
+        } else {
+            Scales::Each { scales, zero_points: &self.zero_points[..count] }
         }
+    }
+}
+
+/// Calls `with` for each piece of `span`, with the number of its elements and their parameters: one
+/// for all of them, or as many as elements.
+fn for_each_piece(
+    geometry: Geometry,
+    params: &[QuantParams],
+    span: ops::Range<usize>,
+    mut with: impl FnMut(usize, &[QuantParams]),
+) {
+    let mut at = span.start;
+    while at < span.end {
+        let piece = geometry.piece_at(at);
+        let count = piece.end.min(span.end) - at;
+        let distinct = if piece.consecutive { count } else { 1 };
+        with(count, &params[piece.scale..piece.scale + distinct]);
+        at += count;
+    }
+}
+
+/// Repeats `values`, unless there are none, up to a length.
+fn repeat(values: &mut Vec<f32>, length: usize) {
+    while !values.is_empty() && values.len() < length {
+        let missing = length - values.len();
+        values.extend_from_within(..missing.min(values.len()));
     }
 }
 
@@ -174,21 +197,26 @@ mod tests {
         #[test]
         fn tiles_give_every_element_its_scale(
             layout in arb_layout(),
+            same in prop::sample::select(&[1, 300, i32::MAX][..]),
             cuts in any::<(prop::sample::Index, prop::sample::Index)>(),
         ) {
             let params: Vec<_> = (0..layout.scales())
-                .map(|i| QuantParams { scale: i as f32, zero_point: -(i as i32) })
+                .map(|i| QuantParams { scale: i as f32, zero_point: -(i as i32 / same) })
                 .collect();
             let cuts = [cuts.0, cuts.1].map(|cut| cut.index(layout.elements() + 1));
             let span = cuts[0].min(cuts[1])..cuts[0].max(cuts[1]);
             let mut seen = Vec::new();
             let mut at = span.start;
             for_each_tile(&layout, &params, span.clone(), |tile, scales| {
-                assert!(tile.start == at && tile.len() <= TILE);
+                assert!(tile.start == at && tile.len() <= PERIOD);
                 at = tile.end;
                 match scales {
-                    Scales::Shared { scale, zero_point } => {
+                    Scales::Run { scale, zero_point } => {
                         seen.extend(tile.map(|_| (scale, zero_point)));
+                    }
+                    Scales::Row { scales, zero_point } => {
+                        assert_eq!(tile.len(), scales.len());
+                        seen.extend(scales.iter().map(|&scale| (scale, zero_point)));
                     }
                     Scales::Each { scales, zero_points } => {
                         assert_eq!(tile.len(), scales.len());
@@ -198,7 +226,7 @@ mod tests {
             });
             let expected: Vec<_> = reference::scale_indices(&layout)[span]
                 .iter()
-                .map(|&i| (i as f32, -(i as f32)))
+                .map(|&i| (i as f32, -(i as i32 / same) as f32))
                 .collect();
             prop_assert_eq!(seen, expected);
         }
