@@ -23,7 +23,7 @@ pub use dtype::{DataType, element_bits, is_float, type_name};
 pub use edit::NewOp;
 pub(crate) use export::{AllInline, Placed, Placement, TensorPlace, export};
 pub(crate) use import::{ExternalData, import};
-pub use model::{Interface, Model, OpId, Scope, ScopeId, Use, Value, ValueId};
 pub(crate) use model::ScopeShell;
+pub use model::{Interface, Model, OpId, Scope, ScopeId, Use, Value, ValueId};
 pub use op::{Attribute, AttributePlace, Body, Op};
 pub use tensor::{Compute, Tensor};

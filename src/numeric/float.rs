@@ -5,7 +5,6 @@
 //! lie, those of the others converted a tile at a time. Conversion is exact, but for `f64`, which is
 //! rounded to nearest.
 
-use multiversion::multiversion;
 use std::ops;
 
 use half::{bf16, f16, slice::HalfFloatSliceExt};
