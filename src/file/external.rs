@@ -56,7 +56,7 @@ impl ExternalFiles {
         if let Some(bytes) = self.mapped.borrow().get(&path) {
             return Ok(bytes.clone());
         }
-        let bytes = super::load::map(&path).map_err(|error| refused(tensor, format!("cannot be read: {error}")))?;
+        let bytes = super::map::map(&path).map_err(|error| refused(tensor, format!("cannot be read: {error}")))?;
         self.mapped.borrow_mut().insert(path, bytes.clone());
         Ok(bytes)
     }

@@ -140,7 +140,7 @@ impl Model {
                 fs::create_dir_all(folder).map_err(ErrorKind::Write)?;
             }
             let mut data = Rope::default();
-            data.push_bytes(super::load::map(&from).map_err(ErrorKind::Read)?);
+            data.push_bytes(super::map::map(&from).map_err(ErrorKind::Read)?);
             Target::new(&to)?.write(&data)?.replace()?;
         }
         Ok(bytes)
