@@ -91,6 +91,7 @@ impl Settings {
             include: self.include,
             exclude: self.exclude,
             min_elements: self.min_elements.unwrap_or_default(),
+            allow_growth: false,
             keep_overridable: self.keep_overridable.unwrap_or_default(),
             measure_error,
             strict: self.strict.unwrap_or_default(),

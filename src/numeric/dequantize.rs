@@ -10,18 +10,9 @@ use ndarray::{ArrayD, IxDyn};
 ///
 /// # Panics
 /// When `bytes` or `params` are not of the size that `layout` asks for.
-pub fn dequantize(
-    bytes: &[u8],
-    layout: &Layout,
-    params: &[QuantParams],
-    ty: QuantizedType,
-) -> ArrayD<f32> {
+pub fn dequantize(bytes: &[u8], layout: &Layout, params: &[QuantParams], ty: QuantizedType) -> ArrayD<f32> {
     let elements = layout.elements();
-    assert!(
-        bytes.len() == ty.bytes(elements),
-        "{} bytes are not {elements} elements of type {ty:?}",
-        bytes.len(),
-    );
+    assert!(bytes.len() == ty.bytes(elements), "{} bytes are not {elements} elements of type {ty:?}", bytes.len(),);
     rounding::check(params, layout.scales());
     let mut values = Vec::with_capacity(elements);
     while values.len() < elements {
@@ -39,8 +30,7 @@ pub fn dequantize(
             values.extend(quantized.map(|q| params.dequantize(q)));
         }
     }
-    ArrayD::from_shape_vec(IxDyn(layout.shape()), values)
-        .expect("a layout's elements are the product of its shape")
+    ArrayD::from_shape_vec(IxDyn(layout.shape()), values).expect("a layout's elements are the product of its shape")
 }
 
 #[cfg(test)]

@@ -38,11 +38,7 @@ impl Distortion {
     /// assert_eq!(Distortion { signal: 0.0, noise: 0.0 }.sqnr_db(), f64::INFINITY);
     /// ```
     pub fn sqnr_db(self) -> f64 {
-        if self.noise == 0.0 {
-            f64::INFINITY
-        } else {
-            10.0 * (self.signal / self.noise).log10()
-        }
+        if self.noise == 0.0 { f64::INFINITY } else { 10.0 * (self.signal / self.noise).log10() }
     }
 }
 
@@ -56,10 +52,7 @@ impl ops::Add for Distortion {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self {
-            signal: self.signal + other.signal,
-            noise: self.noise + other.noise,
-        }
+        Self { signal: self.signal + other.signal, noise: self.noise + other.noise }
     }
 }
 
@@ -68,13 +61,7 @@ impl ops::Add for Distortion {
 ///
 /// # Panics
 /// When `values` or `params` are not of the size that `layout` asks for.
-pub fn distortion(
-    values: &[u8],
-    ty: FloatType,
-    layout: &Layout,
-    params: &[QuantParams],
-    scheme: Scheme,
-) -> Distortion {
+pub fn distortion(values: &[u8], ty: FloatType, layout: &Layout, params: &[QuantParams], scheme: Scheme) -> Distortion {
     ty.check(values, layout.elements());
     rounding::check(params, layout.scales());
     let limits = Limits::of(scheme);
@@ -90,10 +77,7 @@ pub fn distortion(
                     Scales::Shared { scale, zero_point } => {
                         add_run(values, scale, zero_point, limits, &mut sums);
                     }
-                    Scales::Each {
-                        scales,
-                        zero_points,
-                    } => add_row(values, scales, zero_points, limits, &mut sums),
+                    Scales::Each { scales, zero_points } => add_row(values, scales, zero_points, limits, &mut sums),
                 }
             });
             sums.total()
@@ -118,10 +102,7 @@ impl Sums {
     }
 
     fn total(&self) -> Distortion {
-        Distortion {
-            signal: self.signal.iter().sum(),
-            noise: self.noise.iter().sum(),
-        }
+        Distortion { signal: self.signal.iter().sum(), noise: self.noise.iter().sum() }
     }
 }
 
@@ -145,13 +126,7 @@ fn add_run(values: &[Stored], scale: f32, zero_point: f32, limits: Limits, sums:
 
 /// Adds elements with a scale each.
 #[multiversion(targets = "simd")]
-fn add_row(
-    values: &[Stored],
-    scales: &[f32],
-    zero_points: &[f32],
-    limits: Limits,
-    sums: &mut Sums,
-) {
+fn add_row(values: &[Stored], scales: &[f32], zero_points: &[f32], limits: Limits, sums: &mut Sums) {
     let mut local = *sums;
     let (chunks, rest) = values.as_chunks::<LANES>();
     let (scale_chunks, scale_rest) = scales.as_chunks::<LANES>();
@@ -188,21 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn the_result_has_the_same_bits_at_every_thread_count()
-    -> Result<(), crate::numeric::LayoutError> {
+    fn the_result_has_the_same_bits_at_every_thread_count() -> Result<(), crate::numeric::LayoutError> {
         let shape = [130, 1001];
         let values: Vec<f32> = (0..130 * 1001).map(|n| (n as f32).sin()).collect();
         let values = reference::to_bytes(&values);
-        let scheme = Scheme {
-            ty: crate::numeric::QuantizedType::Int8,
-            symmetric: true,
-        };
+        let scheme = Scheme { ty: crate::numeric::QuantizedType::Int8, symmetric: true };
         for axis in 0..2 {
             let layout = Layout::new(&shape, Granularity::PerChannel { axis })?;
-            let range = Range {
-                min: -1.0,
-                max: 1.0,
-            };
+            let range = Range { min: -1.0, max: 1.0 };
             let params = vec![scheme.parameters(range); layout.scales()];
             let measure = || distortion(&values, FloatType::F32, &layout, &params, scheme);
             let once = on_threads(1, measure);
@@ -211,11 +179,7 @@ mod tests {
             }
             // A sine has the power 1 / 2, an error uniform within a step of 1 / 127 that squared / 12.
             let expected = 10.0 * (6.0 * 127f64.powi(2)).log10();
-            assert!(
-                (once.sqnr_db() - expected).abs() < 0.1,
-                "{}",
-                once.sqnr_db()
-            );
+            assert!((once.sqnr_db() - expected).abs() < 0.1, "{}", once.sqnr_db());
         }
         Ok(())
     }

@@ -57,11 +57,7 @@ impl FloatType {
     /// Panics unless `values` holds exactly `elements` elements.
     pub(super) fn check(self, values: &[u8], elements: usize) {
         let expected = elements.checked_mul(self.size());
-        assert!(
-            expected == Some(values.len()),
-            "{} bytes are not {elements} elements of type {self:?}",
-            values.len(),
-        );
+        assert!(expected == Some(values.len()), "{} bytes are not {elements} elements of type {self:?}", values.len(),);
     }
 
     /// The elements of `span`: a view of `values`, or converted into `buffer`.
@@ -75,9 +71,9 @@ impl FloatType {
         buffer.clear();
         match self {
             Self::F32 => return bytes.as_chunks().0,
-            Self::F16 => buffer.extend(bytes.as_chunks().0.iter().map(|&bits| {
-                f16::from_le_bytes(bits).to_f32().to_le_bytes()
-            })),
+            Self::F16 => {
+                buffer.extend(bytes.as_chunks().0.iter().map(|&bits| f16::from_le_bytes(bits).to_f32().to_le_bytes()))
+            }
             // The lower half is zero.
             Self::BF16 => buffer.extend(bytes.as_chunks().0.iter().map(|&[a, b]| [0, 0, a, b])),
             Self::F64 => buffer.extend(bytes.as_chunks().0.iter().map(|&bits| {

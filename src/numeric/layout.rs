@@ -83,11 +83,7 @@ pub(super) enum Geometry {
     Tailed { line: usize, run: usize },
     /// Rows of `width` > 1 elements. `size` neighbouring rows share a vector of `width` scales, and
     /// every `rows`-th row starts a new one even when fewer than `size` rows used the last.
-    Stacked {
-        rows: usize,
-        width: usize,
-        size: usize,
-    },
+    Stacked { rows: usize, width: usize, size: usize },
 }
 
 /// A contiguous stretch of elements whose scales follow one rule.
@@ -112,9 +108,7 @@ impl Layout {
             .iter()
             .filter(|&&dim| dim != 0)
             .try_fold(1usize, |product, &dim| product.checked_mul(dim))
-            .ok_or_else(|| LayoutError::TooLarge {
-                shape: shape.to_vec(),
-            })?;
+            .ok_or_else(|| LayoutError::TooLarge { shape: shape.to_vec() })?;
         let dimension = |axis: usize| {
             let rank = shape.len();
             let dim = shape.get(axis).copied();
@@ -138,10 +132,7 @@ impl Layout {
                 scale_shape[axis] = rows.div_ceil(size);
                 let width = shape[axis + 1..].iter().product();
                 let scales = scale_shape.iter().product();
-                (
-                    scale_shape,
-                    Geometry::blocked(elements, scales, rows, width, size),
-                )
+                (scale_shape, Geometry::blocked(elements, scales, rows, width, size))
             }
         };
         let scales: usize = scale_shape.iter().product();
@@ -149,13 +140,7 @@ impl Layout {
             1 => Geometry::uniform(elements),
             _ => geometry,
         };
-        Ok(Self {
-            shape: shape.to_vec(),
-            scale_shape,
-            granularity,
-            elements,
-            geometry,
-        })
+        Ok(Self { shape: shape.to_vec(), scale_shape, granularity, elements, geometry })
     }
 
     /// The shape of the tensor.
@@ -189,11 +174,7 @@ impl Layout {
     /// # Panics
     /// When the tensor has no such element.
     pub fn scale_index(&self, element: usize) -> usize {
-        assert!(
-            element < self.elements,
-            "element {element} of {}",
-            self.elements
-        );
+        assert!(element < self.elements, "element {element} of {}", self.elements);
         self.geometry.piece_at(element).scale
     }
 
@@ -204,10 +185,7 @@ impl Layout {
 
 impl Geometry {
     fn uniform(elements: usize) -> Self {
-        Self::Cyclic {
-            channels: 1,
-            run: elements,
-        }
+        Self::Cyclic { channels: 1, run: elements }
     }
 
     /// Blocks of `size` along a dimension of `rows`, with `width` elements behind each index.
@@ -215,26 +193,14 @@ impl Geometry {
         if elements == 0 {
             Self::uniform(0)
         } else if size == 1 {
-            Self::Cyclic {
-                channels: elements,
-                run: 1,
-            }
+            Self::Cyclic { channels: elements, run: 1 }
         } else if width == 1 && (size >= rows || rows.is_multiple_of(size)) {
-            Self::Cyclic {
-                channels: scales,
-                run: size.min(rows),
-            }
+            Self::Cyclic { channels: scales, run: size.min(rows) }
         } else if width == 1 {
-            Self::Tailed {
-                line: rows,
-                run: size,
-            }
+            Self::Tailed { line: rows, run: size }
         } else if scales == width {
             // A single block in all: the same vector of scales for every row.
-            Self::Cyclic {
-                channels: width,
-                run: 1,
-            }
+            Self::Cyclic { channels: width, run: 1 }
         } else {
             let size = size.min(rows);
             Self::Stacked { rows, width, size }
@@ -244,16 +210,12 @@ impl Geometry {
     /// The stretch from `element` on, which must exist.
     pub(super) fn piece_at(self, element: usize) -> Piece {
         match self {
-            Self::Cyclic { channels, run: 1 } => Piece {
-                end: (element / channels + 1) * channels,
-                scale: element % channels,
-                consecutive: true,
-            },
-            Self::Cyclic { channels, run } => Piece {
-                end: (element / run + 1) * run,
-                scale: element / run % channels,
-                consecutive: false,
-            },
+            Self::Cyclic { channels, run: 1 } => {
+                Piece { end: (element / channels + 1) * channels, scale: element % channels, consecutive: true }
+            }
+            Self::Cyclic { channels, run } => {
+                Piece { end: (element / run + 1) * run, scale: element / run % channels, consecutive: false }
+            }
             Self::Tailed { line, run } => {
                 let (lines, at) = (element / line, element % line);
                 let block = at / run;
@@ -266,11 +228,7 @@ impl Geometry {
             Self::Stacked { rows, width, size } => {
                 let (row, column) = (element / width, element % width);
                 let block = row / rows * rows.div_ceil(size) + row % rows / size;
-                Piece {
-                    end: (row + 1) * width,
-                    scale: block * width + column,
-                    consecutive: true,
-                }
+                Piece { end: (row + 1) * width, scale: block * width + column, consecutive: true }
             }
         }
     }
@@ -315,17 +273,9 @@ mod tests {
             new(&[], Granularity::PerBlock { axis: 0, size: 1 }),
             Err(LayoutError::NoSuchAxis { axis: 0, rank: 0 })
         );
-        assert_eq!(
-            new(&[4], Granularity::PerBlock { axis: 0, size: 0 }),
-            Err(LayoutError::EmptyBlock)
-        );
+        assert_eq!(new(&[4], Granularity::PerBlock { axis: 0, size: 0 }), Err(LayoutError::EmptyBlock));
         let shape = [usize::MAX, 2, 0];
-        assert_eq!(
-            new(&shape, Granularity::PerTensor),
-            Err(LayoutError::TooLarge {
-                shape: shape.to_vec()
-            })
-        );
+        assert_eq!(new(&shape, Granularity::PerTensor), Err(LayoutError::TooLarge { shape: shape.to_vec() }));
     }
 
     #[test]

@@ -33,17 +33,8 @@ pub fn quantize(
 ) {
     ty.check(values, layout.elements());
     rounding::check(params, layout.scales());
-    assert!(
-        span.start <= span.end && span.end <= layout.elements(),
-        "elements {span:?} of {}",
-        layout.elements(),
-    );
-    assert!(
-        out.len() == scheme.ty.bytes(span.len()),
-        "{} bytes of output for {} elements",
-        out.len(),
-        span.len(),
-    );
+    assert!(span.start <= span.end && span.end <= layout.elements(), "elements {span:?} of {}", layout.elements(),);
+    assert!(out.len() == scheme.ty.bytes(span.len()), "{} bytes of output for {} elements", out.len(), span.len(),);
     let limits = Limits::of(scheme);
     let start = span.start;
     let mut buffer = Vec::new();
@@ -54,10 +45,7 @@ pub fn quantize(
             Scales::Shared { scale, zero_point } => {
                 quantize_run(values, scale, zero_point, limits, out);
             }
-            Scales::Each {
-                scales,
-                zero_points,
-            } => quantize_row(values, scales, zero_points, limits, out),
+            Scales::Each { scales, zero_points } => quantize_row(values, scales, zero_points, limits, out),
         }
     });
 }
@@ -72,13 +60,7 @@ fn quantize_run(values: &[Stored], scale: f32, zero_point: f32, limits: Limits, 
 
 /// Elements with a scale each.
 #[multiversion(targets = "simd")]
-fn quantize_row(
-    values: &[Stored],
-    scales: &[f32],
-    zero_points: &[f32],
-    limits: Limits,
-    out: &mut [u8],
-) {
+fn quantize_row(values: &[Stored], scales: &[f32], zero_points: &[f32], limits: Limits, out: &mut [u8]) {
     let params = scales.iter().zip(zero_points);
     for ((out, value), (scale, zero_point)) in out.iter_mut().zip(values).zip(params) {
         *out = limits.quantize(f32::from_le_bytes(*value), *scale, *zero_point) as u8;
@@ -92,25 +74,14 @@ mod tests {
     use crate::numeric::{Granularity, QuantizedType, Range};
     use proptest::prelude::*;
 
-    const INT8: Scheme = Scheme {
-        ty: QuantizedType::Int8,
-        symmetric: false,
-    };
+    const INT8: Scheme = Scheme { ty: QuantizedType::Int8, symmetric: false };
 
     fn per_tensor(values: &[f32], params: QuantParams, scheme: Scheme) -> Vec<u8> {
         let layout = Layout::new(&[values.len()], Granularity::PerTensor).expect("no axis");
         let bytes = reference::to_bytes(values);
         let mut out = vec![0; values.len()];
         let span = 0..values.len();
-        quantize(
-            &bytes,
-            FloatType::F32,
-            &layout,
-            &[params],
-            scheme,
-            span,
-            &mut out,
-        );
+        quantize(&bytes, FloatType::F32, &layout, &[params], scheme, span, &mut out);
         out
     }
 
@@ -119,10 +90,7 @@ mod tests {
         let values = [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5];
         let rounded = [-2i8, -2, 0, 0, 2, 2, 4];
         for zero_point in [0, 1, -1, 3] {
-            let params = QuantParams {
-                scale: 1.0,
-                zero_point,
-            };
+            let params = QuantParams { scale: 1.0, zero_point };
             let expected = rounded.map(|q| (q + zero_point as i8) as u8);
             assert_eq!(per_tensor(&values, params, INT8), expected);
         }
@@ -130,10 +98,7 @@ mod tests {
 
     #[test]
     fn neighbours_of_ties_are_not_ties() {
-        let params = QuantParams {
-            scale: 1.0,
-            zero_point: 0,
-        };
+        let params = QuantParams { scale: 1.0, zero_point: 0 };
         let values = [2.5f32.next_up(), 2.5f32.next_down(), 0.5f32.next_up()];
         assert_eq!(per_tensor(&values, params, INT8), [3, 2, 1]);
     }
@@ -143,24 +108,16 @@ mod tests {
         // Each value is a tie. Multiplied by the rounded 1 / 41, some are not.
         let scale = 41.0f32;
         let values: Vec<f32> = (0..100).map(|n| scale * (n as f32 + 0.5)).collect();
-        let params = QuantParams {
-            scale,
-            zero_point: 0,
-        };
+        let params = QuantParams { scale, zero_point: 0 };
         let exact = (0..100).map(|n| n + n % 2).collect::<Vec<u8>>();
-        let inexact = values
-            .iter()
-            .map(|v| (v * (1.0 / scale)).round_ties_even() as u8);
+        let inexact = values.iter().map(|v| (v * (1.0 / scale)).round_ties_even() as u8);
         assert!(inexact.ne(exact.iter().copied()), "a useless test");
         assert_eq!(per_tensor(&values, params, INT8), exact);
     }
 
     #[test]
     fn saturates_at_the_limits_of_the_scheme() {
-        let params = |zero_point| QuantParams {
-            scale: f32::MIN_POSITIVE,
-            zero_point,
-        };
+        let params = |zero_point| QuantParams { scale: f32::MIN_POSITIVE, zero_point };
         let values = [f32::MIN, -1.0, 1.0, f32::MAX]; // the outer two overflow to infinity
         let cases = [
             (QuantizedType::Int8, true, 0, -127i32, 127),
@@ -178,10 +135,7 @@ mod tests {
 
     #[test]
     fn a_nan_takes_the_lower_limit() {
-        let params = QuantParams {
-            scale: 1.0,
-            zero_point: 5,
-        };
+        let params = QuantParams { scale: 1.0, zero_point: 5 };
         let values = [f32::NAN; 40];
         assert_eq!(per_tensor(&values, params, INT8), [0x80; 40]);
     }

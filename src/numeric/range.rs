@@ -46,17 +46,11 @@ pub struct NonFinite {
 
 impl Range {
     /// Of no values.
-    const EMPTY: Self = Self {
-        min: f32::INFINITY,
-        max: f32::NEG_INFINITY,
-    };
+    const EMPTY: Self = Self { min: f32::INFINITY, max: f32::NEG_INFINITY };
 
     /// Of values among which there is a NaN. As of those with an infinity, an end is infinite that is
     /// finite in any other range, and is so in every range merged with this one.
-    const POISONED: Self = Self {
-        min: f32::NEG_INFINITY,
-        max: f32::INFINITY,
-    };
+    const POISONED: Self = Self { min: f32::NEG_INFINITY, max: f32::INFINITY };
 
     fn merge(&mut self, other: Self) {
         self.min = self.min.min(other.min);
@@ -72,10 +66,7 @@ impl Range {
         if self == Self::EMPTY {
             return Self { min: 0.0, max: 0.0 };
         }
-        Self {
-            min: self.min + 0.0,
-            max: self.max + 0.0,
-        }
+        Self { min: self.min + 0.0, max: self.max + 0.0 }
     }
 }
 
@@ -95,11 +86,7 @@ pub fn ranges(values: &[u8], ty: FloatType, layout: &Layout) -> Result<Vec<Range
         match layout.geometry() {
             Geometry::Cyclic { channels, run } => {
                 if run >= LONG_RUN || channels * run == elements {
-                    Runs {
-                        line: elements,
-                        run,
-                    }
-                    .search(values, ty, &mut ranges);
+                    Runs { line: elements, run }.search(values, ty, &mut ranges);
                 } else {
                     search_columns(values, ty, run, &mut ranges);
                 }
@@ -191,29 +178,18 @@ fn search_columns(values: &[u8], ty: FloatType, run: usize, ranges: &mut [Range]
 }
 
 /// Blocks of `size` rows, at most, with a range for each of the `width` columns of a block.
-fn search_stacks(
-    values: &[u8],
-    ty: FloatType,
-    rows: usize,
-    width: usize,
-    size: usize,
-    ranges: &mut [Range],
-) {
+fn search_stacks(values: &[u8], ty: FloatType, rows: usize, width: usize, size: usize, ranges: &mut [Range]) {
     let blocks = rows.div_ceil(size);
-    ranges
-        .par_chunks_mut(width)
-        .with_min_len((PART / (size * width)).max(1))
-        .enumerate()
-        .for_each_init(
-            || (Vec::new(), Columns::default()),
-            |(buffer, columns), (block, ranges)| {
-                let (stack, block) = (block / blocks, block % blocks);
-                let start = stack * rows + block * size;
-                let end = stack * rows + rows.min((block + 1) * size);
-                let values = ty.read(values, start * width..end * width, buffer);
-                columns.search(values, 1, ranges);
-            },
-        );
+    ranges.par_chunks_mut(width).with_min_len((PART / (size * width)).max(1)).enumerate().for_each_init(
+        || (Vec::new(), Columns::default()),
+        |(buffer, columns), (block, ranges)| {
+            let (stack, block) = (block / blocks, block % blocks);
+            let start = stack * rows + block * size;
+            let end = stack * rows + rows.min((block + 1) * size);
+            let values = ty.read(values, start * width..end * width, buffer);
+            columns.search(values, 1, ranges);
+        },
+    );
 }
 
 /// Accumulators for a row of elements.
@@ -230,10 +206,7 @@ impl Columns {
         let period = ranges.len() * run;
         let several = ROW.min(values.len()) / period;
         let width = period * several.max(1);
-        for (ends, initial) in [
-            (&mut self.min, Range::EMPTY.min),
-            (&mut self.max, Range::EMPTY.max),
-        ] {
+        for (ends, initial) in [(&mut self.min, Range::EMPTY.min), (&mut self.max, Range::EMPTY.max)] {
             ends.clear();
             ends.resize(width, initial);
         }
@@ -294,10 +267,7 @@ fn range_of(values: &[Stored]) -> Range {
     if nan[0] != 0 {
         return Range::POISONED;
     }
-    Range {
-        min: min[0],
-        max: max[0],
-    }
+    Range { min: min[0], max: max[0] }
 }
 
 /// Merges `values`, in rows as wide as `min` and `max`, into these; the last row may be shorter. Says
@@ -344,19 +314,11 @@ mod tests {
     fn expected(layout: &Layout, values: &[f32]) -> Vec<Range> {
         let mut ends = vec![None; layout.scales()];
         for (&value, index) in values.iter().zip(reference::scale_indices(layout)) {
-            let Range { min, max } = ends[index].unwrap_or(Range {
-                min: value,
-                max: value,
-            });
-            ends[index] = Some(Range {
-                min: min.min(value),
-                max: max.max(value),
-            });
+            let Range { min, max } = ends[index].unwrap_or(Range { min: value, max: value });
+            ends[index] = Some(Range { min: min.min(value), max: max.max(value) });
         }
         let none = Range { min: 0.0, max: 0.0 };
-        ends.into_iter()
-            .map(|range| range.unwrap_or(none))
-            .collect()
+        ends.into_iter().map(|range| range.unwrap_or(none)).collect()
     }
 
     #[test]
@@ -377,12 +339,9 @@ mod tests {
     }
 
     #[test]
-    fn large_tensors_have_the_same_ranges_at_every_thread_count()
-    -> Result<(), Box<dyn std::error::Error>> {
+    fn large_tensors_have_the_same_ranges_at_every_thread_count() -> Result<(), Box<dyn std::error::Error>> {
         let shape = [3, 67, 1003];
-        let values: Vec<f32> = (0..shape.iter().product())
-            .map(|n: usize| (n as f32 * 1.7).sin() * n as f32)
-            .collect();
+        let values: Vec<f32> = (0..shape.iter().product()).map(|n: usize| (n as f32 * 1.7).sin() * n as f32).collect();
         let bytes = [&[0][..], &reference::to_bytes(&values)].concat();
         let granularities = [
             Granularity::PerTensor,

@@ -26,9 +26,7 @@ pub(super) fn scale_indices(layout: &Layout) -> Vec<usize> {
         }
         scales[IxDyn(&at)]
     };
-    ArrayD::from_shape_fn(IxDyn(layout.shape()), of)
-        .into_iter()
-        .collect()
+    ArrayD::from_shape_fn(IxDyn(layout.shape()), of).into_iter().collect()
 }
 
 /// `saturate(round_half_even(x / scale) + zero_point)`.
@@ -43,44 +41,31 @@ pub(super) fn quantize(x: f32, params: QuantParams, scheme: Scheme) -> i32 {
     };
     let (min, max) = scheme.limits();
     // Saturating, as casts to integers are.
-    (rounded as i64)
-        .saturating_add(params.zero_point.into())
-        .clamp(min.into(), max.into()) as i32
+    (rounded as i64).saturating_add(params.zero_point.into()).clamp(min.into(), max.into()) as i32
 }
 
 pub(super) fn to_bytes(values: &[f32]) -> Vec<u8> {
-    values
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect()
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 /// Layouts of all granularities over small and long, empty and narrow shapes.
 pub(super) fn arb_layout() -> impl Strategy<Value = Layout> {
     let dim = prop_oneof![8 => 1usize..5, 2 => 5usize..20, 1 => Just(0usize)];
     let long = prop_oneof![3 => 1usize..80, 1 => 80usize..600];
-    let shape =
-        (prop::collection::vec(dim, 0..3), long, 0usize..3).prop_map(|(mut shape, long, place)| {
-            shape.insert(place.min(shape.len()), long);
-            shape
-        });
+    let shape = (prop::collection::vec(dim, 0..3), long, 0usize..3).prop_map(|(mut shape, long, place)| {
+        shape.insert(place.min(shape.len()), long);
+        shape
+    });
     let shape = prop_oneof![12 => shape, 1 => Just(Vec::new()), 1 => Just(vec![2, 5000])];
-    (shape, any::<prop::sample::Index>(), 0u8..3, 1usize..40).prop_map(
-        |(shape, axis, kind, size)| {
-            let granularity = match kind {
-                _ if shape.is_empty() => Granularity::PerTensor,
-                0 => Granularity::PerTensor,
-                1 => Granularity::PerChannel {
-                    axis: axis.index(shape.len()),
-                },
-                _ => Granularity::PerBlock {
-                    axis: axis.index(shape.len()),
-                    size,
-                },
-            };
-            Layout::new(&shape, granularity).expect("the axis exists")
-        },
-    )
+    (shape, any::<prop::sample::Index>(), 0u8..3, 1usize..40).prop_map(|(shape, axis, kind, size)| {
+        let granularity = match kind {
+            _ if shape.is_empty() => Granularity::PerTensor,
+            0 => Granularity::PerTensor,
+            1 => Granularity::PerChannel { axis: axis.index(shape.len()) },
+            _ => Granularity::PerBlock { axis: axis.index(shape.len()), size },
+        };
+        Layout::new(&shape, granularity).expect("the axis exists")
+    })
 }
 
 /// Finite values for a tensor: all alike, of one magnitude, or of all.
@@ -102,10 +87,8 @@ impl Values {
             (z ^ (z >> 31)) as u32
         };
         let value = |_| match self.kind {
-            0 => Some(f32::from_bits(random()))
-                .filter(|value| value.is_finite())
-                .unwrap_or(0.0),
-            1 => (random() % 509) as f32 * 0.5 - 127.0, // ties for scale 1
+            0 => Some(f32::from_bits(random())).filter(|value| value.is_finite()).unwrap_or(0.0),
+            1 => (random() % 509) as f32 * 0.5 - 127.0,  // ties for scale 1
             2 => f32::from_bits(random() % 0x0100_0000), // around the smallest normal
             3 => -3.5,
             _ => (random() as i32 as f32) / 2f32.powi(31),
@@ -127,11 +110,7 @@ pub(super) fn arb_scheme() -> impl Strategy<Value = Scheme> {
 
 /// Runs `f` on a pool of `threads` threads.
 pub(super) fn on_threads<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> T {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .expect("threads can be started")
-        .install(f)
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads can be started").install(f)
 }
 
 /// `values`, stored as `ty`, and what they are after that.

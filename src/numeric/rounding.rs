@@ -21,10 +21,7 @@ pub(super) struct Limits {
 impl Limits {
     pub(super) fn of(scheme: Scheme) -> Self {
         let (min, max) = scheme.limits();
-        Self {
-            min: min as f32,
-            max: max as f32,
-        }
+        Self { min: min as f32, max: max as f32 }
     }
 
     /// `quantized - zero_point`, plus [`SHIFT`]. Limits are integers, so saturating before rounding
@@ -54,9 +51,5 @@ impl Limits {
 
 /// Panics unless `params` are as the kernels need them.
 pub(super) fn check(params: &[QuantParams], scales: usize) {
-    assert!(
-        params.len() == scales,
-        "{} parameters for {scales} scales",
-        params.len(),
-    );
+    assert!(params.len() == scales, "{} parameters for {scales} scales", params.len(),);
 }

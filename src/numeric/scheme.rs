@@ -36,11 +36,7 @@ impl QuantizedType {
     /// The smallest and the largest value.
     pub const fn limits(self) -> (i32, i32) {
         let span = (1 << self.bits()) - 1;
-        let min = if self.is_signed() {
-            -(1 << (self.bits() - 1))
-        } else {
-            0
-        };
+        let min = if self.is_signed() { -(1 << (self.bits() - 1)) } else { 0 };
         (min, min + span)
     }
 
@@ -132,10 +128,7 @@ impl Scheme {
         } as f32;
 
         if scale < f32::MIN_POSITIVE {
-            return QuantParams {
-                scale: 1.0,
-                zero_point: if self.symmetric { self.middle() } else { 0 },
-            };
+            return QuantParams { scale: 1.0, zero_point: if self.symmetric { self.middle() } else { 0 } };
         }
         let zero_point = if self.symmetric {
             self.middle()
@@ -152,22 +145,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SYMMETRIC_I8: Scheme = Scheme {
-        ty: QuantizedType::Int8,
-        symmetric: true,
-    };
-    const SYMMETRIC_U8: Scheme = Scheme {
-        ty: QuantizedType::UInt8,
-        symmetric: true,
-    };
-    const ASYMMETRIC_I8: Scheme = Scheme {
-        ty: QuantizedType::Int8,
-        symmetric: false,
-    };
-    const ASYMMETRIC_U8: Scheme = Scheme {
-        ty: QuantizedType::UInt8,
-        symmetric: false,
-    };
+    const SYMMETRIC_I8: Scheme = Scheme { ty: QuantizedType::Int8, symmetric: true };
+    const SYMMETRIC_U8: Scheme = Scheme { ty: QuantizedType::UInt8, symmetric: true };
+    const ASYMMETRIC_I8: Scheme = Scheme { ty: QuantizedType::Int8, symmetric: false };
+    const ASYMMETRIC_U8: Scheme = Scheme { ty: QuantizedType::UInt8, symmetric: false };
 
     fn params(scheme: Scheme, min: f32, max: f32) -> (f32, i32) {
         let QuantParams { scale, zero_point } = scheme.parameters(Range { min, max });
@@ -231,10 +212,7 @@ mod tests {
 
     #[test]
     fn dequantize_survives_the_widest_integers() {
-        let params = QuantParams {
-            scale: 1.0,
-            zero_point: i32::MIN,
-        };
+        let params = QuantParams { scale: 1.0, zero_point: i32::MIN };
         assert_eq!(params.dequantize(i32::MAX), 2f32.powi(32));
     }
 

@@ -23,10 +23,7 @@ pub(super) enum Scales<'a> {
     /// All elements use this one.
     Shared { scale: f32, zero_point: f32 },
     /// As many as elements.
-    Each {
-        scales: &'a [f32],
-        zero_points: &'a [f32],
-    },
+    Each { scales: &'a [f32], zero_points: &'a [f32] },
 }
 
 /// Calls `kernel` with each tile of `span` and its scales.
@@ -86,22 +83,15 @@ impl Stretch {
         let piece = geometry.piece_at(element);
         match geometry {
             Geometry::Cyclic { run, .. } | Geometry::Tailed { run, .. } if run >= LONG_RUN => {
-                Self::Run {
-                    end: piece.end,
-                    scale: piece.scale,
-                }
+                Self::Run { end: piece.end, scale: piece.scale }
             }
-            Geometry::Cyclic { channels, run } if channels * run <= TILE => Self::Repeating {
-                end: usize::MAX,
-                period: channels * run,
-            },
+            Geometry::Cyclic { channels, run } if channels * run <= TILE => {
+                Self::Repeating { end: usize::MAX, period: channels * run }
+            }
             Geometry::Stacked { rows, width, size } if width <= TILE => {
                 let row = element / width;
                 let block_end = (row % rows / size + 1) * size;
-                Self::Repeating {
-                    end: (row - row % rows + block_end.min(rows)) * width,
-                    period: width,
-                }
+                Self::Repeating { end: (row - row % rows + block_end.min(rows)) * width, period: width }
             }
             _ => Self::Varying,
         }
@@ -139,13 +129,7 @@ impl Vectors {
     }
 
     /// As [`fill`](Self::fill), where the scales of `span` repeat every `period` elements.
-    fn fill_repeating(
-        &mut self,
-        geometry: Geometry,
-        params: &[QuantParams],
-        span: ops::Range<usize>,
-        period: usize,
-    ) {
+    fn fill_repeating(&mut self, geometry: Geometry, params: &[QuantParams], span: ops::Range<usize>, period: usize) {
         let once = span.end.min(span.start + period);
         self.fill(geometry, params, span.start..once);
         while self.scales.len() < span.len() {
@@ -157,10 +141,7 @@ impl Vectors {
     }
 
     fn scales(&self, count: usize) -> Scales<'_> {
-        Scales::Each {
-            scales: &self.scales[..count],
-            zero_points: &self.zero_points[..count],
-        }
+        Scales::Each { scales: &self.scales[..count], zero_points: &self.zero_points[..count] }
     }
 }
 
