@@ -37,6 +37,9 @@ pub struct Config {
     pub exclude: Vec<Pattern>,
     /// Leave weights with fewer elements float.
     pub min_elements: usize,
+    /// Quantize weights even where their quantized form is not smaller. (The form that keeps the
+    /// float weight, [`WeightForm::Qdq`], never is, and never asks.)
+    pub allow_growth: bool,
     /// Leave initializers alone that are graph inputs too, so that whoever runs the model can still
     /// override them.
     pub keep_overridable: bool,

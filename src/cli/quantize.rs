@@ -61,6 +61,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     };
     let (config, options) = settings.into_parts(args.verbose || args.report.is_some());
 
+    // Before writing: the output may be the same file.
+    let before = fs::metadata(input).ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
     let model = load(input)?;
     let report_file = args.report.as_deref().map(ReportFile::create).transpose()?;
     let (report, saved) = quantize(model, input, output, &config, &options)?;
@@ -68,7 +70,6 @@ pub fn run(args: Args) -> Result<(), Failure> {
         file.finish(&report)?;
     }
     if !args.quiet {
-        let before = fs::metadata(input).ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
         let text = summary::text(&report, &config, output, before, saved, args.verbose);
         // Who closes stderr does not want to hear it.
         let _ = io::stderr().lock().write_all(text.as_bytes());

@@ -42,6 +42,10 @@ pub struct Settings {
     #[arg(long, value_name = "N")]
     min_elements: Option<usize>,
 
+    /// Quantize also weights whose quantized form is not smaller
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
+    allow_growth: Option<bool>,
+
     /// Leave initializers alone that are graph inputs too
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
     keep_overridable: Option<bool>,
@@ -75,6 +79,7 @@ impl Settings {
             include: file.include,
             exclude: file.exclude,
             min_elements: self.min_elements.or(file.min_elements),
+            allow_growth: self.allow_growth.or(file.allow_growth),
             keep_overridable: self.keep_overridable.or(file.keep_overridable),
             external_data: self.external_data.or(file.external_data),
             strict: self.strict.or(file.strict),
@@ -91,6 +96,7 @@ impl Settings {
             include: self.include,
             exclude: self.exclude,
             min_elements: self.min_elements.unwrap_or_default(),
+            allow_growth: self.allow_growth.unwrap_or_default(),
             keep_overridable: self.keep_overridable.unwrap_or_default(),
             measure_error,
             strict: self.strict.unwrap_or_default(),

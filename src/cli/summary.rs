@@ -19,29 +19,10 @@ pub fn text(
     let mut text = String::new();
     let out = &mut text;
     if verbose {
-        for tensor in &report.quantized {
-            for copy in &tensor.copies {
-                line(out, format_args!("  {}", row(tensor, copy)));
-            }
-        }
+        table(out, report);
     }
-    let sizes = match config.weight_form {
-        WeightForm::Dq => format!(": {} -> {} with scales", bytes(report.bytes.float), bytes(report.bytes.quantized)),
-        WeightForm::Qdq => String::new(),
-    };
-    let shared = report.quantized.iter().flat_map(|tensor| &tensor.copies).filter(|copy| copy.note.is_some()).count();
-    line(out, format_args!("{} to {}{sizes}", count(report.quantized.len(), "weight"), kind(config)));
-    if shared > 0 && !verbose {
-        line(out, format_args!("  {shared} of them with one scale for the tensor (-v says why)"));
-    }
-    if !report.left_float.is_empty() {
-        line(out, format_args!("{} left float:", count(report.left_float.len(), "weight")));
-        for left in &report.left_float {
-            let operators =
-                if left.operators.is_empty() { String::new() } else { format!(" of {}", left.operators.join(", ")) };
-            line(out, format_args!("  {}{operators}, {}: {}", left.name, bytes(left.bytes), left.reason));
-        }
-    }
+    quantized(out, report, config, verbose);
+    left_float(out, report);
     let others = report.other_float;
     if others.count > 0 {
         let what = count(others.count, "other float constant");
@@ -74,22 +55,101 @@ pub fn text(
     text
 }
 
-fn row(tensor: &QuantizedTensor, copy: &Copy) -> String {
-    let scales = match copy.axis {
-        Some(axis) => format!("{} scales along axis {axis}", copy.scales),
-        None => "one scale".to_owned(),
+/// How many weights, to what, and what became smaller.
+fn quantized(out: &mut String, report: &Report, config: &Config, verbose: bool) {
+    if report.quantized.is_empty() {
+        line(out, format_args!("no weight quantized"));
+        return;
+    }
+    let sizes = match config.weight_form {
+        WeightForm::Dq => format!(": {} -> {} with scales", bytes(report.bytes.float), bytes(report.bytes.quantized)),
+        WeightForm::Qdq => String::new(),
     };
-    let error = copy.sqnr_db.map(|db| format!(", {db:.1} dB")).unwrap_or_default();
+    line(out, format_args!("{} to {}{sizes}", count(report.quantized.len(), "weight"), kind(config)));
+    if !verbose {
+        let notes = report.quantized.iter().flat_map(|tensor| &tensor.copies).filter_map(|copy| copy.note.as_deref());
+        for (note, copies) in by_key(notes.map(|note| (note, ()))) {
+            line(out, format_args!("  {} of them with {note}", copies.len()));
+        }
+    }
+}
+
+/// Weights that stay float, those of one reason together.
+fn left_float(out: &mut String, report: &Report) {
+    if report.left_float.is_empty() {
+        return;
+    }
+    line(out, format_args!("{} left float:", count(report.left_float.len(), "weight")));
+    for (reason, group) in by_key(report.left_float.iter().map(|left| (left.reason.as_str(), left))) {
+        if group.len() > 1 {
+            line(out, format_args!("  {reason}:"));
+        }
+        for left in &group {
+            let name = placed(&left.path, &left.name);
+            let of = if left.operators.is_empty() { String::new() } else { format!(" of {}", list(&left.operators)) };
+            match group.len() {
+                1 => line(out, format_args!("  {name}{of}, {}: {reason}", bytes(left.bytes))),
+                _ => line(out, format_args!("    {name}{of}, {}", bytes(left.bytes))),
+            }
+        }
+    }
+}
+
+/// A line for every quantized form of a weight, in columns.
+fn table(out: &mut String, report: &Report) {
+    let rows: Vec<[String; 5]> =
+        report.quantized.iter().flat_map(|tensor| tensor.copies.iter().map(|copy| row(tensor, copy))).collect();
+    // A very long name makes its own line long, not everyone's.
+    const WIDEST: usize = 48;
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).min(WIDEST);
+    let widths: [usize; 4] = std::array::from_fn(width);
+    for [name, from, to, error, operators] in &rows {
+        let [a, b, c, d] = widths;
+        line(out, format_args!("  {name:a$}  {from:b$}  {to:c$}  {error:>d$}  {operators}"));
+    }
+}
+
+fn row(tensor: &QuantizedTensor, copy: &Copy) -> [String; 5] {
+    let scales = match copy.axis {
+        Some(axis) => format!("{}, axis {axis}", count(copy.scales, "scale")),
+        None => "1 scale".to_owned(),
+    };
     let note = copy.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
-    let path: String = tensor.path.iter().map(|step| format!("{step} / ")).collect();
-    format!(
-        "{path}{} {}{:?} -> {}, {scales}{error}: {}{note}",
-        tensor.name,
-        tensor.float_type,
-        tensor.shape,
-        copy.dtype,
-        copy.operators.join(", ")
-    )
+    [
+        placed(&tensor.path, &tensor.name),
+        format!("{}{:?}", tensor.float_type, tensor.shape),
+        format!("{}, {scales}", copy.dtype),
+        copy.sqnr_db
+            .map(|db| if db.is_finite() { format!("{db:.1} dB") } else { "exact".to_owned() })
+            .unwrap_or_default(),
+        format!("{}{note}", list(&copy.operators)),
+    ]
+}
+
+/// A tensor's name behind the bodies that it is in.
+fn placed(path: &[String], name: &str) -> String {
+    path.iter().map(|step| format!("{step} / ")).chain([name.to_owned()]).collect()
+}
+
+/// The first few of a list.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 3;
+    match names.len() {
+        0..=SHOWN => names.join(", "),
+        all => format!("{} and {} more", names[..SHOWN - 1].join(", "), all - (SHOWN - 1)),
+    }
+}
+
+/// Groups by key, in the order in which keys first come.
+fn by_key<'a, T>(items: impl Iterator<Item = (&'a str, T)>) -> Vec<(&'a str, Vec<T>)> {
+    let mut groups: Vec<(&str, Vec<T>)> = Vec::new();
+    for (key, item) in items {
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, group)) => group.push(item),
+            None => groups.push((key, vec![item])),
+        }
+    }
+    groups
 }
 
 fn kind(config: &Config) -> String {

@@ -365,7 +365,10 @@ impl Model {
         loop {
             let scope = self.scope(id);
             if let ScopeShell::Function(function) = &scope.shell {
-                path.push(format!("function '{}'", function.name()));
+                path.push(match function.overload() {
+                    "" => format!("function '{}'", function.name()),
+                    overload => format!("function '{}' (overload '{overload}')", function.name()),
+                });
             }
             let Some(owner) = scope.owner else { break };
             let op = self.op(owner);

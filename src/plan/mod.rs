@@ -70,6 +70,8 @@ pub struct QuantizedCopy {
 /// A weight that stays float.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeftFloat {
+    /// The constant.
+    pub value: ValueId,
     /// Its name.
     pub name: String,
     /// The operators that take it as a weight.

@@ -1,5 +1,7 @@
 //! Decides, weight by weight: which are quantized, with which scales, and which stay float.
 
+use std::collections::HashSet;
+
 use rayon::prelude::*;
 
 use super::{
@@ -65,8 +67,7 @@ fn decide(model: &Model, config: &Config, constant: &Constant) -> Result<Decisio
     let tensor = model.constant(constant.value).ok_or_else(|| Error::invalid("a constant has no tensor"))?;
     let bytes = tensor.byte_len();
     let name = model.value(constant.value).name().to_owned();
-    let mut operators: Vec<String> = constant.weight_uses.iter().map(|use_| model.op(use_.op).describe()).collect();
-    operators.dedup();
+    let operators = operators(model, constant.weight_uses.iter());
     let decision = match weight(model, config, constant, &tensor) {
         Ok(weight) => return Ok(Decision::Quantize(weight)),
         Err(Refused::Error(error)) => {
@@ -74,9 +75,17 @@ fn decide(model: &Model, config: &Config, constant: &Constant) -> Result<Decisio
             return Err(error.at(op.path, op.operator));
         }
         Err(Refused::NoWeight) => Decision::NoWeight { bytes },
-        Err(Refused::Reason(reason)) => Decision::LeaveFloat(LeftFloat { name, operators, bytes, reason }),
+        Err(Refused::Reason(reason)) => {
+            Decision::LeaveFloat(LeftFloat { value: constant.value, name, operators, bytes, reason })
+        }
     };
     Ok(decision)
+}
+
+/// Each operator once, though a weight may reach it on several ways.
+fn operators<'a>(model: &Model, uses: impl Iterator<Item = &'a WeightUse>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    uses.filter(|use_| seen.insert(use_.op)).map(|use_| model.op(use_.op).describe()).collect()
 }
 
 enum Refused {
@@ -130,7 +139,7 @@ fn weight(model: &Model, config: &Config, constant: &Constant, tensor: &Tensor) 
 
     let scheme = Scheme { ty: integer_type(config.weights), symmetric: !config.asymmetric };
     let groups = share(constant, config.granularity, opset);
-    if config.weight_form == WeightForm::Dq {
+    if config.weight_form == WeightForm::Dq && !config.allow_growth {
         worth_it(value.name(), tensor, &groups, scheme)?;
     }
     let bytes = tensor.bytes()?;
@@ -145,7 +154,7 @@ fn weight(model: &Model, config: &Config, constant: &Constant, tensor: &Tensor) 
                 scheme,
                 params: ranges.into_iter().map(|range| scheme.parameters(range).stored_as(float_type)).collect(),
                 uses: group.weight_uses.iter().map(|use_| use_.first).collect(),
-                operators: group.weight_uses.iter().map(|use_| model.op(use_.op).describe()).collect(),
+                operators: operators(model, group.weight_uses.iter().copied()),
                 note: group.note,
             })
         })

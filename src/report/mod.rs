@@ -89,6 +89,8 @@ pub struct Copy {
 pub struct FloatTensor {
     /// Its name.
     pub name: String,
+    /// The body or function it is in, outermost first; empty in the main graph.
+    pub path: Vec<String>,
     /// The operators that take it as a weight.
     pub operators: Vec<String>,
     /// Bytes of its elements.
@@ -122,7 +124,7 @@ impl Report {
         }
         Ok(Self {
             quantized,
-            left_float: plan.left_float.iter().map(float).collect(),
+            left_float: plan.left_float.iter().map(|left| float(model, left)).collect(),
             other_float: OtherFloat { count: plan.others.count, bytes: plan.others.bytes },
             bytes,
             notes: notes(model, plan),
@@ -138,9 +140,10 @@ impl Report {
     }
 }
 
-fn float(left: &LeftFloat) -> FloatTensor {
-    let LeftFloat { name, operators, bytes, reason } = left.clone();
-    FloatTensor { name, operators, bytes, reason: reason.to_string() }
+fn float(model: &Model, left: &LeftFloat) -> FloatTensor {
+    let LeftFloat { value, name, operators, bytes, reason } = left.clone();
+    let path = model.scope_path(model.value(value).scope());
+    FloatTensor { name, path, operators, bytes, reason: reason.to_string() }
 }
 
 fn quantized(model: &Model, weight: &WeightPlan, config: &Config) -> Result<QuantizedTensor> {
@@ -236,7 +239,13 @@ fn notes(model: &Model, plan: &Plan) -> Vec<String> {
     let convolutions = convolutions.filter(|operator| operator.starts_with("Conv")).count();
     if convolutions > 0 {
         notes.push(format!(
-            "{convolutions} convolutions dequantize their weights on every run: onnxruntime runs them slower than float; the gain is the size of the file"
+            "{} on every run: onnxruntime runs {} slower than float; the gain is the size of the file",
+            if convolutions == 1 {
+                "1 convolution dequantizes its weight".to_owned()
+            } else {
+                format!("{convolutions} convolutions dequantize their weights")
+            },
+            if convolutions == 1 { "it" } else { "them" }
         ));
     }
     notes

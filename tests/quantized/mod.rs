@@ -1,0 +1,158 @@
+//! The models under `testdata/`, quantized in several ways, for the tests that look at what came out.
+
+#![allow(dead_code, reason = "each test binary uses a part of this module")]
+
+pub mod strip;
+
+use std::path::{Path, PathBuf};
+
+use onnx_quant::{
+    Config, Granularity, Model, Report, SaveOptions, WeightForm, WeightType,
+    proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto},
+    quantize,
+};
+use prost::Message;
+
+use crate::testdata::Fixture;
+
+/// A way to quantize.
+#[derive(Debug, Clone)]
+pub struct Way {
+    pub name: &'static str,
+    pub config: Config,
+}
+
+/// One for each of the choices there are. The made models are small, most weights in them too small
+/// to become smaller, so all but the first quantize whatever can be quantized.
+pub fn ways() -> Vec<Way> {
+    let all = Config { allow_growth: true, measure_error: true, ..Config::default() };
+    vec![
+        Way { name: "default", config: Config { measure_error: true, ..Config::default() } },
+        Way { name: "int8", config: all.clone() },
+        Way { name: "uint8", config: Config { weights: WeightType::Uint8, ..all.clone() } },
+        Way { name: "asymmetric", config: Config { asymmetric: true, ..all.clone() } },
+        Way { name: "per-tensor", config: Config { granularity: Granularity::PerTensor, ..all.clone() } },
+        Way { name: "qdq", config: Config { weight_form: WeightForm::Qdq, ..all } },
+    ]
+}
+
+/// The way of that name.
+pub fn way(name: &str) -> Way {
+    ways().into_iter().find(|way| way.name == name).expect("there is such a way")
+}
+
+/// A fixture before and after.
+pub struct Quantized<'a> {
+    pub fixture: &'a Fixture,
+    pub way: &'static str,
+    pub report: Report,
+    /// With external data brought inside, so that both can be compared as messages.
+    pub float: ModelProto,
+    /// Likewise.
+    pub quantized: ModelProto,
+    pub model: Model,
+}
+
+impl<'a> Quantized<'a> {
+    /// Quantizes; an error is what the library said, without the path.
+    pub fn new(fixture: &'a Fixture, way: &Way) -> Result<Self, String> {
+        let mut model = load(fixture);
+        let float = decoded(&model);
+        let report = quantize(&mut model, &way.config).map_err(|error| error.to_string())?;
+        let quantized = decoded(&model);
+        Ok(Self { fixture, way: way.name, report, float, quantized, model })
+    }
+
+    /// Writes the quantized model into a folder of its own below `folder`.
+    pub fn save(&self, folder: &Path) -> PathBuf {
+        let folder = folder.join(self.way).join(self.fixture.name.replace(['/', '.'], "_"));
+        std::fs::create_dir_all(&folder).expect("the folder can be made");
+        let path = folder.join("model.onnx");
+        self.model.save(&path, &SaveOptions::default()).expect("the model can be written");
+        path
+    }
+
+    /// For messages.
+    pub fn name(&self) -> String {
+        format!("{} ({})", self.fixture.name, self.way)
+    }
+}
+
+/// Older than QuantizeLinear and DequantizeLinear.
+pub const TOO_OLD: [&str; 2] = ["made/opset9.onnx", "made/initializers_as_inputs_ir3.onnx"];
+
+/// Every fixture that can be quantized in a way: all but those that are too old.
+pub fn quantized<'a>(fixtures: &'a [Fixture], way: &Way) -> Vec<Quantized<'a>> {
+    let mut models = Vec::new();
+    for fixture in fixtures {
+        let too_old = TOO_OLD.contains(&fixture.name.as_str());
+        match Quantized::new(fixture, way) {
+            Ok(model) if !too_old => models.push(model),
+            Err(error) if too_old => {
+                assert!(error.contains(" has no QuantizeLinear and DequantizeLinear"), "{error}");
+            }
+            Ok(_) => panic!("{} was quantized", fixture.name),
+            Err(error) => panic!("{} ({}): {error}", fixture.name, way.name),
+        }
+    }
+    models
+}
+
+pub fn load(fixture: &Fixture) -> Model {
+    Model::load(fixture.path()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub fn decoded(model: &Model) -> ModelProto {
+    ModelProto::decode(model.to_bytes()).expect("what was written can be read")
+}
+
+/// A graph or function: what both have.
+#[derive(Clone, Copy)]
+pub struct ScopeRef<'a> {
+    pub nodes: &'a [NodeProto],
+    pub initializers: &'a [TensorProto],
+}
+
+/// Every graph, body and function.
+pub fn scopes(model: &ModelProto) -> Vec<ScopeRef<'_>> {
+    let mut found: Vec<ScopeRef> = model.graph.iter().map(scope_of_graph).collect();
+    found.extend(model.functions.iter().map(scope_of_function));
+    let mut next = 0;
+    while next < found.len() {
+        let attributes = found[next].nodes.iter().flat_map(|node| &node.attribute);
+        let bodies: Vec<ScopeRef> = attributes.flat_map(bodies).map(scope_of_graph).collect();
+        found.extend(bodies);
+        next += 1;
+    }
+    found
+}
+
+fn scope_of_graph(graph: &GraphProto) -> ScopeRef<'_> {
+    ScopeRef { nodes: &graph.node, initializers: &graph.initializer }
+}
+
+fn scope_of_function(function: &FunctionProto) -> ScopeRef<'_> {
+    ScopeRef { nodes: &function.node, initializers: &[] }
+}
+
+fn bodies(attribute: &AttributeProto) -> impl Iterator<Item = &GraphProto> {
+    attribute.g.iter().chain(&attribute.graphs)
+}
+
+/// Nodes of a type, anywhere.
+pub fn nodes<'a>(model: &'a ModelProto, op_type: &str) -> Vec<&'a NodeProto> {
+    scopes(model).into_iter().flat_map(|scope| scope.nodes).filter(|node| node.op_type() == op_type).collect()
+}
+
+/// The dense tensors that are constants, by name: initializers and `value` of Constant nodes.
+pub fn constants(model: &ModelProto) -> Vec<(&str, &TensorProto)> {
+    let mut found = Vec::new();
+    for scope in scopes(model) {
+        found.extend(scope.initializers.iter().map(|tensor| (tensor.name(), tensor)));
+        for node in scope.nodes.iter().filter(|node| node.op_type() == "Constant") {
+            let tensors = node.attribute.iter().filter_map(|attribute| attribute.t.as_ref());
+            found.extend(tensors.map(|tensor| (node.output[0].as_str(), tensor)));
+        }
+    }
+    found
+}

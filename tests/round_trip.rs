@@ -1,0 +1,108 @@
+//! Nothing is lost, nothing is moved: a model that is only read and written is the same bytes, and in
+//! a quantized one everything is as it was but the weights.
+
+mod quantized;
+mod testdata;
+
+use std::fs;
+
+use onnx_quant::{Config, Model, SaveOptions, proto::ModelProto, quantize};
+use prost::Message;
+use quantized::{Quantized, load, strip::strip, ways};
+use testdata::{Fixture, fixtures};
+
+/// Written by odd writers: the same fields come out, but in the order and form that everyone uses.
+const ODD_WRITERS: [&str; 3] =
+    ["made/unknown_fields.onnx", "made/fields_reversed.onnx", "made/tensor_fields_split.onnx"];
+
+fn assert_unchanged(fixture: &Fixture, written: &[u8]) {
+    let read = fs::read(fixture.path()).expect("the fixture is there");
+    let name = &fixture.name;
+    if ODD_WRITERS.contains(&name.as_str()) {
+        let decode = |bytes: &[u8]| ModelProto::decode(bytes).expect("it is a model");
+        assert_eq!(decode(&read), decode(written), "{name}");
+        assert_ne!(read, written, "{name} is written as by everyone: it tests nothing");
+    } else {
+        assert!(read == written, "{name}: {} bytes became {}", read.len(), written.len());
+    }
+}
+
+#[test]
+fn read_and_written_is_the_same_bytes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for fixture in fixtures() {
+        let path = folder.path().join(&fixture.name);
+        fs::create_dir_all(path.parent().expect("a folder above")).expect("the folder can be made");
+        load(&fixture).save(&path, &SaveOptions::default()).expect("it can be written");
+        assert_unchanged(&fixture, &fs::read(&path).expect("it was written"));
+    }
+    for external in ["made/external_everywhere.bin", "made/external_two_files.bin", "mnist_external/mnist.onnx.data"] {
+        let read = fs::read(testdata::path(external)).expect("the fixture is there");
+        assert!(read == fs::read(folder.path().join(external)).expect("it was copied"), "{external}");
+    }
+}
+
+#[test]
+fn without_weights_to_quantize_nothing_changes() {
+    let config = Config { exclude: vec!["*".parse().expect("a pattern")], ..Config::default() };
+    let folder = tempfile::tempdir().expect("a folder");
+    for fixture in fixtures() {
+        let mut model = load(&fixture);
+        let report = quantize(&mut model, &config).unwrap_or_else(|error| panic!("{error}"));
+        assert!(report.quantized.is_empty(), "{}: {:?}", fixture.name, report.quantized);
+        let path = folder.path().join("model.onnx");
+        model.save(&path, &SaveOptions::default()).expect("it can be written");
+        assert_unchanged(&fixture, &fs::read(&path).expect("it was written"));
+    }
+}
+
+#[test]
+fn all_but_the_weights_is_as_it_was() {
+    let fixtures = fixtures();
+    let mut weights = 0;
+    for way in ways() {
+        for mut quantized in quantized::quantized(&fixtures, &way) {
+            let name = quantized.name();
+            let (mut before, mut after) = (quantized.float.clone(), std::mem::take(&mut quantized.quantized));
+            let stripped = strip(&mut before, &mut after).unwrap_or_else(|faults| panic!("{name}: {faults}"));
+            assert_eq!(before, after, "{name}");
+
+            let mut found = stripped.weights;
+            found.sort();
+            let mut reported: Vec<&str> =
+                quantized.report.quantized.iter().map(|tensor| tensor.name.as_str()).collect();
+            reported.sort_unstable();
+            assert_eq!(found, reported, "{name}");
+            let copies: usize = quantized.report.quantized.iter().map(|tensor| tensor.copies.len()).sum();
+            assert_eq!(stripped.dequantizers.len(), copies, "{name}");
+            let each = if way.name == "qdq" { 2 } else { 3 };
+            assert_eq!(stripped.constants.len(), each * copies, "{name}: {:?}", stripped.constants.keys());
+            weights += found.len();
+        }
+    }
+    assert!(weights > 500, "{weights} weights only: nothing was tested");
+}
+
+#[test]
+fn every_run_writes_the_same_bytes() {
+    let fixtures = fixtures();
+    for way in ways() {
+        for first in quantized::quantized(&fixtures, &way) {
+            let second = Quantized::new(first.fixture, &way).expect("it was quantized before");
+            assert!(first.model.to_bytes() == second.model.to_bytes(), "{}", first.name());
+            assert_eq!(first.report, second.report, "{}", first.name());
+        }
+    }
+}
+
+#[test]
+fn a_file_may_replace_its_source() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("model.onnx");
+    fs::copy(testdata::path("kws_dscnn.onnx"), &path).expect("it can be copied");
+    let mut model = Model::load(&path).expect("it is a model");
+    quantize(&mut model, &Config::default()).expect("it can be quantized");
+    let expected = model.to_bytes();
+    model.save(&path, &SaveOptions::default()).expect("it can be written");
+    assert!(fs::read(&path).expect("it was written") == expected);
+}
