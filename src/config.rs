@@ -60,15 +60,29 @@ pub enum WeightType {
     Uint8,
 }
 
-/// What shares a scale and a zero point.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// What shares a scale and a zero point: `per-channel`, `per-tensor`, `block:32`, or `block:32@0` for
+/// blocks along axis 0 of every weight.
+///
+/// ```
+/// use onnx_quant::Granularity;
+/// assert_eq!("block:32".parse::<Granularity>()?, Granularity::Block { size: 32, axis: None });
+/// # Ok::<(), onnx_quant::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub enum Granularity {
     /// The weights of one output channel.
     #[default]
     PerChannel,
     /// The whole tensor.
     PerTensor,
+    /// Runs of weights along one axis; the last one may be shorter.
+    Block {
+        /// How many weights share a scale.
+        size: usize,
+        /// The axis; the one that the operator sums over if it is not given.
+        axis: Option<usize>,
+    },
 }
 
 /// What is stored in the file for a quantized weight.
@@ -156,6 +170,47 @@ impl PartialEq for Pattern {
     }
 }
 
+impl FromStr for Granularity {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong =
+            || Error::config(format!("'{text}' is none of per-channel, per-tensor, block:SIZE, block:SIZE@AXIS"));
+        match text {
+            "per-channel" => Ok(Self::PerChannel),
+            "per-tensor" => Ok(Self::PerTensor),
+            _ => {
+                let block = text.strip_prefix("block:").ok_or_else(wrong)?;
+                let (size, axis) = match block.split_once('@') {
+                    Some((size, axis)) => (size, Some(axis.parse().map_err(|_| wrong())?)),
+                    None => (block, None),
+                };
+                let size = size.parse().ok().filter(|size| *size > 0).ok_or_else(wrong)?;
+                Ok(Self::Block { size, axis })
+            }
+        }
+    }
+}
+
+impl TryFrom<String> for Granularity {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Granularity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PerChannel => f.write_str("per-channel"),
+            Self::PerTensor => f.write_str("per-tensor"),
+            Self::Block { size, axis: None } => write!(f, "block:{size}"),
+            Self::Block { size, axis: Some(axis) } => write!(f, "block:{size}@{axis}"),
+        }
+    }
+}
+
 macro_rules! named {
     ($type:ty { $($name:literal => $value:expr),+ $(,)? }) => {
         impl $type {
@@ -185,5 +240,4 @@ macro_rules! named {
 }
 
 named!(WeightType { "int8" => Self::Int8, "uint8" => Self::Uint8 });
-named!(Granularity { "per-channel" => Self::PerChannel, "per-tensor" => Self::PerTensor });
 named!(WeightForm { "dq" => Self::Dq, "qdq" => Self::Qdq });

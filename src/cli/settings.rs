@@ -16,8 +16,9 @@ pub struct Settings {
     #[arg(long, value_name = "TYPE", value_parser = one_of(WeightType::NAMES))]
     weights: Option<WeightType>,
 
-    /// What shares a scale [default: per-channel]
-    #[arg(long, value_name = "KIND", value_parser = one_of(Granularity::NAMES))]
+    /// What shares a scale: per-channel, per-tensor, block:SIZE (along the axis that is summed over)
+    /// or block:SIZE@AXIS [default: per-channel]
+    #[arg(long, value_name = "KIND")]
     granularity: Option<Granularity>,
 
     /// Give weights a zero point of their own instead of zero

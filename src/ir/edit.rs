@@ -4,7 +4,7 @@ use petgraph::{Direction, visit::EdgeRef};
 
 use super::{
     Attribute, Model, Op, OpId, ScopeId, Tensor, Use, Value, ValueId,
-    model::{Port, Vertex},
+    model::{Port, ScopeShell, Vertex},
     op::{Arity, AttributePlace, AttributeTensor},
 };
 use crate::proto::{AttributeProto, NodeProto, StringStringEntryProto, attribute_proto::AttributeType};
@@ -104,16 +104,48 @@ impl Model {
         self.graph[id.0] = Vertex::Removed;
     }
 
-    /// Makes an operator read another value in one slot.
-    pub fn set_input(&mut self, use_: Use, value: ValueId) {
-        let edge = self
-            .graph
-            .edges_directed(use_.op.0, Direction::Incoming)
-            .find(|edge| *edge.weight() == Port::Input(use_.slot))
-            .map(|edge| edge.id());
+    /// Takes an attribute without tensors and graphs away.
+    pub(crate) fn take_attribute(&mut self, op: OpId, name: &str) -> Option<AttributeProto> {
+        let attributes = &mut self.op_mut(op).shell.attribute;
+        let index = attributes.iter().position(|attribute| attribute.name() == name)?;
+        Some(attributes.remove(index))
+    }
+
+    /// Makes an operator make another value in one slot; the one that it made is left without origin.
+    pub(crate) fn set_output(&mut self, op: OpId, slot: usize, value: ValueId) {
+        self.detach(op, Direction::Outgoing, Port::Output(slot));
+        self.graph.add_edge(op.0, value.0, Port::Output(slot));
+        let arity = &mut self.op_mut(op).arity;
+        arity.outputs = arity.outputs.max(slot + 1);
+    }
+
+    fn detach(&mut self, op: OpId, direction: Direction, port: Port) {
+        let edge = self.graph.edges_directed(op.0, direction).find(|edge| *edge.weight() == port).map(|edge| edge.id());
         if let Some(edge) = edge {
             self.graph.remove_edge(edge);
         }
+    }
+
+    /// Removes a value that nothing makes and nothing reads.
+    ///
+    /// # Panics
+    /// Something still makes or reads it.
+    pub fn remove_value(&mut self, id: ValueId) {
+        assert!(self.graph.neighbors_undirected(id.0).next().is_none(), "a value in use is not removed");
+        let (scope, name) = (self.value(id).scope, self.value(id).name.clone());
+        let scope = &mut self.scopes[scope.0];
+        scope.names.remove(&name);
+        if let ScopeShell::Graph(graph) = &mut scope.shell {
+            graph.value_info.retain(|info| info.name() != name);
+        }
+        self.graph[id.0] = Vertex::Removed;
+    }
+
+    /// Makes an operator read another value in one slot, which may be a new one behind the others.
+    pub fn set_input(&mut self, use_: Use, value: ValueId) {
+        let arity = &mut self.op_mut(use_.op).arity;
+        arity.inputs = arity.inputs.max(use_.slot + 1);
+        self.detach(use_.op, Direction::Incoming, Port::Input(use_.slot));
         self.graph.add_edge(value.0, use_.op.0, Port::Input(use_.slot));
     }
 

@@ -243,6 +243,18 @@ impl Model {
         matches!(self.graph.node_weight(id.0), Some(Vertex::Op(_)))
     }
 
+    /// Whether a value is still there: false once it was removed.
+    pub fn contains_value(&self, id: ValueId) -> bool {
+        matches!(self.graph.node_weight(id.0), Some(Vertex::Value(_)))
+    }
+
+    /// The operator behind another one in the order of its scope.
+    pub fn op_after(&self, op: OpId) -> Option<OpId> {
+        let mut ops = self.scope(self.op(op).scope).ops.iter();
+        ops.find(|other| **other == op);
+        ops.next().copied()
+    }
+
     /// An operator's inputs by slot; `None` for those left out.
     pub fn inputs(&self, op: OpId) -> Vec<Option<ValueId>> {
         let mut inputs = vec![None; self.op(op).arity.inputs];
@@ -316,6 +328,13 @@ impl Model {
             }
             scope = self.scope(self.op(scope.owner?).scope);
         }
+    }
+
+    /// Whether a value has the name of one that is defined around its scope.
+    pub fn shadows(&self, value: ValueId) -> bool {
+        let value = self.value(value);
+        let owner = self.scope(value.scope).owner;
+        owner.is_some_and(|owner| self.find(self.op(owner).scope, &value.name).is_some())
     }
 
     /// The function that an operator calls, if it is one of the model's own.

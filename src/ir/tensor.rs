@@ -78,10 +78,11 @@ impl Tensor {
         Self { shell: shell(name, dtype, shape), data: Data::Computed(data) }
     }
 
-    /// A tensor that stands for this one, of the same shape and with the same doc string and
-    /// metadata, whose bytes are computed when they are written.
-    pub fn with_data(&self, name: &str, dtype: DataType, data: Arc<dyn Compute>) -> Self {
+    /// A tensor that stands for this one, with the same doc string and metadata, whose bytes are
+    /// computed when they are written.
+    pub fn with_data(&self, name: &str, dtype: DataType, shape: &[usize], data: Arc<dyn Compute>) -> Self {
         let mut shell = without_data(&self.shell);
+        shell.dims = shape.iter().map(|&dim| dim as i64).collect();
         shell.name = Some(name.to_owned());
         shell.data_type = Some(dtype as i32);
         Self { shell, data: Data::Computed(data) }

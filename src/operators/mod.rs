@@ -10,18 +10,27 @@ pub use view::View;
 
 use crate::ir::Op;
 
-/// Where a weight's output channels lie, seen from the operator that takes it.
+/// The axes of a weight that matter to quantization, as the operator that takes it sees them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Channels {
-    /// Along this axis.
-    Axis(usize),
-    /// Along this axis, counted from the last one (0).
-    FromLast(usize),
-    /// Along the axis of the product's columns, or rows for a left factor; an attribute may say
-    /// that the factor is transposed.
+pub struct WeightAxes {
+    /// The axis of the output channels, which get a scale each; `None` if there is no such axis.
+    pub channels: Option<usize>,
+    /// The axis that the operator sums over, which blocks divide; `None` if there is no such axis.
+    pub reduced: Option<usize>,
+    /// Whether any other axis is as good: a table's rows are looked up, not summed over.
+    pub any: bool,
+}
+
+/// Where the axes of a weight lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Axes {
+    /// Channels and summed axis, counted from the first.
+    At { channels: usize, reduced: usize },
+    /// The left or right factor of a product, whose last two axes count; an attribute may say that
+    /// it is transposed.
     Factor { side: Side, transposed: Option<&'static str> },
-    /// Along the axis that Gather picks from: an embedding table has a scale for every row.
-    Gathered,
+    /// A table that Gather picks from along its attribute `axis`.
+    Table,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,81 +42,89 @@ enum Side {
 struct Operator {
     domain: &'static str,
     op_type: &'static str,
-    weights: &'static [(usize, Channels)],
+    weights: &'static [(usize, Axes)],
 }
 
-const fn operator(domain: &'static str, op_type: &'static str, weights: &'static [(usize, Channels)]) -> Operator {
+const fn operator(domain: &'static str, op_type: &'static str, weights: &'static [(usize, Axes)]) -> Operator {
     Operator { domain, op_type, weights }
 }
 
-const fn factor(side: Side, transposed: Option<&'static str>) -> Channels {
-    Channels::Factor { side, transposed }
+const fn at(channels: usize, reduced: usize) -> Axes {
+    Axes::At { channels, reduced }
+}
+
+const fn factor(side: Side, transposed: Option<&'static str>) -> Axes {
+    Axes::Factor { side, transposed }
 }
 
 /// Onnxruntime's contributed operators.
 const CONTRIB: &str = "com.microsoft";
 
-use Channels::{Axis, FromLast, Gathered};
-
-const LINEAR: &[(usize, Channels)] =
-    &[(0, factor(Side::Left, Some("transA"))), (1, factor(Side::Right, Some("transB")))];
-const MATMUL: &[(usize, Channels)] = &[(0, factor(Side::Left, None)), (1, factor(Side::Right, None))];
+const CONV: &[(usize, Axes)] = &[(1, at(0, 1))];
+/// `[in, out / group, ..]`: with groups a scale serves the same channel of each group.
+const CONV_TRANSPOSE: &[(usize, Axes)] = &[(1, at(1, 0))];
+const LINEAR: &[(usize, Axes)] = &[(0, factor(Side::Left, Some("transA"))), (1, factor(Side::Right, Some("transB")))];
+const MATMUL: &[(usize, Axes)] = &[(0, factor(Side::Left, None)), (1, factor(Side::Right, None))];
 /// `[directions, gates * hidden, ..]`: a scale for every gate row, shared by the directions.
-const RECURRENT: &[(usize, Channels)] = &[(1, Axis(1)), (2, Axis(1))];
+const RECURRENT: &[(usize, Axes)] = &[(1, at(1, 2)), (2, at(1, 2))];
 
 static OPERATORS: &[Operator] = &[
-    operator("", "Conv", &[(1, Axis(0))]),
-    // [in, out / group, ..]: with groups a scale serves the same channel of each group.
-    operator("", "ConvTranspose", &[(1, Axis(1))]),
-    operator("", "DeformConv", &[(1, Axis(0))]),
-    operator("", "Gather", &[(0, Gathered)]),
+    operator("", "Conv", CONV),
+    operator("", "ConvTranspose", CONV_TRANSPOSE),
+    operator("", "DeformConv", CONV),
+    operator("", "Gather", &[(0, Axes::Table)]),
     operator("", "Gemm", LINEAR),
     operator("", "GRU", RECURRENT),
     operator("", "LSTM", RECURRENT),
     operator("", "MatMul", MATMUL),
     operator("", "RNN", RECURRENT),
-    operator(CONTRIB, "Attention", &[(1, FromLast(0))]),
-    operator(CONTRIB, "ConvTransposeWithDynamicPads", &[(1, Axis(1))]),
-    operator(CONTRIB, "EmbedLayerNormalization", &[(2, Axis(0)), (3, Axis(0)), (4, Axis(0))]),
-    operator(CONTRIB, "FusedConv", &[(1, Axis(0))]),
+    operator(CONTRIB, "Attention", &[(1, factor(Side::Right, None))]),
+    operator(CONTRIB, "ConvTransposeWithDynamicPads", CONV_TRANSPOSE),
+    operator(CONTRIB, "EmbedLayerNormalization", &[(2, at(0, 1)), (3, at(0, 1)), (4, at(0, 1))]),
+    operator(CONTRIB, "FusedConv", CONV),
     operator(CONTRIB, "FusedGemm", LINEAR),
     operator(CONTRIB, "FusedMatMul", LINEAR),
-    operator(CONTRIB, "NhwcFusedConv", &[(1, Axis(0))]),
+    operator(CONTRIB, "NhwcFusedConv", CONV),
     operator(CONTRIB, "TransposeMatMul", LINEAR),
 ];
 
-/// Whether an operator takes a weight in input `slot`, and along which axis of that weight its
-/// output channels lie: `None` if it takes none, `Some(None)` if a weight of this rank has no such
-/// axis (a vector has none).
+/// Whether an operator takes a weight of this rank in input `slot`, and which of its axes are the
+/// output channels and which one the operator sums over.
 ///
-/// Conv: axis 0. ConvTranspose: axis 1. Gemm: the last axis, or the first with `transB`. MatMul: the
-/// last axis. LSTM, GRU, RNN: axis 1, the gate rows. Gather: the axis it picks from. (ONNX operator
-/// specifications, the shapes of W, B and R.)
+/// Conv: channels on axis 0. ConvTranspose: axis 1. Gemm: the last axis, or the first with `transB`.
+/// MatMul: the last axis. LSTM, GRU, RNN: axis 1, the gate rows. (ONNX operator specifications, the
+/// shapes of W, B and R.) Gather's table has no output channels; its last axis serves as such,
+/// because scales along it still fit what Gather has picked.
 ///
 /// ```
-/// use onnx_quant::{Model, operators::weight_axis};
+/// use onnx_quant::{Model, operators::weight_axes};
 /// let model = Model::load("testdata/kws_dscnn.onnx")?;
 /// let conv = model.ops().find(|&op| model.op(op).is("Conv")).unwrap();
-/// assert_eq!(weight_axis(model.op(conv), 1, 4), Some(Some(0)));
-/// assert_eq!(weight_axis(model.op(conv), 2, 1), None); // the bias is no weight
+/// assert_eq!(weight_axes(model.op(conv), 1, 4).unwrap().channels, Some(0));
+/// assert_eq!(weight_axes(model.op(conv), 2, 1), None); // the bias is no weight
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
-pub fn weight_axis(op: &Op, slot: usize, rank: usize) -> Option<Option<usize>> {
+pub fn weight_axes(op: &Op, slot: usize, rank: usize) -> Option<WeightAxes> {
     let entry = OPERATORS.iter().find(|entry| entry.domain == op.domain() && entry.op_type == op.op_type())?;
-    let channels = entry.weights.iter().find(|(weight, _)| *weight == slot)?.1;
-    let axis = match channels {
-        Axis(axis) => Some(axis),
-        FromLast(distance) => rank.checked_sub(1 + distance),
-        Gathered => normalize_axis(op.int("axis").unwrap_or(0), rank),
-        Channels::Factor { side, transposed } => {
+    let axes = entry.weights.iter().find(|(weight, _)| *weight == slot)?.1;
+    let (channels, reduced) = match axes {
+        Axes::At { channels, reduced } => (Some(channels), Some(reduced)),
+        Axes::Table => {
+            let picked = normalize_axis(op.int("axis").unwrap_or(0), rank);
+            let last = rank.checked_sub(1).filter(|last| picked.is_some_and(|picked| picked < *last));
+            (last, last)
+        }
+        Axes::Factor { side, transposed } => {
             let flipped = transposed.is_some_and(|name| op.int(name).unwrap_or(0) != 0);
             // Where a caller decides whether it is transposed, no axis is right for all calls.
             let unknown = transposed.is_some_and(|name| op.refers_to_caller(name));
-            let from_last = usize::from((side == Side::Left) != flipped);
-            rank.checked_sub(1 + from_last).filter(|_| rank >= 2 && !unknown)
+            let from_last = |distance: usize| rank.checked_sub(1 + distance).filter(|_| rank >= 2 && !unknown);
+            let channels_first = (side == Side::Left) != flipped;
+            (from_last(usize::from(channels_first)), from_last(usize::from(!channels_first)))
         }
     };
-    Some(axis.filter(|axis| *axis < rank))
+    let within = |axis: Option<usize>| axis.filter(|axis| *axis < rank);
+    Some(WeightAxes { channels: within(channels), reduced: within(reduced), any: axes == Axes::Table })
 }
 
 /// Whether an operator gives an integer form to its input.

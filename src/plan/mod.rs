@@ -3,18 +3,24 @@
 //! A [`Plan`] says of every float constant that an operator takes as a weight what becomes of it
 //! and why. It is plain data: passes carry it out and decide nothing, the report tells it.
 
+mod candidates;
+mod opset;
+mod select;
+mod sharing;
+mod sites;
 mod trace;
 mod weights;
 
 use std::fmt;
 
 use crate::{
-    ir::{Use, ValueId},
+    ir::{DataType, OpId, Use, ValueId},
     numeric::{FloatType, Granularity, QuantParams, Scheme},
 };
 
 pub use crate::config::WeightForm;
-pub use weights::plan;
+pub use opset::{ir_version, storage_dtype};
+pub use weights::{plan, required_opset};
 
 /// What is quantized, how, and what is not and why.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,8 +42,11 @@ pub struct WeightPlan {
     pub value: ValueId,
     /// Its name.
     pub name: String,
-    /// The type of its elements, and so of its scales.
+    /// The type of its elements.
     pub float_type: FloatType,
+    /// The type that a Cast behind the DequantizeLinear brings the weight back to, where
+    /// DequantizeLinear cannot make that type.
+    pub cast: Option<DataType>,
     /// What is stored for it.
     pub form: WeightForm,
     /// Whether it is an initializer that only gives a graph input its default; it leaves the
@@ -54,17 +63,35 @@ pub struct WeightPlan {
 pub struct QuantizedCopy {
     /// What shares a scale.
     pub granularity: Granularity,
-    /// Integer type and symmetry.
+    /// Storage type and symmetry.
     pub scheme: Scheme,
+    /// The type of the scales.
+    pub scale_type: FloatType,
     /// Scales and zero points, in the order of the granularity.
     pub params: Vec<QuantParams>,
-    /// The constant's direct uses that this copy serves. The first copy serves all that no other
-    /// does.
-    pub uses: Vec<Use>,
+    /// Whether the weight, a matrix, is stored transposed. Granularity and parameters are those of
+    /// the weight as it is.
+    pub transposed: bool,
+    /// Where it is dequantized.
+    pub sites: Vec<Site>,
     /// The operators that take it as a weight.
     pub operators: Vec<String>,
-    /// Why there is one scale for the tensor although one per channel was asked for.
+    /// Why it is not as was asked for.
     pub note: Option<String>,
+}
+
+/// Where a DequantizeLinear stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Site {
+    /// In front of these uses. The first such site of a weight makes the value of the weight, under
+    /// its name; the others make a value of their own.
+    Weight(Vec<Use>),
+    /// Behind a Gather, which picks from the integers: a table is not expanded on every run.
+    BehindGather(OpId),
+    /// In front of a Gemm that reads the weight transposed, and not transposed from now on.
+    Gemm(Use),
+    /// In the place of a Transpose of the weight.
+    Transpose(OpId),
 }
 
 /// A weight that stays float.
@@ -116,13 +143,6 @@ pub enum Reason {
     },
     /// It has no elements.
     Empty,
-    /// DequantizeLinear makes this type only from a later opset on, or never.
-    FloatType {
-        /// Its type.
-        dtype: &'static str,
-        /// The opset from which on it can be quantized.
-        since_opset: Option<i64>,
-    },
     /// It gives a graph input its default value, and whoever runs the model may override it.
     Overridable,
     /// The model's training information replaces it.
@@ -151,12 +171,6 @@ impl fmt::Display for Reason {
             }
             Self::NotFinite { index, value } => write!(f, "element {index} is {value}"),
             Self::Empty => f.write_str("has no elements"),
-            Self::FloatType { dtype, since_opset: Some(opset) } => {
-                write!(f, "{dtype} weights need opset {opset}; convert the model first")
-            }
-            Self::FloatType { dtype, since_opset: None } => {
-                write!(f, "{dtype}: DequantizeLinear makes no {dtype}")
-            }
             Self::Overridable => f.write_str("is a graph input's default value that a caller may override"),
             Self::Trained => f.write_str("the model's training information replaces it"),
             Self::AlreadyQuantized => f.write_str("is quantized already, by a QuantizeLinear behind it"),

@@ -3,7 +3,7 @@
 
 use crate::{
     ir::{Model, OpId, Use, ValueId, is_float},
-    operators::{View, is_quantizer, weight_axis},
+    operators::{View, WeightAxes, is_quantizer, weight_axes},
 };
 
 /// A float constant and where it goes.
@@ -20,10 +20,10 @@ pub(super) struct Constant {
 pub(super) struct WeightUse {
     /// The use of the constant itself that leads there.
     pub first: Use,
-    /// The operator.
-    pub op: OpId,
-    /// Where its output channels lie among the constant's own axes, if along one of them.
-    pub axis: Option<usize>,
+    /// The operator and which input of it.
+    pub last: Use,
+    /// Channels and summed axis among the constant's own axes, as far as they are one of them.
+    pub axes: WeightAxes,
 }
 
 /// Calls of calls of functions: far beyond what exporters write, and an end for functions that
@@ -87,9 +87,10 @@ impl Search<'_> {
                 self.value(input.value, view);
                 self.calls.pop();
             }
-        } else if let Some(axis) = weight_axis(op, use_.slot, view.shape.len()) {
-            let axis = axis.and_then(|axis| view.axes[axis]);
-            self.found.weight_uses.push(WeightUse { first: self.first, op: use_.op, axis });
+        } else if let Some(seen) = weight_axes(op, use_.slot, view.shape.len()) {
+            let own = |axis: Option<usize>| axis.and_then(|axis| view.axes[axis]);
+            let axes = WeightAxes { channels: own(seen.channels), reduced: own(seen.reduced), any: seen.any };
+            self.found.weight_uses.push(WeightUse { first: self.first, last: use_, axes });
         } else if is_quantizer(op) && use_.slot == 0 {
             self.found.quantized = true;
         } else if let Some(view) = view.behind(model, use_)

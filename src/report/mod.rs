@@ -10,8 +10,8 @@ use crate::{
     config::Config,
     error::{Error, Result},
     ir::{Model, Tensor, type_name},
-    numeric::{Granularity, Layout, QuantizedType, distortion},
-    plan::{LeftFloat, Plan, QuantizedCopy, WeightForm, WeightPlan},
+    numeric::{Granularity, Layout, distortion},
+    plan::{LeftFloat, Plan, QuantizedCopy, WeightForm, WeightPlan, storage_dtype},
 };
 
 /// The report of one quantization.
@@ -155,7 +155,7 @@ fn quantized(model: &Model, weight: &WeightPlan, config: &Config) -> Result<Quan
         let layout = Layout::new(&tensor.shape(), copy.granularity)
             .map_err(|error| Error::tensor(value.name(), error.to_string()))?;
         let integers = if weight.form == WeightForm::Dq { copy.scheme.ty.bytes(layout.elements()) } else { 0 };
-        after += integers + copy.scheme.ty.bytes(layout.scales()) + layout.scales() * weight.float_type.size();
+        after += integers + copy.scheme.ty.bytes(layout.scales()) + layout.scales() * copy.scale_type.size();
         copies.push(copy_report(weight, copy, &tensor, &layout, config)?);
     }
     Ok(QuantizedTensor {
@@ -188,10 +188,7 @@ fn copy_report(
         Granularity::PerBlock { axis, .. } => ("per-block", Some(axis)),
     };
     Ok(Copy {
-        dtype: match copy.scheme.ty {
-            QuantizedType::Int8 => "int8",
-            QuantizedType::UInt8 => "uint8",
-        },
+        dtype: type_name(storage_dtype(copy.scheme.ty)),
         granularity,
         axis,
         scales: layout.scales(),

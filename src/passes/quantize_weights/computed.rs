@@ -1,0 +1,85 @@
+//! A weight's integers, computed when they are asked for.
+
+use std::{borrow::Cow, ops::Range};
+
+use bytes::Bytes;
+
+use super::stored::StoredForm;
+use crate::{
+    ir::Compute,
+    numeric::{FloatType, Granularity, Layout, QuantParams, Scheme, quantize},
+    plan::QuantizedCopy,
+};
+
+/// The float weight and how it is quantized.
+pub(super) struct QuantizedWeight {
+    values: Bytes,
+    float_type: FloatType,
+    /// Of the stored form.
+    layout: Layout,
+    params: Vec<QuantParams>,
+    scheme: Scheme,
+    transposed: bool,
+}
+
+impl QuantizedWeight {
+    pub fn new(values: Bytes, float_type: FloatType, copy: &QuantizedCopy, form: StoredForm) -> Self {
+        let StoredForm { layout, params } = form;
+        Self { values, float_type, layout, params, scheme: copy.scheme, transposed: copy.transposed }
+    }
+
+    /// Elements of a transposed weight: the rows of the stored form that they lie in are gathered
+    /// from the columns of the weight, then quantized like a matrix of their own.
+    fn compute_transposed(&self, span: Range<usize>, out: &mut [u8]) {
+        let &[rows, columns] = self.layout.shape() else { unreachable!("only matrices are stored transposed") };
+        let (step, block) = match self.layout.granularity() {
+            Granularity::PerBlock { size, .. } => (size * WHOLE_BYTES, size),
+            _ => (WHOLE_BYTES, 1),
+        };
+        let first = span.start / columns / step * step;
+        let last = span.end.div_ceil(columns).next_multiple_of(block).min(rows);
+        let strip = self.strip(rows, columns, first..last);
+        let layout = Layout::new(&[last - first, columns], self.layout.granularity())
+            .expect("a part of a matrix has the layout of the whole");
+        let params: Cow<[QuantParams]> = match self.layout.granularity() {
+            Granularity::PerBlock { size, .. } => {
+                Cow::Borrowed(&self.params[first / size * columns..last.div_ceil(size) * columns])
+            }
+            _ => Cow::Borrowed(&self.params),
+        };
+        let offset = first * columns;
+        quantize(&strip, self.float_type, &layout, &params, self.scheme, span.start - offset..span.end - offset, out);
+    }
+
+    /// Rows of the stored form: parts of columns of the weight.
+    fn strip(&self, rows: usize, columns: usize, wanted: Range<usize>) -> Vec<u8> {
+        let size = self.float_type.size();
+        let mut strip = vec![0; wanted.len() * columns * size];
+        for column in 0..columns {
+            let part = &self.values[(column * rows + wanted.start) * size..][..wanted.len() * size];
+            for (row, element) in part.chunks_exact(size).enumerate() {
+                strip[(row * columns + column) * size..][..size].copy_from_slice(element);
+            }
+        }
+        strip
+    }
+}
+
+/// This many rows take whole bytes, whatever the type and however many columns there are.
+const WHOLE_BYTES: usize = 4;
+
+impl Compute for QuantizedWeight {
+    fn byte_len(&self) -> usize {
+        self.scheme.ty.bytes(self.layout.elements())
+    }
+
+    fn compute(&self, span: Range<usize>, out: &mut [u8]) {
+        let bits = self.scheme.ty.bits() as usize;
+        let elements = span.start * 8 / bits..(span.end * 8 / bits).min(self.layout.elements());
+        if self.transposed {
+            self.compute_transposed(elements, out);
+        } else {
+            quantize(&self.values, self.float_type, &self.layout, &self.params, self.scheme, elements, out);
+        }
+    }
+}

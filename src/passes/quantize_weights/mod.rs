@@ -1,0 +1,193 @@
+//! Replaces float weights by integers, scales and zero points behind a DequantizeLinear.
+
+mod computed;
+mod pairs;
+mod stored;
+
+use super::Pass;
+use crate::{
+    error::Result,
+    ir::{Attribute, Model, NewOp, OpId, ScopeId, Tensor, Use, ValueId},
+    numeric::Granularity,
+    plan::{Plan, QuantizedCopy, Site, WeightForm, WeightPlan},
+};
+use stored::{Axes, Stored, linear};
+
+/// Carries out a plan's decisions about weights.
+///
+/// The value of a weight mostly stays, under its name: a DequantizeLinear makes it now. So its
+/// readers, also those in nested bodies, are not touched. The integers are computed when the model is
+/// written, from the float weight where it lies.
+#[derive(Debug)]
+pub struct QuantizeWeights<'a> {
+    /// The plan, made of the same model.
+    pub plan: &'a Plan,
+}
+
+impl Pass for QuantizeWeights<'_> {
+    fn name(&self) -> &'static str {
+        "quantize-weights"
+    }
+
+    fn run(&self, model: &mut Model) -> Result<bool> {
+        let mut changed = false;
+        for weight in &self.plan.weights {
+            // What a former run replaced is no constant any more.
+            let Some(tensor) = constant(model, weight.value) else { continue };
+            changed |= match weight.form {
+                WeightForm::Dq => store_integers(model, weight, &tensor)?,
+                WeightForm::Qdq => pairs::insert(model, weight, &tensor)?,
+            };
+        }
+        Ok(changed)
+    }
+}
+
+fn constant(model: &Model, value: ValueId) -> Option<Tensor> {
+    model.contains_value(value).then(|| model.constant(value))?.map(|tensor| tensor.into_owned())
+}
+
+/// The small form: integers in the file, DequantizeLinear behind them.
+fn store_integers(model: &mut Model, weight: &WeightPlan, tensor: &Tensor) -> Result<bool> {
+    let value = weight.value;
+    let constant_node = model.producer(value);
+    let mut stored = Vec::new();
+    for copy in &weight.copies {
+        stored.push(Stored::add(model, weight, copy, tensor, constant_node)?);
+    }
+    model.take_initializer(value);
+    // The first site in front of readers makes the weight's own value, unless an outer value has the
+    // same name: an operator's output, other than a constant, may not shadow one.
+    let shadows = model.shadows(value);
+    let mut own_value = Some(value);
+    for (copy, stored) in weight.copies.iter().zip(&stored) {
+        for site in &copy.sites {
+            let dequantize = Dequantize { weight, copy, stored, constant_node };
+            match site {
+                Site::Weight(uses) => {
+                    let output = own_value.take_if(|_| !shadows).unwrap_or_else(|| {
+                        let output = dequantize.new_output(model);
+                        uses.iter().for_each(|use_| model.set_input(*use_, output));
+                        output
+                    });
+                    dequantize.for_readers(model, output);
+                }
+                Site::Gemm(use_) => {
+                    let output = dequantize.new_output(model);
+                    model.set_input(*use_, output);
+                    model.take_attribute(use_.op, "transB");
+                    dequantize.for_readers(model, output);
+                }
+                Site::Transpose(op) => dequantize.instead_of(model, *op),
+                Site::BehindGather(op) => dequantize.behind_gather(model, *op),
+            }
+        }
+    }
+    if let Some(constant) = constant_node {
+        model.remove_op(constant);
+    }
+    if weight.was_input {
+        model.remove_input(value);
+        // Only since IR version 4 may an initializer not be an input.
+        model.raise_ir_version(4);
+    }
+    if own_value.is_some() {
+        model.remove_value(value);
+    }
+    Ok(true)
+}
+
+/// What is needed to dequantize one copy of a weight, wherever that is.
+struct Dequantize<'a> {
+    weight: &'a WeightPlan,
+    copy: &'a QuantizedCopy,
+    stored: &'a Stored,
+    /// The Constant node that made the weight.
+    constant_node: Option<OpId>,
+}
+
+impl Dequantize<'_> {
+    fn new_output(&self, model: &mut Model) -> ValueId {
+        let scope = model.value(self.weight.value).scope();
+        model.new_value(scope, &format!("{}_dequantized", self.weight.name))
+    }
+
+    /// In the weight's scope, where the Constant node was or in front of the first reader.
+    fn for_readers(&self, model: &mut Model, output: ValueId) {
+        let scope = model.value(self.weight.value).scope();
+        let position = self.constant_node.or_else(|| model.first_reader(output));
+        let op = self.insert(model, (scope, position), &self.stored.inputs(), self.stored.axes(), output);
+        if let Some(constant) = self.constant_node {
+            model.copy_annotations(constant, op);
+        }
+    }
+
+    /// The Transpose goes, its output is made here.
+    fn instead_of(&self, model: &mut Model, transpose: OpId) {
+        let Some(Some(output)) = model.outputs(transpose).first().copied() else { return };
+        let place = (model.op(transpose).scope(), Some(transpose));
+        let op = self.insert(model, place, &self.stored.inputs(), self.stored.axes(), output);
+        model.copy_annotations(transpose, op);
+        model.remove_op(transpose);
+    }
+
+    /// Gather picks from the integers, and from the scales where they lie along the picked axis too.
+    fn behind_gather(&self, model: &mut Model, gather: OpId) {
+        let inputs = model.inputs(gather);
+        let (Some(Some(indices)), Some(Some(output))) =
+            (inputs.get(1).copied(), model.outputs(gather).first().copied())
+        else {
+            return;
+        };
+        let scope = model.op(gather).scope();
+        let name = model.value(output).name().to_owned();
+        let behind = model.op_after(gather);
+        let mut picked = self.stored.inputs();
+        model.set_input(Use { op: gather, slot: 0 }, picked[0]);
+        picked[0] = model.new_value(scope, &format!("{name}_quantized"));
+        if matches!(self.copy.granularity, Granularity::PerBlock { .. }) {
+            let axis = model.op(gather).int("axis").unwrap_or(0);
+            for (parameter, suffix) in picked.iter_mut().skip(1).zip(["scale", "zero_point"]) {
+                let output = model.new_value(scope, &format!("{name}_{suffix}"));
+                let op = NewOp {
+                    op_type: "Gather",
+                    name: format!("{name}_{suffix}_Gather"),
+                    inputs: vec![*parameter, indices],
+                    output,
+                    attributes: vec![("axis", Attribute::Int(axis))],
+                };
+                model.insert_op(scope, behind, op);
+                *parameter = output;
+            }
+        }
+        self.insert(model, (scope, behind), &picked, self.stored.axes_from_end(), output);
+        model.set_output(gather, 0, picked[0]);
+    }
+
+    /// Inserts the DequantizeLinear, with a Cast behind it where it cannot make the weight's type.
+    fn insert(
+        &self,
+        model: &mut Model,
+        (scope, position): (ScopeId, Option<OpId>),
+        inputs: &[ValueId],
+        axes: Axes,
+        output: ValueId,
+    ) -> OpId {
+        let Some(to) = self.weight.cast else {
+            let op = linear("DequantizeLinear", self.weight, axes, inputs, output);
+            return model.insert_op(scope, position, op);
+        };
+        let float32 = model.new_value(scope, &format!("{}_float32", self.weight.name));
+        let op = linear("DequantizeLinear", self.weight, axes, inputs, float32);
+        let op = model.insert_op(scope, position, op);
+        let cast = NewOp {
+            op_type: "Cast",
+            name: format!("{}_Cast", self.weight.name),
+            inputs: vec![float32],
+            output,
+            attributes: vec![("to", Attribute::Int(to as i64))],
+        };
+        model.insert_op(scope, position, cast);
+        op
+    }
+}

@@ -1,0 +1,43 @@
+//! The form for tool chains that quantize themselves: the float weight stays, behind QuantizeLinear
+//! and DequantizeLinear.
+
+use super::stored::{Axes, linear, parameters};
+use crate::{
+    error::Result,
+    ir::{Model, Tensor, Use},
+    plan::{Site, WeightPlan},
+};
+
+pub(super) fn insert(model: &mut Model, weight: &WeightPlan, tensor: &Tensor) -> Result<bool> {
+    let value = weight.value;
+    if model.uses(value).iter().any(|use_| model.op(use_.op).is("QuantizeLinear")) {
+        return Ok(false);
+    }
+    let scope = model.value(value).scope();
+    for copy in &weight.copies {
+        let position = model.first_reader(value);
+        let axes = Axes { granularity: copy.granularity, from_rank: None };
+        let parameters = parameters(model, weight, copy, tensor, position)?;
+        let quantized = model.new_value(scope, &format!("{}_quantized", weight.name));
+        let dequantized = model.new_value(scope, &format!("{}_dequantized", weight.name));
+        for (op_type, input, output) in
+            [("QuantizeLinear", value, quantized), ("DequantizeLinear", quantized, dequantized)]
+        {
+            let inputs: Vec<_> = [input].into_iter().chain(parameters.iter().copied()).collect();
+            model.insert_op(scope, position, linear(op_type, weight, axes, &inputs, output));
+        }
+        let uses: Vec<Use> = copy
+            .sites
+            .iter()
+            .flat_map(|site| match site {
+                Site::Weight(uses) => uses.as_slice(),
+                Site::BehindGather(_) | Site::Gemm(_) | Site::Transpose(_) => &[],
+            })
+            .copied()
+            .collect();
+        for use_ in uses {
+            model.set_input(use_, dequantized);
+        }
+    }
+    Ok(true)
+}

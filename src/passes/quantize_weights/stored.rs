@@ -1,0 +1,138 @@
+//! What is stored for a quantized weight: integers, scales and zero points.
+
+use std::sync::Arc;
+
+use super::computed::QuantizedWeight;
+use crate::{
+    error::{Error, Result},
+    ir::{Attribute, DataType, Model, NewOp, OpId, Tensor, ValueId},
+    numeric::{Granularity, Layout, QuantParams},
+    plan::{QuantizedCopy, WeightPlan, ir_version, storage_dtype},
+};
+
+/// The constants of one quantized copy.
+pub(super) struct Stored {
+    quantized: ValueId,
+    parameters: Vec<ValueId>,
+    granularity: Granularity,
+    rank: usize,
+}
+
+impl Stored {
+    /// Adds the constants in the place of the weight: before its initializer, or in functions as
+    /// Constant nodes before its own.
+    pub fn add(
+        model: &mut Model,
+        weight: &WeightPlan,
+        copy: &QuantizedCopy,
+        tensor: &Tensor,
+        constant_node: Option<OpId>,
+    ) -> Result<Self> {
+        let dtype = storage_dtype(copy.scheme.ty);
+        let form = StoredForm::new(tensor, weight, copy)?;
+        let granularity = form.layout.granularity();
+        let shape = form.layout.shape().to_vec();
+        let source = QuantizedWeight::new(tensor.bytes()?, weight.float_type, copy, form);
+        let integers = tensor.with_data(&format!("{}_quantized", weight.name), dtype, &shape, Arc::new(source));
+        model.raise_ir_version(ir_version(dtype));
+        let scope = model.value(weight.value).scope();
+        let quantized = model.new_constant(scope, integers, Some(weight.value), constant_node);
+        let parameters = parameters(model, weight, copy, tensor, constant_node)?;
+        Ok(Self { quantized, parameters, granularity, rank: shape.len() })
+    }
+
+    /// How scales lie along the stored integers.
+    pub fn axes(&self) -> Axes {
+        Axes { granularity: self.granularity, from_rank: None }
+    }
+
+    /// The same counted from the end, where an axis stays what it is whatever stands before it.
+    pub fn axes_from_end(&self) -> Axes {
+        Axes { granularity: self.granularity, from_rank: Some(self.rank) }
+    }
+
+    /// What a DequantizeLinear reads: integers, scale, zero point.
+    pub fn inputs(&self) -> Vec<ValueId> {
+        [self.quantized].into_iter().chain(self.parameters.iter().copied()).collect()
+    }
+}
+
+/// Adds scale and zero point.
+pub(super) fn parameters(
+    model: &mut Model,
+    weight: &WeightPlan,
+    copy: &QuantizedCopy,
+    tensor: &Tensor,
+    constant_node: Option<OpId>,
+) -> Result<Vec<ValueId>> {
+    let form = StoredForm::new(tensor, weight, copy)?;
+    let dtype = storage_dtype(copy.scheme.ty);
+    let scales: Vec<u8> = form.params.iter().flat_map(|params| copy.scale_type.encode(params.scale)).collect();
+    let zero_points: Vec<u8> = form.params.iter().map(|params| params.zero_point as u8).collect();
+    let scale_dtype = if weight.cast.is_some() { DataType::Float } else { tensor.dtype() };
+    let shape = form.layout.scale_shape();
+    let scale = Tensor::from_bytes(&format!("{}_scale", weight.name), scale_dtype, shape, scales)?;
+    let zero_point = Tensor::from_bytes(&format!("{}_zero_point", weight.name), dtype, shape, zero_points)?;
+    let scope = model.value(weight.value).scope();
+    let add = |tensor| model.new_constant(scope, tensor, Some(weight.value), constant_node);
+    Ok([scale, zero_point].map(add).to_vec())
+}
+
+/// A QuantizeLinear or DequantizeLinear.
+pub(super) fn linear(
+    op_type: &'static str,
+    weight: &WeightPlan,
+    axes: Axes,
+    inputs: &[ValueId],
+    output: ValueId,
+) -> NewOp {
+    let axis = |axis: usize| ("axis", Attribute::Int(axis as i64 - axes.from_rank.unwrap_or(0) as i64));
+    let attributes = match axes.granularity {
+        Granularity::PerTensor => vec![],
+        Granularity::PerChannel { axis: along } => vec![axis(along)],
+        Granularity::PerBlock { axis: along, size } => vec![axis(along), ("block_size", Attribute::Int(size as i64))],
+    };
+    NewOp { op_type, name: format!("{}_{op_type}", weight.name), inputs: inputs.to_vec(), output, attributes }
+}
+
+/// How scales lie along what a QuantizeLinear or DequantizeLinear reads.
+#[derive(Clone, Copy)]
+pub(super) struct Axes {
+    pub granularity: Granularity,
+    /// Count the axis from the end of a tensor of this rank.
+    pub from_rank: Option<usize>,
+}
+
+/// How a copy of a weight lies in the file.
+pub(super) struct StoredForm {
+    pub layout: Layout,
+    pub params: Vec<QuantParams>,
+}
+
+impl StoredForm {
+    pub fn new(tensor: &Tensor, weight: &WeightPlan, copy: &QuantizedCopy) -> Result<Self> {
+        let mut shape = tensor.shape();
+        let (mut granularity, mut params) = (copy.granularity, copy.params.clone());
+        if copy.transposed {
+            if let Granularity::PerBlock { .. } = granularity {
+                params = transposed(&params, Self::layout(weight, &shape, granularity)?.scale_shape());
+            }
+            shape.reverse();
+            granularity = match granularity {
+                Granularity::PerTensor => granularity,
+                Granularity::PerChannel { axis } => Granularity::PerChannel { axis: 1 - axis },
+                Granularity::PerBlock { axis, size } => Granularity::PerBlock { axis: 1 - axis, size },
+            };
+        }
+        Ok(Self { layout: Self::layout(weight, &shape, granularity)?, params })
+    }
+
+    fn layout(weight: &WeightPlan, shape: &[usize], granularity: Granularity) -> Result<Layout> {
+        Layout::new(shape, granularity).map_err(|error| Error::tensor(&weight.name, error.to_string()))
+    }
+}
+
+fn transposed(params: &[QuantParams], shape: &[usize]) -> Vec<QuantParams> {
+    let &[rows, columns] = shape else { unreachable!("only matrices are stored transposed") };
+    (0..columns).flat_map(|column| (0..rows).map(move |row| params[row * columns + column])).collect()
+}

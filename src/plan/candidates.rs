@@ -1,0 +1,196 @@
+//! Which constants can be quantized and in which form, as far as that can be told without reading
+//! their elements.
+
+use super::{
+    Reason, Site,
+    opset::needed_opset,
+    select::select,
+    sharing::groups,
+    sites::{Sites, gather_takes, is_table, sites, uses},
+    trace::{Constant, WeightUse},
+};
+use crate::{
+    config::{Config, WeightForm, WeightType},
+    error::{Error, Result},
+    ir::{DataType, Model, Tensor},
+    numeric::{FloatType, Granularity, Layout, QuantizedType, Scheme},
+};
+
+/// A weight that is to be quantized unless its elements speak against it.
+pub(super) struct Candidate<'a> {
+    pub float_type: FloatType,
+    pub cast: Option<DataType>,
+    pub was_input: bool,
+    pub copies: Vec<CandidateCopy<'a>>,
+}
+
+/// A quantized form that has no parameters yet. Its granularity is that of the weight as it is.
+pub(super) struct CandidateCopy<'a> {
+    pub granularity: Granularity,
+    pub scheme: Scheme,
+    pub scale_type: FloatType,
+    pub transposed: bool,
+    pub sites: Vec<Site>,
+    pub weight_uses: Vec<&'a WeightUse>,
+    pub note: Option<String>,
+}
+
+/// Why a constant is not quantized.
+pub(super) enum Refused {
+    /// No operator takes it as a weight.
+    NoWeight,
+    Reason(Reason),
+    Error(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Reason> for Refused {
+    fn from(reason: Reason) -> Self {
+        Self::Reason(reason)
+    }
+}
+
+/// What the decisions about all constants have in common.
+pub(super) struct Context<'a> {
+    pub model: &'a Model,
+    pub config: &'a Config,
+    /// The opset that decides what is possible, instead of the model's.
+    pub opset: Option<i64>,
+    /// Whether float16 and bfloat16 weights are worth raising the opset to where scales can have
+    /// their type. Otherwise they get float32 scales and a Cast.
+    pub half_scales: bool,
+}
+
+impl Context<'_> {
+    /// What could become of one constant.
+    pub fn candidate<'c>(&self, constant: &'c Constant, tensor: &Tensor) -> Result<Candidate<'c>, Refused> {
+        let (model, config) = (self.model, self.config);
+        if constant.quantized {
+            return Err(Reason::AlreadyQuantized.into());
+        }
+        if constant.weight_uses.is_empty() {
+            return Err(Refused::NoWeight);
+        }
+        let value = model.value(constant.value);
+        select(model, config, constant)?;
+        // Before IR version 4 every initializer had to be an input too; that says nothing.
+        let was_input = model.is_input(constant.value);
+        if was_input && model.ir_version() >= 4 && config.keep_overridable {
+            return Err(Reason::Overridable.into());
+        }
+        if model.trained_names().any(|name| name == value.name()) {
+            return Err(Reason::Trained.into());
+        }
+        let elements = tensor.element_count();
+        if elements == 0 {
+            return Err(Reason::Empty.into());
+        }
+        if elements < config.min_elements {
+            return Err(Reason::FewElements { elements }.into());
+        }
+        let (float_type, scale_type) = self.types(tensor.dtype(), model.opset(value.scope()));
+        let copies = self.copies(constant, tensor, scale_type);
+        if config.weight_form == WeightForm::Dq && !config.allow_growth {
+            worth_it(value.name(), tensor, &copies)?;
+        }
+        let cast = (scale_type != float_type).then(|| tensor.dtype());
+        Ok(Candidate { float_type, cast, was_input, copies })
+    }
+
+    /// The type of a weight's elements and of its scales.
+    fn types(&self, dtype: DataType, opset: i64) -> (FloatType, FloatType) {
+        let half = |own: FloatType| {
+            let in_reach =
+                self.opset.unwrap_or(opset) >= needed_opset(QuantizedType::Int8, Granularity::PerTensor, own);
+            let scale = if in_reach && (self.half_scales || self.opset.is_none()) { own } else { FloatType::F32 };
+            (own, scale)
+        };
+        match dtype {
+            DataType::Float16 => half(FloatType::F16),
+            DataType::Bfloat16 => half(FloatType::BF16),
+            // DequantizeLinear makes no doubles.
+            DataType::Double => (FloatType::F64, FloatType::F32),
+            _ => (FloatType::F32, FloatType::F32),
+        }
+    }
+
+    fn copies<'c>(&self, constant: &'c Constant, tensor: &Tensor, scale_type: FloatType) -> Vec<CandidateCopy<'c>> {
+        let (model, config) = (self.model, self.config);
+        let rank = tensor.shape().len();
+        let opset = self.opset.unwrap_or_else(|| model.opset(model.value(constant.value).scope()));
+        let groups = groups(constant, config.granularity, rank, opset);
+        let copy = |index: usize| {
+            let group = &groups[index];
+            let mut note = group.note.clone();
+            let mut ty = quantized_type(config.weights);
+            let pairs = config.weight_form == WeightForm::Qdq;
+            if !pairs && !gather_takes(ty) && is_table(model, constant, group.granularity) {
+                note = Some(format!("{}: Gather takes no {}", WeightType::Int8, config.weights));
+                ty = QuantizedType::Int8;
+            }
+            let others: Vec<_> =
+                groups.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, group)| group).collect();
+            let found = if pairs {
+                Sites { sites: vec![Site::Weight(uses(model, constant, &others))], transposed: false }
+            } else {
+                sites(model, constant, group, &others, ty, rank)
+            };
+            CandidateCopy {
+                granularity: group.granularity,
+                scheme: Scheme { ty, symmetric: !config.asymmetric },
+                scale_type,
+                transposed: found.transposed,
+                sites: found.sites,
+                weight_uses: group.weight_uses.clone(),
+                note,
+            }
+        };
+        (0..groups.len()).map(copy).collect()
+    }
+}
+
+impl Candidate<'_> {
+    /// The lowest opset that has all that is planned for the weight.
+    pub fn needed_opset(&self) -> i64 {
+        let of_copy = |copy: &CandidateCopy| needed_opset(copy.scheme.ty, copy.granularity, copy.scale_type);
+        self.copies.iter().map(of_copy).max().unwrap_or(0)
+    }
+}
+
+pub(super) fn layout(tensor: &Tensor, granularity: Granularity) -> Result<Layout> {
+    Layout::new(&tensor.shape(), granularity).map_err(|error| Error::tensor(tensor.name(), error.to_string()))
+}
+
+fn quantized_type(weights: WeightType) -> QuantizedType {
+    match weights {
+        WeightType::Int8 => QuantizedType::Int8,
+        WeightType::Uint8 => QuantizedType::UInt8,
+    }
+}
+
+/// Whether the quantized form is smaller than the float one, all counted: integers, scales, zero
+/// points, the names of tensors and nodes.
+fn worth_it(name: &str, tensor: &Tensor, copies: &[CandidateCopy]) -> Result<(), Refused> {
+    /// Field tags, lengths, types, suffixes of names: what three tensors, or one DequantizeLinear,
+    /// take in the file besides data, dimensions and the weight's own name.
+    const TENSORS: usize = 75;
+    const NODE: usize = 100;
+    /// How often the weight's name stands in them.
+    const NAMES_IN_TENSORS: usize = 3;
+    const NAMES_IN_NODE: usize = 5;
+    let float = tensor.byte_len();
+    let mut quantized = 0;
+    for copy in copies {
+        let layout = layout(tensor, copy.granularity)?;
+        let ty = copy.scheme.ty;
+        quantized += ty.bytes(layout.elements()) + layout.scales() * copy.scale_type.size() + ty.bytes(layout.scales());
+        quantized += TENSORS + NAMES_IN_TENSORS * name.len();
+        quantized += copy.sites.len() * (NODE + NAMES_IN_NODE * name.len());
+    }
+    if quantized < float { Ok(()) } else { Err(Reason::NotSmaller { float, quantized }.into()) }
+}

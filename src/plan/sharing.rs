@@ -1,0 +1,69 @@
+//! What shares a scale: one quantized copy of a weight where its operators agree on the axis, one
+//! for each axis where they do not.
+
+use super::trace::{Constant, WeightUse};
+use crate::{config, numeric::Granularity};
+
+/// The opset from which on a scale per channel exists.
+const PER_CHANNEL_OPSET: i64 = 13;
+
+/// Uses of a constant that share a quantized copy.
+pub(super) struct Group<'a> {
+    pub granularity: Granularity,
+    pub weight_uses: Vec<&'a WeightUse>,
+    pub note: Option<String>,
+}
+
+/// The copies of a weight of this rank, as far as `opset` has them.
+pub(super) fn groups<'a>(
+    constant: &'a Constant,
+    asked: config::Granularity,
+    rank: usize,
+    opset: i64,
+) -> Vec<Group<'a>> {
+    let all: Vec<&WeightUse> = constant.weight_uses.iter().collect();
+    let one = |granularity, note: Option<String>| vec![Group { granularity, weight_uses: all.clone(), note }];
+    let axis_of = |use_: &WeightUse| match asked {
+        config::Granularity::PerTensor => None,
+        config::Granularity::PerChannel => use_.axes.channels,
+        config::Granularity::Block { axis: None, .. } => use_.axes.reduced,
+        config::Granularity::Block { axis, .. } => axis.filter(|axis| *axis < rank),
+    };
+    let along = |axis| match asked {
+        config::Granularity::PerTensor => Granularity::PerTensor,
+        config::Granularity::PerChannel => Granularity::PerChannel { axis },
+        config::Granularity::Block { size, .. } => Granularity::PerBlock { axis, size },
+    };
+    if asked == config::Granularity::PerTensor {
+        return one(Granularity::PerTensor, None);
+    }
+    if opset < PER_CHANNEL_OPSET {
+        return one(Granularity::PerTensor, Some("one scale: per-channel scales need opset 13".to_owned()));
+    }
+    // An operator that is content with any axis does not decide while there is one that is not.
+    let deciding = all.iter().filter(|use_| !use_.axes.any).chain(&all);
+    let Some(first) = deciding.into_iter().find_map(|use_| axis_of(use_)) else {
+        return one(Granularity::PerTensor, Some("one scale: there is no axis for more".to_owned()));
+    };
+    let mut groups = vec![Group { granularity: along(first), weight_uses: vec![], note: None }];
+    for use_ in all {
+        // Uses behind one direct use of the constant cannot be told apart: the first decides.
+        let same_way = |group: &Group| group.weight_uses.iter().any(|other| other.first == use_.first);
+        let position = match axis_of(use_) {
+            Some(axis) if !use_.axes.any => {
+                let known = groups.iter().position(same_way);
+                known.or_else(|| groups.iter().position(|group| group.granularity == along(axis)))
+            }
+            _ => Some(0),
+        };
+        match (position, axis_of(use_)) {
+            (Some(position), _) => groups[position].weight_uses.push(use_),
+            (None, axis) => groups.push(Group {
+                granularity: axis.map_or(Granularity::PerTensor, along),
+                weight_uses: vec![use_],
+                note: None,
+            }),
+        }
+    }
+    groups
+}

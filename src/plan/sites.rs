@@ -1,0 +1,122 @@
+//! Where a quantized weight is dequantized: mostly once, in front of everything that reads it, but
+//! where a runtime makes more of another place, there.
+//!
+//! What onnxruntime 1.32 fuses, measured: a DequantizeLinear that one MatMul alone reads becomes,
+//! together with it, MatMulNBits: with 2, 4 or 8 bits, a matrix, blocks along axis 0 of a power of two
+//! of 16 and more, or scales along axis 1, or one scale; Gemm too with alpha and beta 1 and nothing
+//! transposed.
+
+use super::{Site, sharing::Group, trace::Constant};
+use crate::{
+    ir::{Model, OpId, Use},
+    numeric::{Granularity, QuantizedType},
+};
+
+/// Where one copy of a weight is dequantized.
+pub(super) struct Sites {
+    pub sites: Vec<Site>,
+    /// Whether the copy is stored transposed for them.
+    pub transposed: bool,
+}
+
+/// Whether Gather picks from tensors of this type (ONNX operator Gather-13, type constraint T): not
+/// from those of less than a byte, and not from small floats.
+pub(super) fn gather_takes(ty: QuantizedType) -> bool {
+    matches!(ty, QuantizedType::Int8 | QuantizedType::UInt8)
+}
+
+/// Whether a constant is a table that nothing but Gathers read, along axes before `scales_along`.
+pub(super) fn is_table(model: &Model, constant: &Constant, granularity: Granularity) -> bool {
+    let axis = match granularity {
+        Granularity::PerTensor => None,
+        Granularity::PerChannel { axis } | Granularity::PerBlock { axis, .. } => Some(axis),
+    };
+    let picks = |use_: &Use| {
+        let op = model.op(use_.op);
+        // A negative axis counts from the end; with the rank unknown here only -1 would be plain.
+        let picked = usize::try_from(op.int("axis").unwrap_or(0)).ok();
+        op.is("Gather")
+            && use_.slot == 0
+            && !op.refers_to_caller("axis")
+            && picked.is_some_and(|picked| axis.is_none_or(|axis| picked < axis))
+    };
+    let uses = model.uses(constant.value);
+    !uses.is_empty() && uses.iter().all(picks) && !model.is_output(constant.value)
+}
+
+/// The constant's direct uses that a copy serves: all that none of the other copies does. (A use that
+/// leads to no weight slot is one of the first copy's, which lists it.)
+pub(super) fn uses(model: &Model, constant: &Constant, others: &[&Group]) -> Vec<Use> {
+    let served = |use_: &Use| others.iter().any(|other| serves(other, use_));
+    model.uses(constant.value).into_iter().filter(|use_| !served(use_)).collect()
+}
+
+/// Where the copy of `group` is dequantized.
+pub(super) fn sites(
+    model: &Model,
+    constant: &Constant,
+    group: &Group,
+    others: &[&Group],
+    ty: QuantizedType,
+    rank: usize,
+) -> Sites {
+    let in_front = |sites| Sites { sites, transposed: false };
+    let uses = uses(model, constant, others);
+    if is_table(model, constant, group.granularity) {
+        return in_front(uses.iter().map(|use_| Site::BehindGather(use_.op)).collect());
+    }
+    let alone = others.is_empty() && !model.is_output(constant.value);
+    if alone && rank == 2 && fuses_when_transposed(ty, group.granularity) {
+        let sites: Option<Vec<Site>> = uses.iter().map(|use_| untransposed(model, *use_)).collect();
+        if let Some(sites) = sites.filter(|sites| !sites.is_empty()) {
+            return Sites { sites, transposed: true };
+        }
+    }
+    // MatMulNBits is made where a DequantizeLinear has one reader.
+    let multiplies = |use_: &Use| use_.slot == 1 && (model.op(use_.op).is("MatMul") || model.op(use_.op).is("Gemm"));
+    if uses.len() > 1 && uses.iter().all(multiplies) {
+        return in_front(uses.into_iter().map(|use_| Site::Weight(vec![use_])).collect());
+    }
+    in_front(vec![Site::Weight(uses)])
+}
+
+fn serves(group: &Group, use_: &Use) -> bool {
+    group.weight_uses.iter().any(|weight_use| weight_use.first == *use_)
+}
+
+/// Storing a matrix transposed changes the graph more than quantizing it; it is done for the types
+/// that are chosen for the sake of MatMulNBits.
+fn fuses_when_transposed(ty: QuantizedType, granularity: Granularity) -> bool {
+    let few_bits = matches!(ty.bits(), 2 | 4);
+    match granularity {
+        Granularity::PerBlock { axis: 1, size } => {
+            matches!(ty.bits(), 2 | 4 | 8) && size >= 16 && size.is_power_of_two()
+        }
+        Granularity::PerBlock { .. } => false,
+        Granularity::PerChannel { axis } => few_bits && axis == 0,
+        Granularity::PerTensor => few_bits,
+    }
+}
+
+/// The site of a use that reads a matrix transposed, and that can read it the other way instead.
+fn untransposed(model: &Model, use_: Use) -> Option<Site> {
+    let op = model.op(use_.op);
+    let plain = |name| op.float(name).is_none_or(|factor| factor == 1.0) && !op.refers_to_caller(name);
+    if op.is("Gemm") && use_.slot == 1 && op.int("transB") == Some(1) && plain("alpha") && plain("beta") {
+        return Some(Site::Gemm(use_));
+    }
+    transpose_for_products(model, use_.op).then_some(Site::Transpose(use_.op))
+}
+
+/// Whether an operator transposes a matrix for nothing but products' right factors.
+fn transpose_for_products(model: &Model, id: OpId) -> bool {
+    let op = model.op(id);
+    let swaps = op.is("Transpose") && !op.refers_to_caller("perm") && op.ints("perm").is_none_or(|perm| perm == [1, 0]);
+    let Some(Some(output)) = model.outputs(id).first().copied().filter(|_| swaps) else { return false };
+    let product = |use_: &Use| {
+        let op = model.op(use_.op);
+        use_.slot == 1 && (op.is("MatMul") || op.is("Gemm") && op.int("transB").unwrap_or(0) == 0)
+    };
+    let uses = model.uses(output);
+    !uses.is_empty() && uses.iter().all(product) && !model.is_output(output)
+}
