@@ -168,11 +168,8 @@ fn heads(request: Request, data: &str) -> Vec<Vec<u8>> {
         message(&mut tensor, 8, format!("weight_{index}").as_bytes());
         let mut head = Vec::new();
         if external {
-            let entries = [
-                ("location", data.to_owned()),
-                ("offset", (index * bytes).to_string()),
-                ("length", bytes.to_string()),
-            ];
+            let entries =
+                [("location", data.to_owned()), ("offset", (index * bytes).to_string()), ("length", bytes.to_string())];
             for (key, value) in entries {
                 let mut entry = Vec::new();
                 message(&mut entry, 1, key.as_bytes());
