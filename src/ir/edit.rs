@@ -61,9 +61,7 @@ impl Model {
         }
         tensor.shell.name = Some(self.value(value).name.clone());
         self.value_mut(value).initializer = Some(tensor);
-        let initializers = &mut self.scopes[scope.0].initializers;
-        let position = initializers.iter().position(|other| Some(*other) == before).unwrap_or(initializers.len());
-        initializers.insert(position, value);
+        self.scopes[scope.0].initializers.insert_before(before.as_ref(), value);
         value
     }
 
@@ -86,16 +84,14 @@ impl Model {
             self.graph.remove_edge(edge);
         }
         self.graph.add_edge(id.0, new.output.0, Port::Output(0));
-        let ops = &mut self.scopes[scope.0].ops;
-        let position = ops.iter().position(|other| Some(*other) == before).unwrap_or(ops.len());
-        ops.insert(position, id);
+        self.scopes[scope.0].ops.insert_before(before.as_ref(), id);
         id
     }
 
     /// Removes an operator without bodies; the values it made are left without origin.
     pub fn remove_op(&mut self, id: OpId) {
         let scope = self.op(id).scope;
-        self.scopes[scope.0].ops.retain(|op| *op != id);
+        self.scopes[scope.0].ops.remove(&id);
         for direction in [Direction::Incoming, Direction::Outgoing] {
             while let Some(edge) = self.graph.first_edge(id.0, direction) {
                 self.graph.remove_edge(edge);
@@ -152,7 +148,7 @@ impl Model {
     /// Takes the tensor of an initializer away; the value stays, for an operator to make it.
     pub fn take_initializer(&mut self, value: ValueId) -> Option<Tensor> {
         let scope = self.value(value).scope;
-        self.scopes[scope.0].initializers.retain(|other| *other != value);
+        self.scopes[scope.0].initializers.remove(&value);
         self.value_mut(value).initializer.take()
     }
 

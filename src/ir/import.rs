@@ -12,6 +12,7 @@ use super::{
     Interface, Model, Op, OpId, Scope, ScopeId, Tensor, Value, ValueId,
     model::{Port, ScopeShell, Vertex},
     op::{Arity, AttributePlace, AttributeTensor, Body},
+    sequence::Sequence,
 };
 use crate::{
     error::{Error, Result},
@@ -208,8 +209,8 @@ impl Importer<'_> {
             owner,
             inputs: Vec::new(),
             outputs: Vec::new(),
-            initializers: Vec::new(),
-            ops: Vec::new(),
+            initializers: Sequence::new(),
+            ops: Sequence::new(),
             names: HashMap::new(),
         });
         ScopeId(self.model.scopes.len() - 1)

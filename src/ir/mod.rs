@@ -16,6 +16,7 @@ mod model;
 mod op;
 mod order;
 pub(crate) mod rope;
+mod sequence;
 mod tensor;
 mod verify;
 

@@ -17,7 +17,7 @@ use petgraph::{
     visit::EdgeRef,
 };
 
-use super::{Op, Tensor, op::normal_domain};
+use super::{Op, Tensor, op::normal_domain, sequence::Sequence};
 use crate::{
     error::Location,
     proto::{FunctionProto, GraphProto, ModelProto, OperatorSetIdProto, ValueInfoProto},
@@ -86,8 +86,8 @@ pub struct Scope {
     pub(super) owner: Option<OpId>,
     pub(super) inputs: Vec<Interface>,
     pub(super) outputs: Vec<Interface>,
-    pub(super) initializers: Vec<ValueId>,
-    pub(super) ops: Vec<OpId>,
+    pub(super) initializers: Sequence<ValueId>,
+    pub(super) ops: Sequence<OpId>,
     pub(super) names: HashMap<String, ValueId>,
 }
 

@@ -19,7 +19,12 @@ impl Model {
     /// reads it, or in whose bodies it is read.
     pub(crate) fn first_reader(&self, value: ValueId) -> Option<OpId> {
         let scope = self.value(value).scope;
-        let readers: Vec<OpId> = self.uses(value).iter().filter_map(|use_| self.enclosing_op(use_.op, scope)).collect();
+        let mut readers: Vec<OpId> =
+            self.uses(value).iter().filter_map(|use_| self.enclosing_op(use_.op, scope)).collect();
+        readers.dedup();
+        if let [reader] = readers[..] {
+            return Some(reader);
+        }
         self.scope(scope).ops.iter().copied().find(|op| readers.contains(op))
     }
 
