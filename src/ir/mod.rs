@@ -24,5 +24,6 @@ pub use edit::NewOp;
 pub(crate) use export::{AllInline, Placed, Placement, TensorPlace, export};
 pub(crate) use import::{ExternalData, import};
 pub use model::{Interface, Model, OpId, Scope, ScopeId, Use, Value, ValueId};
+pub(crate) use op::normal_domain;
 pub use op::{Attribute, AttributePlace, Body, Op};
 pub use tensor::{Compute, Tensor};

@@ -7,8 +7,9 @@
 mod view;
 
 pub use view::View;
+pub(crate) use view::is_constant;
 
-use crate::ir::Op;
+use crate::ir::{Model, Op, Use};
 
 /// Where a weight's output channels lie, seen from the operator that takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +109,17 @@ pub fn weight_axis(op: &Op, slot: usize, rank: usize) -> Option<Option<usize>> {
         }
     };
     Some(axis.filter(|axis| *axis < rank))
+}
+
+/// Whether an operator multiplies what it reads in `slot` with a constant: neither factor is a weight
+/// then, and their product, which runtimes compute once, is a constant.
+pub fn multiplies_constants(model: &Model, use_: Use) -> bool {
+    let op = model.op(use_.op);
+    let entry = OPERATORS.iter().find(|entry| entry.domain == op.domain() && entry.op_type == op.op_type());
+    let factors = entry.map_or([].as_slice(), |entry| entry.weights);
+    let other =
+        factors.iter().find(|(slot, channels)| matches!(channels, Channels::Factor { .. }) && *slot != use_.slot);
+    other.and_then(|(slot, _)| model.input(use_.op, *slot)).is_some_and(|value| is_constant(model, value))
 }
 
 /// Whether an operator gives an integer form to its input.

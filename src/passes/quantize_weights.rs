@@ -15,8 +15,8 @@ use crate::{
 
 /// Carries out a plan's decisions about weights.
 ///
-/// The value of the weight stays, under its name: a DequantizeLinear makes it now. So its readers,
-/// also those in nested bodies, are not touched. The integers are computed when the model is
+/// The value of the weight stays, under its name unless that shadows another: a DequantizeLinear makes
+/// it now. So its readers, also those in nested bodies, are not touched. The integers are computed when the model is
 /// written, from the float weight where it lies.
 #[derive(Debug)]
 pub struct QuantizeWeights<'a> {
@@ -36,6 +36,11 @@ impl Pass for QuantizeWeights<'_> {
                 WeightForm::Dq => store_integers(model, weight)?,
                 WeightForm::Qdq => insert_pairs(model, weight)?,
             };
+        }
+        if changed {
+            // Only since IR version 4 may an initializer not be an input.
+            model.raise_ir_version(4);
+            model.settle_default_opset();
         }
         Ok(changed)
     }
@@ -59,6 +64,10 @@ fn store_integers(model: &mut Model, weight: &WeightPlan) -> Result<bool> {
         dequantized.push((output, [stored, parameters[0], parameters[1]], copy));
     }
     model.take_initializer(value);
+    if model.shadows(value) {
+        // An initializer of a body may have the name of an outer value; an operator's output may not.
+        model.rename(value, &format!("{}_dequantized", weight.name));
+    }
     for (output, inputs, copy) in dequantized {
         let position = constant_node.or_else(|| model.first_reader(output));
         let op = model.insert_op(scope, position, linear("DequantizeLinear", weight, copy, inputs, output));
@@ -71,8 +80,6 @@ fn store_integers(model: &mut Model, weight: &WeightPlan) -> Result<bool> {
     }
     if weight.was_input {
         model.remove_input(value);
-        // Only since IR version 4 may an initializer not be an input.
-        model.raise_ir_version(4);
     }
     Ok(true)
 }

@@ -114,6 +114,11 @@ pub enum Reason {
         /// Which.
         value: f64,
     },
+    /// It is multiplied with another constant: runtimes fold that, some trip over it quantized.
+    ConstantProduct {
+        /// Where.
+        operator: String,
+    },
     /// It has no elements.
     Empty,
     /// DequantizeLinear makes this type only from a later opset on, or never.
@@ -150,6 +155,7 @@ impl fmt::Display for Reason {
                 write!(f, "would not be smaller: {float} bytes now, {quantized} with scales and DequantizeLinear")
             }
             Self::NotFinite { index, value } => write!(f, "element {index} is {value}"),
+            Self::ConstantProduct { operator } => write!(f, "{operator} multiplies it with another constant"),
             Self::Empty => f.write_str("has no elements"),
             Self::FloatType { dtype, since_opset: Some(opset) } => {
                 write!(f, "{dtype} weights need opset {opset}; convert the model first")
