@@ -54,6 +54,7 @@ def compared(node, weight, stored, scale, zero, opsets):
     restored = operator(node, "DequantizeLinear", [stored, scale, zero], opsets)
     # Integers of four bits and fewer compare only after widening.
     mismatches = stored.astype(np.float64) != expected.astype(np.float64)
+    one_step = operator(node, "DequantizeLinear", [np.ones_like(stored), scale, np.zeros_like(zero)], opsets)
     error = np.abs(restored.astype(np.float64) - weight.astype(np.float64))
     return {
         "dtype": str(stored.dtype),
@@ -61,4 +62,5 @@ def compared(node, weight, stored, scale, zero, opsets):
         "mismatches": int(np.count_nonzero(mismatches)),
         "scale_shape": list(scale.shape),
         "max_abs_error": float(np.max(error, initial=0.0, where=np.isfinite(error))),
+        "max_steps": float(np.max(error / one_step.astype(np.float64), initial=0.0, where=np.isfinite(error))),
     }
