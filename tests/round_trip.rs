@@ -6,9 +6,13 @@ mod testdata;
 
 use std::fs;
 
-use onnx_quant::{Config, Model, SaveOptions, proto::ModelProto, quantize};
+use onnx_quant::{
+    Config, Model, SaveOptions,
+    proto::{ModelProto, StringStringEntryProto},
+    quantize,
+};
 use prost::Message;
-use quantized::{Quantized, load, strip::strip, ways};
+use quantized::{Quantized, decoded, load, strip::strip, way, ways};
 use testdata::{Fixture, fixtures};
 
 /// Written by odd writers: the same fields come out, but in the order and form that everyone uses.
@@ -81,6 +85,24 @@ fn all_but_the_weights_is_as_it_was() {
         }
     }
     assert!(weights > 500, "{weights} weights only: nothing was tested");
+}
+
+#[test]
+fn annotations_of_constant_nodes_go_to_their_successors() {
+    let bytes = fs::read(testdata::path("made/constant_nodes.onnx")).expect("the fixture is there");
+    let mut float = ModelProto::decode(bytes.as_slice()).expect("it is a model");
+    let graph = float.graph.as_mut().expect("there is a graph");
+    for node in graph.node.iter_mut().filter(|node| node.op_type() == "Constant") {
+        let name = node.output[0].clone();
+        node.doc_string = Some(format!("where {name} comes from"));
+        node.metadata_props.push(StringStringEntryProto { key: Some("layer".to_owned()), value: Some(name) });
+    }
+    let mut model = Model::from_bytes(float.encode_to_vec().into()).expect("it is a model");
+    quantize(&mut model, &way("int8").config).expect("it can be quantized");
+    let mut quantized = decoded(&model);
+    let stripped = strip(&mut float, &mut quantized).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(stripped.weights, ["w", "flat", "last"]);
+    assert_eq!(float, quantized);
 }
 
 #[test]

@@ -61,9 +61,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
     };
     let (config, options) = settings.into_parts(args.verbose || args.report.is_some());
 
-    // Before writing: the output may be the same file.
+    // Before writing, as the output may be the same file; unknown where there are others beside it.
     let before = fs::metadata(input).ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
     let model = load(input)?;
+    let before = before.filter(|_| !model.tensors().any(|tensor| tensor.is_external()));
     let report_file = args.report.as_deref().map(ReportFile::create).transpose()?;
     let (report, saved) = quantize(model, input, output, &config, &options)?;
     if let Some(file) = report_file {
@@ -104,7 +105,10 @@ impl ReportFile {
     fn create(path: &Path) -> Result<Self, Failure> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let file = tempfile::Builder::new().prefix(".onnx-quant-").suffix(".part").tempfile_in(folder);
-        let file = file.map_err(|error| failed(path.display(), error))?;
+        let file = file.map_err(|error| {
+            let message = format!("no file can be made in {}: {}", folder.display(), error.kind());
+            failed(path.display(), io::Error::new(error.kind(), message))
+        })?;
         Ok(Self { path: path.to_owned(), file })
     }
 

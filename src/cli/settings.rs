@@ -25,8 +25,8 @@ pub struct Settings {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
     asymmetric: Option<bool>,
 
-    /// dq: store integers behind DequantizeLinear; qdq: keep the float weight behind
-    /// QuantizeLinear and DequantizeLinear [default: dq]
+    /// dq: store integers, with DequantizeLinear; qdq: keep float weights, with QuantizeLinear and
+    /// DequantizeLinear [default: dq]
     #[arg(long, value_name = "FORM", value_parser = one_of(WeightForm::NAMES))]
     weight_form: Option<WeightForm>,
 

@@ -95,34 +95,32 @@ fn left_float(out: &mut String, report: &Report) {
     }
 }
 
-/// A line for every quantized form of a weight, in columns.
+/// A line for every quantized form of a weight, in columns; what may be long comes last.
 fn table(out: &mut String, report: &Report) {
-    let rows: Vec<[String; 5]> =
+    let rows: Vec<[String; 4]> =
         report.quantized.iter().flat_map(|tensor| tensor.copies.iter().map(|copy| row(tensor, copy))).collect();
-    // A very long name makes its own line long, not everyone's.
-    const WIDEST: usize = 48;
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).min(WIDEST);
-    let widths: [usize; 4] = std::array::from_fn(width);
-    for [name, from, to, error, operators] in &rows {
-        let [a, b, c, d] = widths;
-        line(out, format_args!("  {name:a$}  {from:b$}  {to:c$}  {error:>d$}  {operators}"));
+    let [a, b, c] = [0, 1, 2].map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    for [error, to, from, weight] in &rows {
+        line(out, format_args!("  {error:>a$}  {to:b$}  {from:c$}  {weight}"));
     }
 }
 
-fn row(tensor: &QuantizedTensor, copy: &Copy) -> [String; 5] {
+fn row(tensor: &QuantizedTensor, copy: &Copy) -> [String; 4] {
     let scales = match copy.axis {
         Some(axis) => format!("{}, axis {axis}", count(copy.scales, "scale")),
         None => "1 scale".to_owned(),
     };
+    let error = match copy.sqnr_db {
+        Some(db) if db.is_finite() => format!("{db:.1} dB"),
+        Some(_) => "exact".to_owned(),
+        None => String::new(),
+    };
     let note = copy.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
     [
-        placed(&tensor.path, &tensor.name),
-        format!("{}{:?}", tensor.float_type, tensor.shape),
+        error,
         format!("{}, {scales}", copy.dtype),
-        copy.sqnr_db
-            .map(|db| if db.is_finite() { format!("{db:.1} dB") } else { "exact".to_owned() })
-            .unwrap_or_default(),
-        format!("{}{note}", list(&copy.operators)),
+        format!("{}{:?}", tensor.float_type, tensor.shape),
+        format!("{} of {}{note}", placed(&tensor.path, &tensor.name), list(&copy.operators)),
     ]
 }
 
@@ -154,7 +152,7 @@ fn by_key<'a, T>(items: impl Iterator<Item = (&'a str, T)>) -> Vec<(&'a str, Vec
 
 fn kind(config: &Config) -> String {
     let symmetry = if config.asymmetric { "asymmetric" } else { "symmetric" };
-    let form = if config.weight_form == WeightForm::Qdq { ", float behind QuantizeLinear" } else { "" };
+    let form = if config.weight_form == WeightForm::Qdq { ", float weights kept" } else { "" };
     format!("{} ({symmetry}, {}{form})", config.weights, config.granularity)
 }
 

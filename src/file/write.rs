@@ -68,7 +68,10 @@ impl Target {
             use std::os::unix::fs::PermissionsExt;
             builder.permissions(fs::Permissions::from_mode(0o666));
         }
-        let file = builder.tempfile_in(folder)?;
+        // Its own message names the temporary file, of which nobody has heard.
+        let file = builder.tempfile_in(folder).map_err(|error| {
+            io::Error::new(error.kind(), format!("no file can be made in {}: {}", folder.display(), error.kind()))
+        })?;
         file.as_file().set_len(content.len() as u64)?;
         blocks(content).par_iter().try_for_each_init(Vec::new, |buffer, block| {
             write_at(file.as_file(), block.bytes(buffer), block.offset as u64)

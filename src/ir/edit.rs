@@ -4,8 +4,8 @@ use petgraph::{Direction, visit::EdgeRef};
 
 use super::{
     Attribute, Model, Op, OpId, ScopeId, Tensor, Use, Value, ValueId,
-    model::{Port, ScopeShell, Vertex},
-    op::{Arity, AttributePlace, AttributeTensor},
+    model::{Port, ScopeShell, Vertex, default_opset},
+    op::{Arity, AttributePlace, AttributeTensor, normal_domain},
 };
 use crate::proto::{AttributeProto, NodeProto, StringStringEntryProto, attribute_proto::AttributeType};
 
@@ -183,10 +183,57 @@ impl Model {
     }
 
     /// Raises the IR version of the file's format, never lowers it.
+    ///
+    /// Before IR version 4 every initializer had to be a graph input too. From then on that says that
+    /// callers may override it, which keeps runtimes from folding it: so it is an input no longer.
     pub fn raise_ir_version(&mut self, version: i64) {
-        if self.shell.ir_version() < version {
-            self.shell.ir_version = Some(version);
+        let old = self.shell.ir_version();
+        if old >= version {
+            return;
         }
+        self.shell.ir_version = Some(version);
+        if old < 4 && version >= 4 {
+            for value in self.scope(Self::MAIN).initializers().to_vec() {
+                self.remove_input(value);
+            }
+        }
+    }
+
+    /// Makes all entries for the default operator set name the same version, the newest: exporters
+    /// sometimes list it under both of its names, and runtimes differ in which of them they follow.
+    pub fn settle_default_opset(&mut self) {
+        let functions = self.scopes.iter_mut().filter_map(|scope| match &mut scope.shell {
+            ScopeShell::Function(function) => Some(&mut function.opset_import),
+            ScopeShell::Graph(_) => None,
+        });
+        for imports in functions.chain([&mut self.shell.opset_import]) {
+            let newest = default_opset(imports);
+            for import in imports.iter_mut().filter(|import| normal_domain(import.domain()).is_empty()) {
+                if import.version() != newest {
+                    import.version = Some(newest);
+                }
+            }
+        }
+    }
+
+    /// Whether a scope around a value's own has a value of the same name.
+    pub fn shadows(&self, value: ValueId) -> bool {
+        let value = self.value(value);
+        let around = self.scope(value.scope).owner.map(|owner| self.op(owner).scope);
+        around.is_some_and(|scope| self.find(scope, &value.name).is_some())
+    }
+
+    /// Gives a value another name, made from `name`; whoever reads it goes on doing so.
+    ///
+    /// Not for inputs and outputs of the main graph, by whose names callers know them.
+    pub fn rename(&mut self, value: ValueId, name: &str) {
+        let name = self.fresh_value_name(name);
+        self.value_names.insert(name.clone());
+        let renamed = self.value_mut(value);
+        let (scope, old) = (renamed.scope, std::mem::replace(&mut renamed.name, name.clone()));
+        let names = &mut self.scopes[scope.0].names;
+        names.remove(&old);
+        names.insert(name, value);
     }
 
     /// The names of initializers that the model's training information sets or replaces.

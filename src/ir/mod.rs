@@ -26,5 +26,6 @@ pub(crate) use export::{AllInline, Placed, Placement, TensorPlace, export};
 pub(crate) use import::{ExternalData, import};
 pub(crate) use model::ScopeShell;
 pub use model::{Interface, Model, OpId, Scope, ScopeId, Use, Value, ValueId};
+pub(crate) use op::normal_domain;
 pub use op::{Attribute, AttributePlace, Body, Op};
 pub use tensor::{Compute, Tensor};

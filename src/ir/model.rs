@@ -330,13 +330,6 @@ impl Model {
         }
     }
 
-    /// Whether a value has the name of one that is defined around its scope.
-    pub fn shadows(&self, value: ValueId) -> bool {
-        let value = self.value(value);
-        let owner = self.scope(value.scope).owner;
-        owner.is_some_and(|owner| self.find(self.op(owner).scope, &value.name).is_some())
-    }
-
     /// The function that an operator calls, if it is one of the model's own.
     pub fn called_function(&self, op: OpId) -> Option<ScopeId> {
         let op = self.op(op);

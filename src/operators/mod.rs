@@ -7,8 +7,9 @@
 mod view;
 
 pub use view::View;
+pub(crate) use view::is_constant;
 
-use crate::ir::Op;
+use crate::ir::{Model, Op, Use};
 
 /// The axes of a weight that matter to quantization, as the operator that takes it sees them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +126,16 @@ pub fn weight_axes(op: &Op, slot: usize, rank: usize) -> Option<WeightAxes> {
     };
     let within = |axis: Option<usize>| axis.filter(|axis| *axis < rank);
     Some(WeightAxes { channels: within(channels), reduced: within(reduced), any: axes == Axes::Table })
+}
+
+/// Whether an operator multiplies what it reads in `slot` with a constant: neither factor is a weight
+/// then, and their product, which runtimes compute once, is a constant.
+pub fn multiplies_constants(model: &Model, use_: Use) -> bool {
+    let op = model.op(use_.op);
+    let entry = OPERATORS.iter().find(|entry| entry.domain == op.domain() && entry.op_type == op.op_type());
+    let factors = entry.map_or([].as_slice(), |entry| entry.weights);
+    let other = factors.iter().find(|(slot, axes)| matches!(axes, Axes::Factor { .. }) && *slot != use_.slot);
+    other.and_then(|(slot, _)| model.input(use_.op, *slot)).is_some_and(|value| is_constant(model, value))
 }
 
 /// Whether an operator gives an integer form to its input.

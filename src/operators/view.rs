@@ -83,7 +83,7 @@ impl View {
                 let mut shape = self.shape.clone();
                 shape[axis] = None;
                 // With anything but constants beside it, what comes out is no weight.
-                let constants = model.inputs(id).into_iter().flatten().all(|value| is_constant(model, value, 0));
+                let constants = model.inputs(id).into_iter().flatten().all(|value| is_constant(model, value));
                 constants.then(|| Self { shape, axes: self.axes.clone() })
             }
             _ => None,
@@ -138,7 +138,11 @@ impl View {
 const MAX_DEPTH: usize = 8;
 
 /// Whether a value is a constant, or made of constants by rearranging them.
-fn is_constant(model: &Model, value: ValueId, depth: usize) -> bool {
+pub(crate) fn is_constant(model: &Model, value: ValueId) -> bool {
+    is_constant_within(model, value, 0)
+}
+
+fn is_constant_within(model: &Model, value: ValueId, depth: usize) -> bool {
     if model.constant(value).is_some() {
         return true;
     }
@@ -149,7 +153,7 @@ fn is_constant(model: &Model, value: ValueId, depth: usize) -> bool {
             op.op_type(),
             "Identity" | "Cast" | "Transpose" | "Squeeze" | "Unsqueeze" | "Flatten" | "Reshape" | "Slice"
         );
-    rearranges && model.input(producer, 0).is_some_and(|input| is_constant(model, input, depth + 1))
+    rearranges && model.input(producer, 0).is_some_and(|input| is_constant_within(model, input, depth + 1))
 }
 
 /// The axes of Squeeze and Unsqueeze: an input since opset 13, an attribute before. `Some(None)` if
@@ -165,8 +169,8 @@ fn axes_of(model: &Model, op: OpId) -> Option<Option<Vec<i64>>> {
 }
 
 fn constant_integers(model: &Model, value: ValueId) -> Option<Vec<i64>> {
-    if let Some(ints) = model.producer(value).filter(|&op| model.op(op).is("Constant")).map(|op| model.op(op))
-        && let Some(list) = ints.ints("value_ints")
+    if let Some(op) = model.producer(value).map(|op| model.op(op)).filter(|op| op.is("Constant"))
+        && let Some(list) = op.ints("value_ints")
     {
         return Some(list.to_vec());
     }

@@ -74,7 +74,10 @@ impl Context<'_> {
             return Err(Reason::AlreadyQuantized.into());
         }
         if constant.weight_uses.is_empty() {
-            return Err(Refused::NoWeight);
+            return Err(match constant.multiplied.first() {
+                Some(&op) => Reason::ConstantProduct { operator: model.op(op).describe() }.into(),
+                None => Refused::NoWeight,
+            });
         }
         let value = model.value(constant.value);
         select(model, config, constant)?;

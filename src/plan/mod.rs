@@ -141,6 +141,11 @@ pub enum Reason {
         /// Which.
         value: f64,
     },
+    /// It is multiplied with another constant: runtimes fold that, some trip over it quantized.
+    ConstantProduct {
+        /// Where.
+        operator: String,
+    },
     /// It has no elements.
     Empty,
     /// It gives a graph input its default value, and whoever runs the model may override it.
@@ -170,6 +175,7 @@ impl fmt::Display for Reason {
                 write!(f, "would not be smaller: {float} bytes now, {quantized} with scales and DequantizeLinear")
             }
             Self::NotFinite { index, value } => write!(f, "element {index} is {value}"),
+            Self::ConstantProduct { operator } => write!(f, "{operator} multiplies it with another constant"),
             Self::Empty => f.write_str("has no elements"),
             Self::Overridable => f.write_str("is a graph input's default value that a caller may override"),
             Self::Trained => f.write_str("the model's training information replaces it"),

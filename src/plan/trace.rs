@@ -3,7 +3,7 @@
 
 use crate::{
     ir::{Model, OpId, Use, ValueId, is_float},
-    operators::{View, WeightAxes, is_quantizer, weight_axes},
+    operators::{View, WeightAxes, is_quantizer, multiplies_constants, weight_axes},
 };
 
 /// A float constant and where it goes.
@@ -14,6 +14,8 @@ pub(super) struct Constant {
     pub other_readers: Vec<OpId>,
     /// Whether a QuantizeLinear reads it.
     pub quantized: bool,
+    /// Operators that multiply it with another constant.
+    pub multiplied: Vec<OpId>,
 }
 
 /// An operator that takes a constant as a weight.
@@ -43,7 +45,13 @@ fn constant(model: &Model, value: ValueId) -> Option<Constant> {
         return None;
     }
     let view = View::new(tensor.shape());
-    let mut found = Constant { value, weight_uses: Vec::new(), other_readers: Vec::new(), quantized: false };
+    let mut found = Constant {
+        value,
+        weight_uses: Vec::new(),
+        other_readers: Vec::new(),
+        quantized: false,
+        multiplied: Vec::new(),
+    };
     for first in model.uses(value) {
         let known = found.weight_uses.len();
         let mut search = Search { model, first, found: &mut found, calls: Vec::new(), steps: 0 };
@@ -88,6 +96,10 @@ impl Search<'_> {
                 self.calls.pop();
             }
         } else if let Some(seen) = weight_axes(op, use_.slot, view.shape.len()) {
+            if multiplies_constants(model, use_) {
+                self.found.multiplied.push(use_.op);
+                return;
+            }
             let own = |axis: Option<usize>| axis.and_then(|axis| view.axes[axis]);
             let axes = WeightAxes { channels: own(seen.channels), reduced: own(seen.reduced), any: seen.any };
             self.found.weight_uses.push(WeightUse { first: self.first, last: use_, axes });

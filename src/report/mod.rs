@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::{
     config::Config,
     error::{Error, Result},
-    ir::{Model, Tensor, type_name},
+    ir::{Model, Tensor, normal_domain, type_name},
     numeric::{Granularity, Layout, distortion},
     plan::{LeftFloat, Plan, QuantizedCopy, WeightForm, WeightPlan, storage_dtype},
 };
@@ -203,17 +203,30 @@ fn notes(model: &Model, plan: &Plan) -> Vec<String> {
     let mut notes = Vec::new();
     let no_inputs: Vec<&WeightPlan> =
         plan.weights.iter().filter(|weight| weight.was_input && weight.form == WeightForm::Dq).collect();
-    if !no_inputs.is_empty() {
-        let count = no_inputs.len();
-        notes.push(if model.ir_version() < 4 {
-            format!("{count} weights left the graph's inputs, where IR version 3 needs them; the file has IR version 4 now")
-        } else {
-            let names: Vec<&str> = no_inputs.iter().map(|weight| weight.name.as_str()).collect();
-            format!(
-                "{count} weights left the graph's inputs and can no longer be overridden (--keep-overridable leaves them alone): {}",
-                names.join(", ")
-            )
-        });
+    if !no_inputs.is_empty() && model.ir_version() >= 4 {
+        let names: Vec<&str> = no_inputs.iter().map(|weight| weight.name.as_str()).collect();
+        notes.push(format!(
+            "no graph inputs any more, so callers can no longer override them (--keep-overridable leaves them alone): {}",
+            names.join(", ")
+        ));
+    }
+    if model.ir_version() < 4 && !plan.weights.is_empty() {
+        notes.push(format!(
+            "IR version {} wants every initializer to be a graph input: they are none any more, and the file has IR version 4 now",
+            model.ir_version()
+        ));
+    }
+    let imports = model.opset_imports(Model::MAIN).iter().filter(|import| normal_domain(import.domain()).is_empty());
+    let mut versions: Vec<i64> = imports.map(|import| import.version()).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    if let [_, .., newest] = versions[..]
+        && !plan.weights.is_empty()
+    {
+        notes.push(format!("the default operators are imported in versions {versions:?}: all say {newest} now"));
+    }
+    for weight in plan.weights.iter().filter(|weight| weight.form == WeightForm::Dq && model.is_output(weight.value)) {
+        notes.push(format!("'{}' is a graph output: callers get its dequantized values", weight.name));
     }
     for weight in plan.weights.iter().filter(|weight| weight.copies.len() > 1) {
         let axes: Vec<String> = weight

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use onnx_quant::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
+use onnx_quant::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
 
 /// What was taken away.
 #[derive(Debug, Default)]
@@ -35,9 +35,17 @@ pub fn strip(float: &mut ModelProto, quantized: &mut ModelProto) -> Result<Strip
         let place = format!("function {}", float.name());
         stripped.scope(&place, &mut float.node, &mut quantized.node, &mut Vec::new(), &mut Vec::new());
     }
-    if !stripped.inputs.is_empty() && float.ir_version() < 4 {
-        // Only since then may an initializer not be an input.
+    if !stripped.weights.is_empty() && float.ir_version() < 4 {
+        // Only since then may an initializer not be an input; from then on, it says something to be one.
         float.ir_version = Some(4);
+        let graph = float.graph.get_or_insert_default();
+        let initializers: BTreeSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
+        graph.input.retain(|input| !initializers.contains(input.name()));
+    }
+    if !stripped.weights.is_empty() {
+        let default = |import: &&mut OperatorSetIdProto| matches!(import.domain(), "" | "ai.onnx");
+        let newest = float.opset_import.iter_mut().filter(default).map(|import| import.version()).max();
+        float.opset_import.iter_mut().filter(default).for_each(|import| import.version = newest);
     }
     if stripped.faults.is_empty() { Ok(stripped) } else { Err(stripped.faults.join("\n")) }
 }
@@ -72,7 +80,8 @@ impl Stripped {
         let (added, rest): (Vec<_>, Vec<_>) = std::mem::take(quantized).into_iter().partition(is_added);
         *quantized = rest;
         self.constants(&added, before, after);
-        let replaced = self.pairs(place, &added);
+        let mut replaced = self.pairs(place, &added);
+        replaced.extend(self.shadows(&replaced, float, quantized, before, after));
         self.take_weights(place, &replaced, float, before);
         self.compare_nodes(place, float, quantized);
     }
@@ -110,6 +119,27 @@ impl Stripped {
         }
         self.weights.extend(behind);
         made
+    }
+
+    /// Weights with the name of an outer value: what an operator makes has to have another one.
+    fn shadows(
+        &self,
+        replaced: &BTreeMap<String, NodeProto>,
+        float: &[NodeProto],
+        quantized: &[NodeProto],
+        before: &[TensorProto],
+        after: &[TensorProto],
+    ) -> BTreeMap<String, NodeProto> {
+        let kept: BTreeSet<&String> = quantized.iter().flat_map(|node| &node.output).collect();
+        let constants = float.iter().filter(|node| node.op_type() == "Constant").flat_map(|node| &node.output);
+        let constants = constants.filter(|name| !kept.contains(name));
+        let names = before.iter().map(|tensor| tensor.name()).chain(constants.map(String::as_str));
+        let gone = names.filter(|name| !replaced.contains_key(*name) && !after.iter().any(|kept| kept.name() == *name));
+        let stands_for = |node: &&NodeProto, name: &str| {
+            node.input[0].strip_prefix(name).is_some_and(|rest| rest.starts_with("_quantized"))
+        };
+        let node = |name: &str| replaced.values().find(|node| stands_for(node, name)).cloned();
+        gone.filter_map(|name| Some((name.to_owned(), node(name)?))).collect()
     }
 
     /// Takes the float weights away that are made by DequantizeLinear nodes now.

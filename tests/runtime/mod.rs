@@ -127,6 +127,8 @@ pub struct WeightAnswer {
     pub scale_shape: Vec<usize>,
     /// The largest finite difference between a dequantized and a float element.
     pub max_abs_error: f64,
+    /// The same for the difference divided by the element's scale.
+    pub max_steps: f64,
 }
 
 /// One answer for every request, in order; an error is what the library said.

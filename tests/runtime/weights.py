@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from graphs import constant, nodes
+from graphs import constant, constants, nodes
 from reference import Reference
 
 
@@ -25,9 +25,10 @@ def operator(node, op, inputs, opsets):
 
 def check_weight(request):
     """Whether the stored integers are those that QuantizeLinear makes of the float weight with the
-    file's own scale and zero point, and how far dequantized values are from the float ones."""
+    file's own scale and zero point, and how far dequantized values are from the float ones. Where
+    several bodies have a weight of that name: of the weight that fits best."""
     model = onnx.load(request["quantized_model"])
-    weight = constant(onnx.load(request["float_model"]), request["weight"])
+    weights = list(constants(onnx.load(request["float_model"]), request["weight"]))
     stored_name = request["stored"]
     readers = [n for n in nodes(model) if n.op_type == "DequantizeLinear" and n.input[0] == stored_name]
     if not readers:
@@ -35,14 +36,25 @@ def check_weight(request):
     stored, scale = constant(model, stored_name), constant(model, readers[0].input[1])
     has_zero = len(readers[0].input) > 2 and readers[0].input[2]
     zero = constant(model, readers[0].input[2]) if has_zero else np.zeros(scale.shape, dtype=stored.dtype)
-    if stored.shape != weight.shape:
-        raise ValueError(f"{stored_name!r} has shape {stored.shape}, {request['weight']!r} has {weight.shape}")
+    fitting = [weight for weight in weights if weight.shape == stored.shape]
+    if not fitting:
+        shapes = [weight.shape for weight in weights]
+        raise ValueError(f"{stored_name!r} has shape {stored.shape}, {request['weight']!r} has {shapes}")
+    version = max(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
+    opsets = [helper.make_opsetid("", version)]
+    answers = [compared(readers[0], weight, stored, scale, zero, opsets) for weight in fitting]
+    return min(answers, key=lambda answer: answer["mismatches"])
 
-    opsets = [opset for opset in model.opset_import if opset.domain in ("", "ai.onnx")]
-    expected = operator(readers[0], "QuantizeLinear", [weight.astype(scale.dtype), scale, zero], opsets)
-    restored = operator(readers[0], "DequantizeLinear", [stored, scale, zero], opsets)
+
+def compared(node, weight, stored, scale, zero, opsets):
+    """One float weight against the stored integers; `node` is their DequantizeLinear."""
+    # The reference divides half-precision numbers in their own precision; runtimes do so in float32.
+    wide = np.float32 if scale.dtype.itemsize == 2 else scale.dtype
+    expected = operator(node, "QuantizeLinear", [weight.astype(wide), scale.astype(wide), zero], opsets)
+    restored = operator(node, "DequantizeLinear", [stored, scale, zero], opsets)
     # Integers of four bits and fewer compare only after widening.
     mismatches = stored.astype(np.float64) != expected.astype(np.float64)
+    one_step = operator(node, "DequantizeLinear", [np.ones_like(stored), scale, np.zeros_like(zero)], opsets)
     error = np.abs(restored.astype(np.float64) - weight.astype(np.float64))
     return {
         "dtype": str(stored.dtype),
@@ -50,4 +62,5 @@ def check_weight(request):
         "mismatches": int(np.count_nonzero(mismatches)),
         "scale_shape": list(scale.shape),
         "max_abs_error": float(np.max(error, initial=0.0, where=np.isfinite(error))),
+        "max_steps": float(np.max(error / one_step.astype(np.float64), initial=0.0, where=np.isfinite(error))),
     }

@@ -15,7 +15,8 @@ use stored::{Axes, Stored, linear};
 
 /// Carries out a plan's decisions about weights.
 ///
-/// The value of a weight mostly stays, under its name: a DequantizeLinear makes it now. So its
+/// The value of a weight mostly stays, under its name unless that shadows another: a DequantizeLinear
+/// makes it now. So its
 /// readers, also those in nested bodies, are not touched. The integers are computed when the model is
 /// written, from the float weight where it lies.
 #[derive(Debug)]
@@ -39,6 +40,11 @@ impl Pass for QuantizeWeights<'_> {
                 WeightForm::Qdq => pairs::insert(model, weight, &tensor)?,
             };
         }
+        if changed {
+            // Only since IR version 4 may an initializer not be an input.
+            model.raise_ir_version(4);
+            model.settle_default_opset();
+        }
         Ok(changed)
     }
 }
@@ -56,16 +62,18 @@ fn store_integers(model: &mut Model, weight: &WeightPlan, tensor: &Tensor) -> Re
         stored.push(Stored::add(model, weight, copy, tensor, constant_node)?);
     }
     model.take_initializer(value);
-    // The first site in front of readers makes the weight's own value, unless an outer value has the
-    // same name: an operator's output, other than a constant, may not shadow one.
-    let shadows = model.shadows(value);
+    if model.shadows(value) {
+        // An initializer of a body may have the name of an outer value; an operator's output may not.
+        model.rename(value, &format!("{}_dequantized", weight.name));
+    }
+    // The first site in front of readers makes the weight's own value.
     let mut own_value = Some(value);
     for (copy, stored) in weight.copies.iter().zip(&stored) {
         for site in &copy.sites {
             let dequantize = Dequantize { weight, copy, stored, constant_node };
             match site {
                 Site::Weight(uses) => {
-                    let output = own_value.take_if(|_| !shadows).unwrap_or_else(|| {
+                    let output = own_value.take().unwrap_or_else(|| {
                         let output = dequantize.new_output(model);
                         uses.iter().for_each(|use_| model.set_input(*use_, output));
                         output
@@ -88,8 +96,6 @@ fn store_integers(model: &mut Model, weight: &WeightPlan, tensor: &Tensor) -> Re
     }
     if weight.was_input {
         model.remove_input(value);
-        // Only since IR version 4 may an initializer not be an input.
-        model.raise_ir_version(4);
     }
     if own_value.is_some() {
         model.remove_value(value);

@@ -1,0 +1,360 @@
+//! The command: what its users see, file or stream, and what it exits with.
+
+mod runtime;
+mod testdata;
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use onnx_quant::proto::{ModelProto, tensor_proto::DataLocation};
+use prost::Message;
+use runtime::{Comparison, Engine, Inputs, Side};
+use tempfile::TempDir;
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// Copies fixtures, with the files beside them, into a folder.
+fn folder_with(fixtures: &[&str]) -> TempDir {
+    let folder = folder();
+    for fixture in fixtures {
+        let path = testdata::path(fixture);
+        let name = path.file_name().expect("a file");
+        fs::copy(&path, folder.path().join(name)).expect("it can be copied");
+    }
+    folder
+}
+
+/// Runs the command in a folder.
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, arguments).output().expect("the command starts")
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onnx-quant"));
+    command.current_dir(folder).args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Runs the command, which must succeed; gives what it says.
+fn succeed(folder: &Path, arguments: &[&str]) -> String {
+    let output = run(folder, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+    assert!(output.stdout.is_empty(), "{arguments:?}: stdout is for models");
+    stderr(&output)
+}
+
+/// Runs the command, which must fail with a status and leave nothing behind; gives what it says.
+fn fail(folder: &Path, status: i32, arguments: &[&str]) -> String {
+    let files = || fs::read_dir(folder).expect("it is a folder").count();
+    let before = files();
+    let output = run(folder, arguments);
+    assert_eq!(output.status.code(), Some(status), "{arguments:?}: {}", stderr(&output));
+    assert_eq!(files(), before, "{arguments:?}: something was left behind");
+    stderr(&output)
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("messages are UTF-8")
+}
+
+fn read(folder: &Path, name: &str) -> Vec<u8> {
+    fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn decoded(folder: &Path, name: &str) -> ModelProto {
+    ModelProto::decode(read(folder, name).as_slice()).expect("it is a model")
+}
+
+#[test]
+fn the_summary_says_what_was_done_and_what_not() {
+    let folder = folder_with(&["kws_dscnn.onnx", "ppocr_cls.onnx", "made/convolutions.onnx", "made/embedding.onnx"]);
+    let said = ["kws_dscnn", "ppocr_cls", "convolutions", "embedding"]
+        .map(|name| succeed(folder.path(), &[&format!("{name}.onnx"), &format!("{name}.int8.onnx")]));
+    insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn verbose_lists_every_weight() {
+    let models = ["made/if_nested.onnx", "made/lstm.onnx", "kws_dscnn.onnx", "made/opset12.onnx"];
+    let folder = folder_with(&models);
+    let said = models.map(|model| {
+        let input = model.trim_start_matches("made/");
+        succeed(folder.path(), &[input, "out.onnx", "-v", "--weight-form", "qdq"])
+    });
+    insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn warnings_and_refusals_are_said() {
+    let models = ["values_nan", "float16_opset13", "unknown_fields", "overridable_defaults", "integer_matmul"];
+    let folder = folder_with(&models.map(|model| format!("made/{model}.onnx")).each_ref().map(String::as_str));
+    let said = models.map(|model| {
+        let input = format!("{model}.onnx");
+        let arguments = ["--weight-form", "qdq", "--include", "w*", "--exclude", "Conv", "--min-elements", "9"];
+        succeed(folder.path(), &[&[&*input, "out.onnx"], &arguments[..]].concat())
+    });
+    insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn quiet_says_nothing() {
+    let folder = folder_with(&["made/unknown_fields.onnx"]);
+    assert_eq!(succeed(folder.path(), &["unknown_fields.onnx", "out.onnx", "-q"]), "");
+    assert!(fail(folder.path(), 1, &["missing.onnx", "out2.onnx", "-q"]).contains("missing.onnx: cannot be read"));
+}
+
+#[test]
+fn the_report_is_json() {
+    let folder = folder_with(&["made/convolutions.onnx"]);
+    succeed(folder.path(), &["convolutions.onnx", "out.onnx", "-q", "--report", "report.json"]);
+    let report = String::from_utf8(read(folder.path(), "report.json")).expect("it is UTF-8");
+    let parsed: serde_json::Value = serde_json::from_str(&report).expect("it is JSON");
+    assert_eq!(parsed["quantized"].as_array().map(Vec::len), Some(4));
+    // The last digits of a sum depend on how many numbers the processor adds at once.
+    let digits = regex::Regex::new(r"(\d+\.\d\d)\d+").expect("an expression");
+    insta::assert_snapshot!(digits.replace_all(&report, "$1"));
+}
+
+#[test]
+fn a_configuration_file_says_the_same_as_flags() {
+    let folder = folder_with(&["kws_dscnn.onnx"]);
+    let toml = r#"
+        weights = "uint8"
+        granularity = "per-tensor"
+        asymmetric = true
+        exclude = ["Gemm", "re:f\\.3/"]
+        min-elements = 600
+    "#;
+    fs::write(folder.path().join("q.toml"), toml).expect("it can be written");
+    let flags = ["--weights", "uint8", "--granularity", "per-tensor", "--asymmetric", "--exclude", "Gemm"];
+    let more = ["--exclude", "re:f\\.3/", "--min-elements", "600"];
+    let by_flags = succeed(folder.path(), &[&["kws_dscnn.onnx", "out.onnx"], &flags[..], &more].concat());
+    let expected = read(folder.path(), "out.onnx");
+    let by_file = succeed(folder.path(), &["kws_dscnn.onnx", "out.onnx", "--config", "q.toml"]);
+    assert_eq!(by_flags, by_file);
+    assert!(read(folder.path(), "out.onnx") == expected);
+
+    // Flags win, and can take back what the file says.
+    let back = ["--weights", "int8", "--granularity", "per-channel", "--asymmetric=false", "--min-elements", "0"];
+    succeed(folder.path(), &[&["kws_dscnn.onnx", "out.onnx", "--config", "q.toml"], &back[..]].concat());
+    let taken_back = read(folder.path(), "out.onnx");
+    succeed(folder.path(), &["kws_dscnn.onnx", "out.onnx", "--exclude", "Gemm", "--exclude", "re:f\\.3/"]);
+    assert!(read(folder.path(), "out.onnx") == taken_back);
+
+    fs::write(folder.path().join("wrong.toml"), "wieghts = \"int8\"").expect("it can be written");
+    let said = fail(folder.path(), 1, &["kws_dscnn.onnx", "new.onnx", "--config", "wrong.toml"]);
+    assert!(said.contains("wrong.toml") && said.contains("wieghts"), "{said}");
+}
+
+/// The tensors that are integers now.
+fn quantized(folder: &Path, arguments: &[&str]) -> Vec<String> {
+    succeed(folder, &[&["in.onnx", "out.onnx"], arguments].concat());
+    let graph = decoded(folder, "out.onnx").graph.expect("there is a graph");
+    let dequantizers = graph.node.into_iter().filter(|node| node.op_type() == "DequantizeLinear");
+    dequantizers.map(|mut node| node.output.remove(0)).collect()
+}
+
+#[test]
+fn patterns_choose_by_tensor_node_and_type() {
+    let folder = folder_with(&["rten_mnist.onnx"]);
+    fs::rename(folder.path().join("rten_mnist.onnx"), folder.path().join("in.onnx")).expect("it can be renamed");
+    let folder = folder.path();
+    assert_eq!(quantized(folder, &["--include", "conv*"]), ["conv1.weight", "conv2.weight"]);
+    assert_eq!(quantized(folder, &["--include", "Gemm"]), ["fc.weight"]);
+    assert_eq!(quantized(folder, &["--include", "node_Conv_6"]), ["pw.weight"]);
+    assert_eq!(quantized(folder, &["--exclude", "Conv"]), ["fc.weight"]);
+    assert_eq!(quantized(folder, &["--include", "re:^(pw|fc)\\."]), ["pw.weight", "fc.weight"]);
+    assert_eq!(quantized(folder, &["--include", "Conv", "--exclude", "re:2"]), ["conv1.weight", "pw.weight"]);
+    assert_eq!(quantized(folder, &["--min-elements", "1000"]), ["conv2.weight", "pw.weight"]);
+    assert!(fs::read(folder.join("out.onnx")).is_ok());
+    assert!(quantized(folder, &["--exclude", "*"]).is_empty());
+    assert!(read(folder, "out.onnx") == read(folder, "in.onnx"));
+}
+
+#[test]
+fn a_pattern_that_matches_nothing_is_warned_of_and_strict_fails() {
+    let folder = folder_with(&["kws_dscnn.onnx", "made/unknown_fields.onnx"]);
+    let arguments = ["kws_dscnn.onnx", "out.onnx", "--exclude", "conv*"];
+    let said = succeed(folder.path(), &arguments);
+    assert!(said.contains("warning: pattern 'conv*' matches no weight and no operator that takes one\n"), "{said}");
+    fs::remove_file(folder.path().join("out.onnx")).expect("it was written");
+    let said = fail(folder.path(), 1, &[&arguments[..], &["--strict"]].concat());
+    assert_eq!(said, "error: kws_dscnn.onnx: pattern 'conv*' matches no weight and no operator that takes one\n");
+    let said = fail(folder.path(), 1, &["unknown_fields.onnx", "out.onnx", "--strict"]);
+    assert!(said.contains("ModelProto field 999, NodeProto field 999"), "{said}");
+    succeed(folder.path(), &["kws_dscnn.onnx", "out.onnx", "--strict"]);
+}
+
+#[test]
+fn overridable_defaults_can_be_kept() {
+    let folder = folder_with(&["made/overridable_defaults.onnx"]);
+    let kept = ["overridable_defaults.onnx", "out.onnx", "--keep-overridable", "--weight-form", "qdq"];
+    let said = succeed(folder.path(), &kept);
+    assert!(said.contains("w of MatMul 'MatMul_0', 192 B: is a graph input's default value"), "{said}");
+    let graph = decoded(folder.path(), "out.onnx").graph.expect("there is a graph");
+    let names: Vec<&str> = graph.input.iter().map(|input| input.name()).collect();
+    assert!(names.contains(&"w"), "{names:?}");
+}
+
+#[test]
+fn streams_carry_models() {
+    let folder = folder_with(&["kws_dscnn.onnx"]);
+    let to_file = succeed(folder.path(), &["kws_dscnn.onnx", "out.onnx"]);
+    let mut child = command(folder.path(), &["-", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    let model = read(folder.path(), "kws_dscnn.onnx");
+    child.stdin.take().expect("stdin is piped").write_all(&model).expect("it reads all");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(output.stdout == read(folder.path(), "out.onnx"));
+    let without_sizes = |text: &str| text.lines().filter(|line| !line.starts_with("wrote")).count();
+    assert_eq!(without_sizes(&stderr(&output)), without_sizes(&to_file));
+
+    let output = run(folder.path(), &["kws_dscnn.onnx", "-"]);
+    assert!(output.stdout == read(folder.path(), "out.onnx"));
+}
+
+#[test]
+fn input_and_output_may_be_the_same_file() {
+    let folder = folder_with(&["kws_dscnn.onnx"]);
+    let said = succeed(folder.path(), &["kws_dscnn.onnx", "out.onnx"]);
+    let expected = read(folder.path(), "out.onnx");
+    let in_place = succeed(folder.path(), &["kws_dscnn.onnx", "kws_dscnn.onnx"]);
+    assert!(read(folder.path(), "kws_dscnn.onnx") == expected);
+    assert_eq!(in_place, said.replace("out.onnx", "kws_dscnn.onnx"));
+}
+
+#[test]
+fn the_number_of_threads_makes_no_difference() {
+    for model in ["ppocr_cls.onnx", "kws_dscnn.onnx", "made/if_nested.onnx", "made/lstm_bidirectional.onnx"] {
+        let folder = folder_with(&[model]);
+        let input = model.trim_start_matches("made/");
+        for form in ["dq", "qdq"] {
+            let written = ["1", "2", "3"].map(|threads| {
+                let arguments = [input, "out.onnx", "--weight-form", form, "--threads", threads, "--report", "r.json"];
+                succeed(folder.path(), &arguments);
+                (read(folder.path(), "out.onnx"), read(folder.path(), "r.json"))
+            });
+            assert!(written[0] == written[1] && written[0] == written[2], "{model} ({form})");
+        }
+    }
+}
+
+/// Compares models in onnxruntime on the same inputs; they must agree completely.
+fn assert_same_outputs(pairs: &[(&Path, &Path)]) {
+    let side = |model: &Path| Side { model: model.to_owned(), engine: Engine::OnnxruntimePlain };
+    let requests: Vec<Comparison> = pairs
+        .iter()
+        .map(|(left, right)| Comparison { left: side(left), right: side(right), inputs: Inputs::default() })
+        .collect();
+    let Some(answers) = runtime::compare(&requests) else { return };
+    for ((_, right), answer) in pairs.iter().zip(answers) {
+        let differences = answer.unwrap_or_else(|error| panic!("{}: {error}", right.display()));
+        assert!(differences.values().all(|difference| difference.identical), "{}: {differences:?}", right.display());
+    }
+}
+
+/// The files that a model's tensors are in, and how many tensors.
+fn external(model: &ModelProto) -> Vec<String> {
+    let graph = model.graph.as_ref().expect("there is a graph");
+    let outside = graph.initializer.iter().filter(|tensor| tensor.data_location() == DataLocation::External);
+    outside.map(|tensor| tensor.external_data[0].value().to_owned()).collect()
+}
+
+#[test]
+fn external_data_goes_to_one_file() {
+    let folder = folder_with(&["rten_mnist.onnx", "mnist_external/mnist.onnx", "mnist_external/mnist.onnx.data"]);
+    let folder = folder.path();
+    succeed(folder, &["rten_mnist.onnx", "inline.onnx"]);
+    let said = succeed(folder, &["rten_mnist.onnx", "out.onnx", "--external-data"]);
+    assert!(said.contains("of it external data"), "{said}");
+    let outside = external(&decoded(folder, "out.onnx"));
+    assert!(!outside.is_empty() && outside.iter().all(|file| file == "out.onnx.data"), "{outside:?}");
+
+    // What was external stays so, in a file of the new name, wherever that is.
+    fs::create_dir(folder.join("elsewhere")).expect("the folder can be made");
+    succeed(folder, &["mnist.onnx", "elsewhere/quantized.onnx"]);
+    let outside = external(&decoded(folder, "elsewhere/quantized.onnx"));
+    assert!(!outside.is_empty() && outside.iter().all(|file| file == "quantized.onnx.data"), "{outside:?}");
+    let mut files: Vec<_> = fs::read_dir(folder.join("elsewhere"))
+        .expect("it is a folder")
+        .flatten()
+        .map(|entry| entry.file_name())
+        .collect();
+    files.sort();
+    assert_eq!(files, ["quantized.onnx", "quantized.onnx.data"]);
+
+    // A stream carries everything.
+    let piped = run(folder, &["mnist.onnx", "-"]);
+    assert!(!stderr(&piped).contains(" %)"), "what is beside the model counts: {}", stderr(&piped));
+    fs::write(folder.join("piped.onnx"), &piped.stdout).expect("it can be written");
+    assert!(external(&decoded(folder, "piped.onnx")).is_empty());
+
+    let paths = ["inline", "out", "elsewhere/quantized", "piped"].map(|name| folder.join(format!("{name}.onnx")));
+    let [inline, out, elsewhere, piped] = paths.each_ref().map(|path| path.as_path());
+    assert_same_outputs(&[(inline, out), (elsewhere, piped)]);
+
+    // In place: the model and its data are both replaced.
+    succeed(folder, &["mnist.onnx", "mnist.onnx"]);
+    assert_same_outputs(&[(elsewhere, &folder.join("mnist.onnx"))]);
+}
+
+#[test]
+fn untouched_external_data_moves_along() {
+    let folder = folder_with(&["made/external_two_files.onnx", "made/external_two_files.bin"]);
+    let folder = folder.path();
+    fs::create_dir_all(folder.join("external folder")).expect("the folder can be made");
+    for entry in fs::read_dir(testdata::path("made/external folder")).expect("it is a folder").flatten() {
+        fs::copy(entry.path(), folder.join("external folder").join(entry.file_name())).expect("it can be copied");
+    }
+    fs::create_dir(folder.join("elsewhere")).expect("the folder can be made");
+    succeed(folder, &["external_two_files.onnx", "elsewhere/out.onnx", "--exclude", "*"]);
+    assert!(read(folder, "elsewhere/out.onnx") == read(folder, "external_two_files.onnx"));
+    assert_same_outputs(&[(&folder.join("external_two_files.onnx"), &folder.join("elsewhere/out.onnx"))]);
+}
+
+#[cfg(unix)] // Other systems word their errors differently.
+#[test]
+fn exit_status_and_message_say_what_went_wrong() {
+    let folder = folder_with(&["kws_dscnn.onnx", "made/opset9.onnx"]);
+    fs::write(folder.path().join("text.onnx"), "no model").expect("it can be written");
+    fs::create_dir(folder.path().join("folder")).expect("the folder can be made");
+    let folder = folder.path();
+    let failures = [
+        (1, vec!["missing.onnx", "out.onnx"]),
+        (1, vec!["text.onnx", "out.onnx"]),
+        (1, vec!["opset9.onnx", "out.onnx"]),
+        (1, vec!["kws_dscnn.onnx", "folder"]),
+        (1, vec!["kws_dscnn.onnx", "no/such/out.onnx"]),
+        (1, vec!["kws_dscnn.onnx", "out.onnx", "--report", "no/such/report.json"]),
+        (1, vec!["kws_dscnn.onnx", "out.onnx", "--config", "missing.toml"]),
+        (2, vec!["kws_dscnn.onnx"]),
+        (2, vec![]),
+        (2, vec!["kws_dscnn.onnx", "out.onnx", "--weights", "int7"]),
+        (2, vec!["kws_dscnn.onnx", "out.onnx", "--exclude", "re:("]),
+        (2, vec!["kws_dscnn.onnx", "out.onnx", "-v", "-q"]),
+        (2, vec!["kws_dscnn.onnx", "out.onnx", "--threads", "-1"]),
+    ];
+    let mut said = String::new();
+    for (status, arguments) in failures {
+        said.push_str(&format!("$ onnx-quant {}\n{}\n", arguments.join(" "), fail(folder, status, &arguments)));
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn help_names_every_option() {
+    let output = run(folder().path(), &["--help"]);
+    assert!(output.status.success());
+    insta::assert_snapshot!(String::from_utf8(output.stdout).expect("it is UTF-8"));
+}

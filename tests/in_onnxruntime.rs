@@ -1,0 +1,240 @@
+//! What is written runs: in onnxruntime, with the results of the float model but for the
+//! quantization error, from the integers that the reference QuantizeLinear makes.
+
+mod quantized;
+mod runtime;
+mod testdata;
+
+use std::path::{Path, PathBuf};
+
+use onnx_quant::WeightForm;
+use quantized::{Quantized, constants, nodes, quantized as quantize_all, way, ways};
+use runtime::{Comparison, Difference, Engine, Inputs, Run, Side, WeightCheck, rten_engine};
+use testdata::{Fixture, fixtures};
+
+/// All fixtures in all ways, with the files they were written to.
+fn written<'a>(fixtures: &'a [Fixture], folder: &Path) -> Vec<(Quantized<'a>, PathBuf)> {
+    ways()
+        .iter()
+        .flat_map(|way| quantize_all(fixtures, way))
+        .map(|model| {
+            let path = model.save(folder);
+            (model, path)
+        })
+        .collect()
+}
+
+fn inputs(fixture: &Fixture) -> Inputs {
+    Inputs { seed: 1, dims: fixture.dims.clone(), ..Inputs::default() }
+}
+
+fn side(model: impl Into<PathBuf>, engine: Engine) -> Side {
+    Side { model: model.into(), engine }
+}
+
+/// Collects what is wrong, so that one run shows all of it.
+fn assert_none(faults: Vec<String>) {
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn the_checker_accepts_what_it_accepted_as_float() {
+    let (fixtures, folder) = (fixtures(), tempfile::tempdir().expect("a folder"));
+    let mut models = written(&fixtures, folder.path());
+    models.retain(|(model, _)| model.fixture.checker.is_none());
+    let paths: Vec<PathBuf> = models.iter().map(|(_, path)| path.clone()).collect();
+    let Some(answers) = runtime::check(&paths) else { return };
+    let faults = models.iter().zip(answers);
+    assert_none(faults.filter_map(|((model, _), a)| Some(format!("{}: {}", model.name(), a.err()?))).collect());
+}
+
+/// The signal-to-noise ratio in decibels that the outputs must have at least.
+///
+/// In a linear network each quantized weight adds noise whose power, relative to the signal's, is
+/// that of the weight's own error: so n weights of s dB and more give s - 10 log10(n) dB. Sums in
+/// which the signal cancels and the noise does not, and activations, may cost some more.
+fn least_sqnr(model: &Quantized) -> f64 {
+    const CANCELLATION: f64 = 15.0;
+    let copies = model.report.quantized.iter().flat_map(|tensor| &tensor.copies);
+    let each: Vec<f64> = copies.map(|copy| copy.sqnr_db.expect("it was measured")).collect();
+    let worst = each.iter().copied().fold(f64::INFINITY, f64::min);
+    worst - 10.0 * (each.len().max(1) as f64).log10() - CANCELLATION
+}
+
+#[test]
+fn outputs_are_close_to_the_float_models() {
+    let (fixtures, folder) = (fixtures(), tempfile::tempdir().expect("a folder"));
+    let mut models = written(&fixtures, folder.path());
+    models.retain(|(model, _)| model.fixture.onnxruntime.is_none());
+    let requests: Vec<Comparison> = models
+        .iter()
+        .flat_map(|(model, path)| {
+            [Engine::OnnxruntimePlain, Engine::Onnxruntime].map(|engine| Comparison {
+                left: side(model.fixture.path(), engine),
+                right: side(path, engine),
+                inputs: inputs(model.fixture),
+            })
+        })
+        .collect();
+    let Some(answers) = runtime::compare(&requests) else { return };
+    let mut faults = Vec::new();
+    for ((model, _), answer) in models.iter().flat_map(|model| [model, model]).zip(answers) {
+        match answer {
+            Err(error) => faults.push(format!("{}: {error}", model.name())),
+            Ok(differences) => {
+                let least = least_sqnr(model);
+                let far = |difference: &Difference| {
+                    // What float32 sums in another order differ by is no quantization error.
+                    difference.sqnr_db < least && difference.relative > 1e-5
+                };
+                faults.extend(differences.iter().filter(|(_, difference)| far(difference)).map(
+                    |(name, difference)| {
+                        format!("{}: {name}: {:.1} dB, at least {least:.1}", model.name(), difference.sqnr_db)
+                    },
+                ));
+            }
+        }
+    }
+    assert_none(faults);
+}
+
+/// With what rounding scales and products to float adds; the largest of it to a float16 scale, 2^-11
+/// of up to 255 steps.
+const HALF_A_STEP: f64 = 0.5 + 255.0 / 2048.0;
+
+#[test]
+fn stored_integers_are_those_of_the_reference() {
+    let (fixtures, folder) = (fixtures(), tempfile::tempdir().expect("a folder"));
+    let mut models = written(&fixtures, folder.path());
+    models.retain(|(model, _)| model.way != "qdq" && model.way != "default");
+    let mut checks = Vec::new();
+    let mut checked = Vec::new();
+    for (model, path) in &models {
+        let known: Vec<&str> = constants(&model.float).into_iter().map(|(name, _)| name).collect();
+        for tensor in &model.report.quantized {
+            let stored: Vec<String> = nodes(&model.quantized, "DequantizeLinear")
+                .into_iter()
+                .filter(|node| !known.contains(&node.input[0].as_str()))
+                .filter(|node| stands_for(&node.input[0], &tensor.name))
+                .map(|node| node.input[0].clone())
+                .collect();
+            assert!(stored.len() >= tensor.copies.len(), "{}: '{}': {stored:?}", model.name(), tensor.name);
+            for stored in stored {
+                let quantized_model = path.clone();
+                let (float_model, weight) = (model.fixture.path(), tensor.name.clone());
+                checked.push(format!("{}: '{stored}'", model.name()));
+                checks.push(WeightCheck { float_model, weight, quantized_model, stored });
+            }
+        }
+    }
+    let Some(answers) = runtime::weights(&checks) else { return };
+    assert!(answers.len() > 500, "{} weights only: nothing was tested", answers.len());
+    let faults = checked.iter().zip(answers).filter_map(|(what, answer)| match answer {
+        Ok(answer) if answer.mismatches > 0 => {
+            Some(format!("{what}: {} of {} differ", answer.mismatches, answer.elements))
+        }
+        // Nothing is clipped: every element is within half a step of what it was.
+        Ok(answer) if answer.max_steps > HALF_A_STEP => Some(format!("{what}: {} steps off", answer.max_steps)),
+        Ok(_) => None,
+        Err(error) => Some(format!("{what}: {error}")),
+    });
+    assert_none(faults.collect());
+}
+
+/// New names are `<weight>_quantized`, and with a number where that is taken.
+fn stands_for(stored: &str, weight: &str) -> bool {
+    stored
+        .strip_prefix(weight)
+        .and_then(|rest| rest.strip_prefix("_quantized"))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('_') && rest[1..].bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[test]
+fn both_forms_give_the_same_outputs() {
+    let (fixtures, folder) = (fixtures(), tempfile::tempdir().expect("a folder"));
+    let (int8, qdq) = (quantize_all(&fixtures, &way("int8")), quantize_all(&fixtures, &way("qdq")));
+    let pairs: Vec<_> = int8.iter().zip(&qdq).filter(|(model, _)| model.fixture.onnxruntime.is_none()).collect();
+    let requests: Vec<Comparison> = pairs
+        .iter()
+        .map(|(int8, qdq)| Comparison {
+            left: side(int8.save(folder.path()), Engine::OnnxruntimePlain),
+            right: side(qdq.save(folder.path()), Engine::OnnxruntimePlain),
+            inputs: inputs(int8.fixture),
+        })
+        .collect();
+    let Some(answers) = runtime::compare(&requests) else { return };
+    let mut faults = Vec::new();
+    for ((model, _), answer) in pairs.iter().zip(answers) {
+        let differences = answer.unwrap_or_else(|error| panic!("{}: {error}", model.name()));
+        let unlike = differences.iter().filter(|(output, difference)| match model.fixture.name.as_str() {
+            // In one form the weight that is given out is the float one.
+            "made/weight_is_output.onnx" if *output == "w" => false,
+            // onnxruntime multiplies in float32 and rounds to float16 where it sees fit.
+            "made/float16_opset19.onnx" => difference.relative > 1e-3,
+            _ => !difference.identical,
+        });
+        faults.extend(unlike.map(|(name, difference)| format!("{}: {name}: {difference:?}", model.name())));
+    }
+    assert_none(faults);
+}
+
+#[test]
+fn quantization_is_seen_in_the_outputs() {
+    // The other tests say that the outputs are close. These must not be equal, or nothing was done.
+    let (mut fixtures, folder) = (fixtures(), tempfile::tempdir().expect("a folder"));
+    fixtures.retain(|fixture| ["kws_dscnn.onnx", "made/lstm.onnx", "made/if_weights.onnx"].contains(&&*fixture.name));
+    let models = quantize_all(&fixtures, &way("int8"));
+    let requests: Vec<Comparison> = models
+        .iter()
+        .map(|model| Comparison {
+            left: side(model.fixture.path(), Engine::Onnxruntime),
+            right: side(model.save(folder.path()), Engine::Onnxruntime),
+            inputs: inputs(model.fixture),
+        })
+        .collect();
+    let Some(answers) = runtime::compare(&requests) else { return };
+    for (model, answer) in models.iter().zip(answers) {
+        let differences = answer.unwrap_or_else(|error| panic!("{}: {error}", model.name()));
+        assert!(differences.values().any(|difference| !difference.identical), "{}", model.name());
+    }
+}
+
+#[test]
+fn weights_of_matmul_become_integer_kernels() {
+    // onnxruntime makes MatMulNBits of a MatMul behind a DequantizeLinear, if it has the form for it.
+    let (mut fixtures, folder) = (fixtures(), tempfile::tempdir().expect("a folder"));
+    fixtures.retain(|fixture| fixture.name == "made/embedding.onnx");
+    let model = quantize_all(&fixtures, &way("default")).remove(0).save(folder.path());
+    let Some(answers) = runtime::kernels(&[model]) else { return };
+    let kernels = answers[0].as_ref().expect("it loads");
+    assert_eq!((kernels.get("MatMulNBits"), kernels.get("MatMul")), (Some(&1), None), "{kernels:?}");
+}
+
+#[test]
+fn rten_agrees_with_onnxruntime() {
+    const TOLERANCE: f64 = 1e-4;
+    let (mut fixtures, folder) = (fixtures(), tempfile::tempdir().expect("a folder"));
+    fixtures.retain(|fixture| ["kws_dscnn.onnx", "rten_mnist.onnx"].contains(&fixture.name.as_str()));
+    assert_eq!(fixtures.len(), 2);
+    let dq = ways().into_iter().filter(|way| way.config.weight_form == WeightForm::Dq);
+    let models: Vec<_> = dq.flat_map(|way| quantize_all(&fixtures, &way)).collect();
+    let paths: Vec<PathBuf> = models.iter().map(|model| model.save(folder.path())).collect();
+    let engine = Engine::OnnxruntimePlain;
+    let requests: Vec<Run> = paths
+        .iter()
+        .zip(&models)
+        .map(|(path, m)| Run { side: side(path, engine), inputs: inputs(m.fixture) })
+        .collect();
+    let Some(answers) = runtime::run(&requests) else { return };
+    for ((model, path), answer) in models.iter().zip(&paths).zip(answers) {
+        let name = model.name();
+        let expected = answer.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let outputs = rten_engine::run(path, &expected.inputs).unwrap_or_else(|error| panic!("{name}: rten: {error}"));
+        assert!(outputs.keys().eq(expected.outputs.keys()), "{name}");
+        for (output, tensor) in &outputs {
+            let pairs = tensor.values.iter().zip(&expected.outputs[output].values);
+            let largest = pairs.map(|(got, want)| (got - want).abs()).fold(0.0, f64::max);
+            assert!(largest <= TOLERANCE, "{name}: {output} differs by {largest}");
+        }
+    }
+}
