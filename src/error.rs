@@ -70,6 +70,14 @@ pub enum ErrorKind {
         /// The lowest that would do.
         needed: i64,
     },
+    /// An operator that a newer opset has no form for, or none that can be told from the file.
+    #[error("cannot be carried over to opset {to}: {reason}")]
+    Upgrade {
+        /// The opset at which it changed.
+        to: i64,
+        /// What stands in the way, and what to do.
+        reason: String,
+    },
     /// The configuration is wrong.
     #[error("{0}")]
     Config(String),

@@ -5,6 +5,7 @@ mod print;
 mod quantize;
 mod settings;
 mod summary;
+mod upgrade;
 
 use std::{
     error::Error,
@@ -29,6 +30,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Print(print::Args),
+    Upgrade(upgrade::Args),
 }
 
 /// Why the command did not do what it was asked to.
@@ -46,6 +48,7 @@ impl Cli {
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
             Some(Command::Print(args)) => print::run(&args),
+            Some(Command::Upgrade(args)) => upgrade::run(&args),
             None => quantize::run(self.quantize),
         }
     }

@@ -1,13 +1,18 @@
 //! Changes to the graph. Names of graph inputs and outputs never change here.
 
+use std::collections::HashMap;
+
 use petgraph::{Direction, visit::EdgeRef};
 
 use super::{
-    Attribute, Model, Op, OpId, ScopeId, Tensor, Use, Value, ValueId,
-    model::{Port, ScopeShell, Vertex, default_opset},
-    op::{Arity, AttributePlace, AttributeTensor, normal_domain},
+    Attribute, Interface, Model, Op, OpId, Scope, ScopeId, Tensor, Use, Value, ValueId,
+    model::{Port, ScopeShell, Vertex},
+    op::{Arity, AttributePlace, AttributeTensor, Body, normal_domain},
+    sequence::Sequence,
 };
-use crate::proto::{AttributeProto, NodeProto, StringStringEntryProto, attribute_proto::AttributeType};
+use crate::proto::{
+    AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, attribute_proto::AttributeType,
+};
 
 /// An operator to be inserted: its type, what it reads and which attributes it has.
 #[derive(Debug, Clone)]
@@ -44,25 +49,30 @@ impl Model {
     ) -> ValueId {
         let value = self.new_value(scope, tensor.name());
         if self.scope(scope).is_function() {
-            tensor.shell.name = None;
-            let name = self.value(value).name.clone();
-            let op = self.insert_op(
-                scope,
-                at,
-                NewOp { op_type: "Constant", name, inputs: vec![], output: value, attributes: vec![] },
-            );
-            let mut attribute = AttributeProto { name: Some("value".to_owned()), ..AttributeProto::default() };
-            attribute.set_type(AttributeType::Tensor);
-            let place = AttributePlace { attribute: "value".to_owned(), element: None };
-            let op = self.op_mut(op);
-            op.shell.attribute.push(attribute);
-            op.tensors.push(AttributeTensor { place, tensor });
+            self.insert_constant(scope, tensor, value, at);
             return value;
         }
         tensor.shell.name = Some(self.value(value).name.clone());
         self.value_mut(value).initializer = Some(tensor);
         self.scopes[scope.0].initializers.insert_before(before.as_ref(), value);
         value
+    }
+
+    /// Inserts a Constant node that makes `value`, before operator `at` or at the scope's end.
+    pub(crate) fn insert_constant(&mut self, scope: ScopeId, mut tensor: Tensor, value: ValueId, at: Option<OpId>) {
+        tensor.shell.name = None;
+        let name = self.value(value).name.clone();
+        let op = self.insert_op(
+            scope,
+            at,
+            NewOp { op_type: "Constant", name, inputs: vec![], output: value, attributes: vec![] },
+        );
+        let mut attribute = AttributeProto { name: Some("value".to_owned()), ..AttributeProto::default() };
+        attribute.set_type(AttributeType::Tensor);
+        let place = AttributePlace { attribute: "value".to_owned(), element: None };
+        let op = self.op_mut(op);
+        op.shell.attribute.push(attribute);
+        op.tensors.push(AttributeTensor { place, tensor });
     }
 
     /// Inserts an operator before another one of the scope, or at its end.
@@ -100,11 +110,44 @@ impl Model {
         self.graph[id.0] = Vertex::Removed;
     }
 
+    /// Makes an operator another one of the default operator set; inputs and attributes stay.
+    pub(crate) fn set_op_type(&mut self, op: OpId, op_type: &str) {
+        self.op_mut(op).shell.op_type = Some(op_type.to_owned());
+    }
+
+    /// Sets an attribute, in the place of one of that name or behind the others.
+    pub(crate) fn set_attribute(&mut self, op: OpId, name: &str, value: Attribute) {
+        self.put_attribute(op, value.into_proto(name));
+    }
+
+    /// The same with an attribute's message, which may take its value from a function's caller.
+    pub(crate) fn put_attribute(&mut self, op: OpId, attribute: AttributeProto) {
+        let attributes = &mut self.op_mut(op).shell.attribute;
+        match attributes.iter_mut().find(|known| known.name() == attribute.name()) {
+            Some(known) => *known = attribute,
+            None => attributes.push(attribute),
+        }
+    }
+
     /// Takes an attribute without tensors and graphs away.
     pub(crate) fn take_attribute(&mut self, op: OpId, name: &str) -> Option<AttributeProto> {
         let attributes = &mut self.op_mut(op).shell.attribute;
         let index = attributes.iter().position(|attribute| attribute.name() == name)?;
         Some(attributes.remove(index))
+    }
+
+    /// Leaves an optional input out; one that was the last is not listed any more.
+    pub(crate) fn omit_input(&mut self, op: OpId, slot: usize) {
+        self.detach(op, Direction::Incoming, Port::Input(slot));
+        let listed = self.inputs(op).iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        self.op_mut(op).arity.inputs = listed;
+    }
+
+    /// Leaves an output out; one that was the last is not listed any more.
+    pub(crate) fn omit_output(&mut self, op: OpId, slot: usize) {
+        self.detach(op, Direction::Outgoing, Port::Output(slot));
+        let listed = self.outputs(op).iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        self.op_mut(op).arity.outputs = listed;
     }
 
     /// Makes an operator make another value in one slot; the one that it made is left without origin.
@@ -135,6 +178,69 @@ impl Model {
             graph.value_info.retain(|info| info.name() != name);
         }
         self.graph[id.0] = Vertex::Removed;
+    }
+
+    /// Puts an operator into the body of a new one that takes its place: with the same inputs and
+    /// outputs and, beside `attributes`, the body as attribute `body`. The body's inputs and outputs
+    /// are those of the operator, in order, so none may be left out. Returns the new operator.
+    pub(crate) fn nest_in_body(
+        &mut self,
+        op: OpId,
+        op_type: &'static str,
+        attributes: Vec<(&'static str, Attribute)>,
+    ) -> OpId {
+        let scope = self.op(op).scope;
+        let (inputs, outputs) = (self.inputs(op), self.outputs(op));
+        let name = match self.op(op).name().to_owned() {
+            name if name.is_empty() => name,
+            name => self.fresh_op_name(&name),
+        };
+        let body = ScopeId(self.scopes.len());
+        let mut body_attribute = AttributeProto { name: Some("body".to_owned()), ..AttributeProto::default() };
+        body_attribute.set_type(AttributeType::Graph);
+        let shell = NodeProto {
+            op_type: Some(op_type.to_owned()),
+            name: Some(name.clone()),
+            attribute: std::iter::once(body_attribute)
+                .chain(attributes.into_iter().map(|(name, value)| value.into_proto(name)))
+                .collect(),
+            ..NodeProto::default()
+        };
+        let place = AttributePlace { attribute: "body".to_owned(), element: None };
+        let arity = Arity { inputs: inputs.len(), outputs: outputs.len() };
+        let around = Op { shell, scope, arity, bodies: vec![Body { place, scope: body }], tensors: Vec::new() };
+        let around = OpId(self.graph.add_node(Vertex::Op(around)));
+        let graph = GraphProto { name: Some(format!("{name}_around")), ..GraphProto::default() };
+        self.scopes.push(Scope {
+            shell: ScopeShell::Graph(graph),
+            owner: Some(around),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            initializers: Sequence::new(),
+            ops: Sequence::new(),
+            names: HashMap::new(),
+        });
+        self.scopes[body.0].ops.push(op);
+        self.scopes[scope.0].ops.insert_before(Some(&op), around);
+        self.scopes[scope.0].ops.remove(&op);
+        self.op_mut(op).scope = body;
+        for (slot, outer) in inputs.into_iter().enumerate() {
+            let Some(outer) = outer else { continue };
+            let name = self.value(outer).name.clone();
+            let value = self.new_value(body, &name);
+            self.scopes[body.0].inputs.push(Interface { value, info: None });
+            self.set_input(Use { op, slot }, value);
+            self.graph.add_edge(outer.0, around.0, Port::Input(slot));
+        }
+        for (slot, outer) in outputs.into_iter().enumerate() {
+            let Some(outer) = outer else { continue };
+            let name = self.value(outer).name.clone();
+            let value = self.new_value(body, &name);
+            self.scopes[body.0].outputs.push(Interface { value, info: None });
+            self.set_output(op, slot, value);
+            self.graph.add_edge(around.0, outer.0, Port::Output(slot));
+        }
+        around
     }
 
     /// Makes an operator read another value in one slot, which may be a new one behind the others.
@@ -182,6 +288,42 @@ impl Model {
         }
     }
 
+    /// Sets the version of the default operator set that a scope's operators follow. If it was
+    /// imported under both of its names it is imported once from now on, and so named.
+    ///
+    /// # Panics
+    /// The scope is a body: bodies follow the graph or function that they are in.
+    pub(crate) fn set_opset(&mut self, scope: ScopeId, version: i64) {
+        let imports = match &mut self.scopes[scope.0].shell {
+            ScopeShell::Function(function) => &mut function.opset_import,
+            ScopeShell::Graph(_) => {
+                assert!(scope == Self::MAIN, "a body has no operator set imports of its own");
+                &mut self.shell.opset_import
+            }
+        };
+        let is_default = |import: &OperatorSetIdProto| normal_domain(import.domain()).is_empty();
+        let twice = imports.iter().filter(|import| is_default(import)).count() > 1;
+        match imports.iter_mut().find(|import| is_default(import)) {
+            Some(import) => import.version = Some(version),
+            None => imports.push(OperatorSetIdProto { domain: Some(String::new()), version: Some(version) }),
+        }
+        if !twice {
+            return;
+        }
+        let mut seen = false;
+        imports.retain(|import| !is_default(import) || !std::mem::replace(&mut seen, true));
+        if let Some(import) = imports.iter_mut().find(|import| is_default(import)) {
+            import.domain = Some(String::new());
+        }
+        let ops: Vec<OpId> = self.ops().filter(|&op| self.root(self.op(op).scope) == scope).collect();
+        for op in ops {
+            let shell = &mut self.op_mut(op).shell;
+            if shell.domain.is_some() && normal_domain(shell.domain()).is_empty() {
+                shell.domain = None;
+            }
+        }
+    }
+
     /// Raises the IR version of the file's format, never lowers it.
     ///
     /// Before IR version 4 every initializer had to be a graph input too. From then on that says that
@@ -199,19 +341,14 @@ impl Model {
         }
     }
 
-    /// Makes all entries for the default operator set name the same version, the newest: exporters
-    /// sometimes list it under both of its names, and runtimes differ in which of them they follow.
+    /// Imports the default operator set once where it is imported under both of its names, in the
+    /// newest of the versions: runtimes differ in which of them they follow.
     pub fn settle_default_opset(&mut self) {
-        let functions = self.scopes.iter_mut().filter_map(|scope| match &mut scope.shell {
-            ScopeShell::Function(function) => Some(&mut function.opset_import),
-            ScopeShell::Graph(_) => None,
-        });
-        for imports in functions.chain([&mut self.shell.opset_import]) {
-            let newest = default_opset(imports);
-            for import in imports.iter_mut().filter(|import| normal_domain(import.domain()).is_empty()) {
-                if import.version() != newest {
-                    import.version = Some(newest);
-                }
+        let roots: Vec<ScopeId> = self.scopes().filter(|&scope| self.root(scope) == scope).collect();
+        for scope in roots {
+            let imports = self.opset_imports(scope).iter();
+            if imports.filter(|import| normal_domain(import.domain()).is_empty()).count() > 1 {
+                self.set_opset(scope, self.opset(scope));
             }
         }
     }

@@ -44,7 +44,8 @@ pub struct Model {
     /// The model's message without graph and functions.
     pub(crate) shell: ModelProto,
     pub(super) graph: DiGraph<Vertex, Port>,
-    /// The main graph first, then functions, then bodies, each before those nested in it.
+    /// The main graph first, then functions, then bodies, each before those nested in it; last the
+    /// bodies that were added since.
     pub(super) scopes: Vec<Scope>,
     /// Every name of a value anywhere, so that new ones neither collide nor shadow.
     pub(super) value_names: HashSet<String>,
@@ -184,7 +185,7 @@ impl Model {
     /// The main graph.
     pub const MAIN: ScopeId = ScopeId(0);
 
-    /// Every scope; a body comes after the scope that its operator is in.
+    /// Every scope. In a model as it was read, a body comes after the scope that its operator is in.
     pub fn scopes(&self) -> impl Iterator<Item = ScopeId> + use<> {
         (0..self.scopes.len()).map(ScopeId)
     }
@@ -349,14 +350,19 @@ impl Model {
     }
 
     pub(crate) fn opset_imports(&self, scope: ScopeId) -> &[OperatorSetIdProto] {
-        let mut scope = self.scope(scope);
-        loop {
-            match (&scope.shell, scope.owner) {
-                (ScopeShell::Function(function), _) => return &function.opset_import,
-                (ScopeShell::Graph(_), Some(owner)) => scope = self.scope(self.op(owner).scope),
-                (ScopeShell::Graph(_), None) => return &self.shell.opset_import,
-            }
+        match &self.scope(self.root(scope)).shell {
+            ScopeShell::Function(function) => &function.opset_import,
+            ScopeShell::Graph(_) => &self.shell.opset_import,
         }
+    }
+
+    /// The main graph or function that a scope is, or is nested in.
+    pub(crate) fn root(&self, scope: ScopeId) -> ScopeId {
+        let mut scope = scope;
+        while let Some(owner) = self.scope(scope).owner {
+            scope = self.op(owner).scope;
+        }
+        scope
     }
 
     /// The IR version of the file's format.

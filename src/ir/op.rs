@@ -58,6 +58,8 @@ pub enum Attribute {
     Ints(Vec<i64>),
     /// A number.
     Float(f32),
+    /// A list of numbers.
+    Floats(Vec<f32>),
     /// A text.
     String(String),
 }
@@ -106,6 +108,11 @@ impl Op {
         self.attribute(name)?.i
     }
 
+    /// A text; `None` if it is not there, or is no UTF-8.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.attribute(name)?.s.as_ref()?).ok()
+    }
+
     /// A list of integers; `None` if it is not there.
     pub fn ints(&self, name: &str) -> Option<&[i64]> {
         self.attribute(name).map(|attribute| attribute.ints.as_slice())
@@ -149,6 +156,10 @@ impl Attribute {
             Self::Float(f) => {
                 proto.f = Some(f);
                 AttributeType::Float
+            }
+            Self::Floats(floats) => {
+                proto.floats = floats;
+                AttributeType::Floats
             }
             Self::String(s) => {
                 proto.s = Some(Bytes::from(s));

@@ -5,8 +5,10 @@
 //! ([`Model::verify`]).
 
 mod quantize_weights;
+mod upgrade;
 
 pub use quantize_weights::QuantizeWeights;
+pub use upgrade::{UpgradeOpset, Upgraded};
 
 use crate::{error::Result, ir::Model};
 

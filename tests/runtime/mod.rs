@@ -17,7 +17,7 @@ pub mod rten_engine;
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::de::DeserializeOwned;
@@ -158,6 +158,43 @@ pub fn kernels(models: &[PathBuf]) -> Answers<BTreeMap<String, usize>> {
 /// Compares quantized weights with the reference implementation.
 pub fn weights(requests: &[WeightCheck]) -> Answers<WeightAnswer> {
     ask("weights", requests)
+}
+
+/// A request to write a model that is given in the ONNX textual syntax.
+#[derive(Clone, Debug, Serialize)]
+pub struct Text {
+    pub model: PathBuf,
+    pub text: String,
+}
+
+/// Writes models from their text.
+pub fn parse(requests: &[Text]) -> Answers<()> {
+    ask("parse", requests)
+}
+
+/// The versions of every operator of the default operator set, as the onnx package has them.
+pub fn versions() -> Option<BTreeMap<String, Vec<i64>>> {
+    Some(ask("versions", &[()])?.remove(0).expect("the package lists its operators"))
+}
+
+/// Writes the models that the onnx package tests backends with into a folder; returns their names.
+pub fn write_corpus(folder: &Path) -> Option<Vec<String>> {
+    let request = BTreeMap::from([("folder", folder)]);
+    Some(ask("write_corpus", &[request])?.remove(0).expect("the package has its models"))
+}
+
+/// A request to run a model of that corpus, or one that was made from it.
+#[derive(Clone, Debug, Serialize)]
+pub struct CorpusRun {
+    pub case: String,
+    #[serde(flatten)]
+    pub side: Side,
+}
+
+/// Runs models of that corpus on their inputs; an error is also that the outputs are not those that
+/// are expected.
+pub fn run_corpus(requests: &[CorpusRun]) -> Answers<()> {
+    ask("run_case", requests)
 }
 
 fn by_model(models: &[PathBuf]) -> Vec<BTreeMap<&'static str, &PathBuf>> {

@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 import onnx
+import onnx.parser
 import onnxruntime
 
 from graphs import nodes
@@ -81,7 +82,42 @@ def kernels(request):
         return Counter(node.op_type for node in nodes(onnx.load(optimized)))
 
 
-KINDS = {"check": check, "run": run, "compare": compare, "kernels": kernels, "weights": check_weight}
+def parse(request):
+    """Writes a model that is given in the ONNX textual syntax."""
+    onnx.save(onnx.parser.parse_model(request["text"]), request["model"])
+
+
+def versions(request):
+    """The versions of every operator of the default domain, by operator."""
+    found = {}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        if schema.domain == "":
+            found.setdefault(schema.name, []).append(schema.since_version)
+    return {name: sorted(versions) for name, versions in found.items()}
+
+
+def corpus(kind):
+    """A function of `corpus`, which takes seconds to import."""
+
+    def ask(request):
+        import corpus
+
+        return getattr(corpus, kind)(request)
+
+    return ask
+
+
+KINDS = {
+    "check": check,
+    "run": run,
+    "compare": compare,
+    "kernels": kernels,
+    "weights": check_weight,
+    "parse": parse,
+    "versions": versions,
+    "write_corpus": corpus("write_corpus"),
+    "run_case": corpus("run_case"),
+}
 
 
 def answer(kind, request):

@@ -1,0 +1,74 @@
+//! `onnx-quant upgrade`: a model at a newer opset.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::PathBuf,
+};
+
+use onnx_quant::{
+    Model, SaveOptions,
+    passes::{UpgradeOpset, Upgraded},
+};
+
+use super::{Failure, STREAM, load};
+
+/// Raise a model's opset; operators that changed on the way are rewritten
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The model; - reads standard input
+    #[arg(value_name = "IN.onnx")]
+    input: PathBuf,
+
+    /// The upgraded model, may be the same file; - writes standard output
+    #[arg(value_name = "OUT.onnx")]
+    output: PathBuf,
+
+    /// The opset to be reached; a model that has it, or a newer one, stays as it is
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=UpgradeOpset::NEWEST_OPSET))]
+    opset: i64,
+
+    /// Say nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let to_stream = args.output.as_os_str() == STREAM;
+    if to_stream && io::stdout().is_terminal() {
+        return Err(Failure::Usage("a model is binary: it is not written to a terminal".to_owned()));
+    }
+    let mut model = load(&args.input)?;
+    let ir_version = model.ir_version();
+    let upgrade = UpgradeOpset { to: args.opset };
+    let upgraded = upgrade.upgrade(&mut model).map_err(|error| error.in_file(&args.input))?;
+    if to_stream {
+        model.write_to(&mut io::stdout().lock())?;
+    } else {
+        model.save(&args.output, &SaveOptions::default())?;
+    }
+    if !args.quiet {
+        // Who closes stderr does not want to hear it.
+        let _ = io::stderr().lock().write_all(summary(&upgraded, &model, ir_version).as_bytes());
+    }
+    Ok(())
+}
+
+fn summary(upgraded: &Upgraded, model: &Model, ir_version: i64) -> String {
+    let Upgraded { from, to, rewritten, changed } = upgraded;
+    if !changed {
+        return format!("opset {from} already; nothing changed\n");
+    }
+    let mut text = format!("opset {from} -> {to}");
+    if model.ir_version() != ir_version {
+        text += &format!(", IR version {ir_version} -> {}", model.ir_version());
+    }
+    text += "\n";
+    let total: usize = rewritten.values().sum();
+    let types: Vec<String> = rewritten.iter().map(|(op_type, count)| format!("{count} {op_type}")).collect();
+    match total {
+        0 => text += "no operator had to be rewritten\n",
+        1 => text += &format!("1 operator rewritten: {}\n", types.join(", ")),
+        _ => text += &format!("{total} operators rewritten: {}\n", types.join(", ")),
+    }
+    text
+}

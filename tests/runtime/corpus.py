@@ -1,0 +1,114 @@
+"""The models that the onnx package tests backends with: those it has as files, and those it makes,
+one for every operator and option. Each comes with inputs and the outputs that are expected."""
+
+import warnings
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import numpy_helper
+from onnx.backend.test import loader
+from onnx.backend.test.case.node import collect_testcases
+
+from reference import Reference
+
+# As onnx's own runner has it.
+RTOL, ATOL = 1e-3, 1e-5
+
+
+def file_cases():
+    """Models in files: a name, the model, pairs of inputs and expected outputs."""
+    for path in sorted(Path(loader.__file__).parents[1].glob("data/*/*/model.onnx")):
+        model = onnx.load(path)
+        sets = []
+        for folder in sorted(path.parent.glob("test_data_set_*")):
+            inputs = [value(folder / f"input_{i}.pb", one) for i, one in enumerate(fed(model))]
+            outputs = [value(folder / f"output_{i}.pb", one) for i, one in enumerate(model.graph.output)]
+            sets.append((inputs, outputs))
+        yield path.parent.name, model, sets
+
+
+def fed(model):
+    """The inputs that are no initializers."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return [one for one in model.graph.input if one.name not in constants]
+
+
+def value(path, info):
+    """A value from a file, of the kind that the model states."""
+    kind = info.type.WhichOneof("value")
+    if kind == "sequence_type":
+        return numpy_helper.to_list(onnx.SequenceProto.FromString(path.read_bytes()))
+    if kind == "optional_type":
+        return numpy_helper.to_optional(onnx.OptionalProto.FromString(path.read_bytes()))
+    return numpy_helper.to_array(onnx.TensorProto.FromString(path.read_bytes()))
+
+
+@cache
+def cases():
+    """All cases by name, the same on every run."""
+    np.random.seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = [(case.name, case.model, case.data_sets) for case in collect_testcases(None)]
+    return {name: (model, sets) for name, model, sets in [*file_cases(), *made]}
+
+
+def write_corpus(request):
+    """Writes all models into a folder; returns their names."""
+    for name, (model, _) in cases().items():
+        Path(request["folder"], f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
+    return list(cases())
+
+
+def run_case(request):
+    """Runs a model, the case's own or another that is to do the same; fails if an output is not the
+    expected one."""
+    model = onnx.load(request["model"])
+    _, sets = cases()[request["case"]]
+    names = [one.name for one in fed(model)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run = runner(model, request["engine"])
+        for inputs, expected in sets:
+            # An optional input that is left out is fed as None.
+            feeds = dict(zip(names, inputs, strict=True))
+            got = run(feeds)
+            for one, wanted in zip(got, expected, strict=True):
+                assert_same(one, wanted)
+
+
+def runner(model, engine):
+    """A function from inputs to outputs."""
+    if engine == "reference":
+        evaluator = Reference(model)
+        return lambda feeds: evaluator.run(None, feeds)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return lambda feeds: session.run(None, feeds)
+
+
+def assert_same(got, wanted):
+    """Fails unless two values, tensors or lists of them, are as good as equal."""
+    if wanted is None or isinstance(wanted, list):
+        if wanted is None:
+            assert got is None, "a value where none is expected"
+            return
+        assert len(got) == len(wanted), f"{len(got)} elements, not {len(wanted)}"
+        for one, other in zip(got, wanted):
+            assert_same(one, other)
+        return
+    got, wanted = np.asarray(got), np.asarray(wanted)
+    assert got.dtype == wanted.dtype, f"{got.dtype}, not {wanted.dtype}"
+    assert got.shape == wanted.shape, f"{got.shape}, not {wanted.shape}"
+    if got.dtype.kind in "OUS":
+        assert (got == wanted).all(), "texts differ"
+        return
+    if got.dtype.kind == "V" or got.dtype.name.startswith(("float8", "bfloat", "float4", "float6", "int4", "uint4", "int2", "uint2")):
+        got, wanted = got.astype(np.float32), wanted.astype(np.float32)
+    np.testing.assert_allclose(got, wanted, rtol=RTOL, atol=ATOL)
