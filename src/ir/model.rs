@@ -39,7 +39,7 @@ pub struct ScopeId(pub(super) usize);
 ///
 /// Read one with [`Model::load`] or [`Model::from_bytes`], ask it through the methods below, change
 /// it with [passes](crate::passes), and write it with [`Model::save`] or [`Model::to_bytes`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Model {
     /// The model's message without graph and functions.
     pub(crate) shell: ModelProto,
@@ -57,7 +57,7 @@ pub struct Model {
     pub(crate) had_external_data: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Vertex {
     Op(Op),
     Value(Value),
@@ -72,7 +72,7 @@ pub(super) enum Port {
 }
 
 /// A named value: a graph input, an initializer, or an operator's output.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Value {
     pub(super) name: String,
     pub(super) scope: ScopeId,
@@ -80,7 +80,7 @@ pub struct Value {
 }
 
 /// A graph, a nested body or a function.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Scope {
     pub(crate) shell: ScopeShell,
     /// The operator that a body is nested in.
@@ -93,14 +93,14 @@ pub struct Scope {
 }
 
 /// A scope's message without what the IR holds itself.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum ScopeShell {
     Graph(GraphProto),
     Function(FunctionProto),
 }
 
 /// An input or output of a scope, with its type where the file states it (functions do not).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Interface {
     /// The value.
     pub value: ValueId,

@@ -8,7 +8,7 @@ use crate::proto::{AttributeProto, NodeProto, attribute_proto::AttributeType};
 /// An operator of a graph, a nested body or a function.
 ///
 /// Its inputs and outputs are asked of the [`Model`](super::Model), which holds them as edges.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Op {
     pub(crate) shell: NodeProto,
     pub(crate) scope: ScopeId,
@@ -25,7 +25,7 @@ pub(crate) struct Arity {
 }
 
 /// A graph nested in an attribute: `then_branch` of If, `body` of Loop.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Body {
     /// Where it is kept.
     pub place: AttributePlace,
@@ -34,7 +34,7 @@ pub struct Body {
 }
 
 /// A tensor kept in an attribute: `value` of Constant.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct AttributeTensor {
     pub place: AttributePlace,
     pub tensor: Tensor,

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 /// A list that looks for a place near the one it changed last. A pass that walks through a file of
 /// tens of thousands of weights would search all of it for each of them otherwise.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Sequence<T> {
     items: Vec<T>,
     last: usize,

@@ -31,7 +31,9 @@ pub struct Plan {
     pub left_float: Vec<LeftFloat>,
     /// Float constants that no operator takes as a weight: biases, norms, tables of numbers.
     pub others: Others,
-    /// What the user should know of.
+    /// What changes besides.
+    pub notes: Vec<String>,
+    /// What may not be as intended.
     pub warnings: Vec<String>,
 }
 

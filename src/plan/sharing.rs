@@ -37,7 +37,7 @@ pub(super) fn groups<'a>(
     if asked == config::Granularity::PerTensor {
         return one(Granularity::PerTensor, None);
     }
-    if opset < PER_CHANNEL_OPSET {
+    if asked == config::Granularity::PerChannel && opset < PER_CHANNEL_OPSET {
         return one(Granularity::PerTensor, Some("one scale: per-channel scales need opset 13".to_owned()));
     }
     // An operator that is content with any axis does not decide while there is one that is not.

@@ -17,9 +17,6 @@ use crate::{
     numeric::{FloatType, ranges},
 };
 
-/// The opset from which on there are QuantizeLinear and DequantizeLinear.
-const QDQ_OPSET: i64 = 10;
-
 /// Plans the quantization of a model's weights.
 ///
 /// Reads every weight once, for its range; nothing is changed. What the model's opset cannot hold is
@@ -41,7 +38,8 @@ pub fn plan(model: &Model, config: &Config) -> Result<Plan> {
     // In parallel over weights, and inside each of them: neither a file of one huge table nor one of
     // a thousand small weights leaves a core idle.
     let decisions: Vec<_> = constants.par_iter().map(|constant| decide(&context, constant)).collect::<Result<_>>()?;
-    let mut plan = Plan { weights: vec![], left_float: vec![], others: Others::default(), warnings: vec![] };
+    let mut plan =
+        Plan { weights: vec![], left_float: vec![], others: Others::default(), notes: vec![], warnings: vec![] };
     for decision in decisions {
         match decision {
             Decision::Quantize(weight) => plan.weights.push(weight),
@@ -59,11 +57,14 @@ pub fn plan(model: &Model, config: &Config) -> Result<Plan> {
 /// The lowest opset that can hold a model quantized as it should be; `None` if there is nothing to
 /// quantize. Reads no weights.
 ///
+/// `half_scales`: let a model whose weights are mostly float16 or bfloat16 have scales of that type,
+/// which need opset 19. Without, they are float32, with a Cast behind.
+///
 /// # Errors
 /// A tensor cannot be read.
-pub fn required_opset(model: &Model, config: &Config) -> Result<Option<i64>> {
+pub fn required_opset(model: &Model, config: &Config, half_scales: bool) -> Result<Option<i64>> {
     let constants = constants(model);
-    let half_scales = mostly_half(model, &constants);
+    let half_scales = half_scales && mostly_half(model, &constants);
     let context = Context { model, config, opset: Some(i64::MAX), half_scales };
     let mut needed = None;
     for constant in &constants {
@@ -130,9 +131,9 @@ fn weight(context: &Context, constant: &Constant, tensor: &Tensor) -> Result<Wei
     let (model, config) = (context.model, context.config);
     let candidate = context.candidate(constant, tensor)?;
     let value = model.value(constant.value);
-    let opset = model.opset(value.scope());
-    if opset < QDQ_OPSET {
-        return Err(Error::from(ErrorKind::Opset { found: opset, needed: QDQ_OPSET }).into());
+    let (found, needed) = (model.opset(value.scope()), candidate.needed_opset());
+    if found < needed {
+        return Err(Error::from(ErrorKind::Opset { found, needed }).into());
     }
     let bytes = tensor.bytes()?;
     let copies = candidate

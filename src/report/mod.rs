@@ -200,7 +200,7 @@ fn copy_report(
 }
 
 fn notes(model: &Model, plan: &Plan) -> Vec<String> {
-    let mut notes = Vec::new();
+    let mut notes = plan.notes.clone();
     let no_inputs: Vec<&WeightPlan> =
         plan.weights.iter().filter(|weight| weight.was_input && weight.form == WeightForm::Dq).collect();
     if !no_inputs.is_empty() && model.ir_version() >= 4 {
