@@ -174,6 +174,19 @@ fn integer_dtype(ty: QuantizedType) -> DataType {
     match ty {
         QuantizedType::Int8 => DataType::Int8,
         QuantizedType::UInt8 => DataType::Uint8,
+        QuantizedType::Int16 => DataType::Int16,
+        QuantizedType::UInt16 => DataType::Uint16,
+        QuantizedType::Int4 => DataType::Int4,
+        QuantizedType::UInt4 => DataType::Uint4,
+        QuantizedType::Int2 => DataType::Int2,
+        QuantizedType::UInt2 => DataType::Uint2,
+        QuantizedType::Float8E4M3FN => DataType::Float8e4m3fn,
+        QuantizedType::Float8E4M3FNUZ => DataType::Float8e4m3fnuz,
+        QuantizedType::Float8E5M2 => DataType::Float8e5m2,
+        QuantizedType::Float8E5M2FNUZ => DataType::Float8e5m2fnuz,
+        QuantizedType::Float4E2M1 => DataType::Float4e2m1,
+        QuantizedType::Float6E2M3 => DataType::Float6e2m3,
+        QuantizedType::Float6E3M2 => DataType::Float6e3m2,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     config::{Config, Granularity as Sharing, Pattern, WeightForm, WeightType},
     error::{Error, ErrorKind, Result},
     ir::{DataType, Model, Tensor, type_name},
-    numeric::{FloatType, Granularity, Layout, QuantizedType, Scheme, ranges},
+    numeric::{FloatType, Granularity, Layout, QuantizedType, ScaleType, Scheme, ranges},
 };
 
 /// The opset from which on there are QuantizeLinear and DequantizeLinear.
@@ -128,7 +128,8 @@ fn weight(model: &Model, config: &Config, constant: &Constant, tensor: &Tensor) 
     }
     let float_type = float_type(tensor.dtype(), opset)?;
 
-    let scheme = Scheme { ty: integer_type(config.weights), symmetric: !config.asymmetric };
+    let scheme =
+        Scheme { ty: integer_type(config.weights), symmetric: !config.asymmetric, scale: ScaleType::Float(float_type) };
     let groups = share(constant, config.granularity, opset);
     if config.weight_form == WeightForm::Dq {
         worth_it(value.name(), tensor, &groups, scheme)?;
