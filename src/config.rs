@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Config {
-    /// The integer type of weights.
+    /// The type that weights are stored as.
     pub weights: WeightType,
     /// What shares a scale.
     pub granularity: Granularity,
@@ -49,15 +49,56 @@ pub struct Config {
     pub strict: bool,
 }
 
-/// The integer type of quantized weights.
+/// The type that weights are stored as.
+///
+/// The microscaling (MX) forms follow OCP Microscaling Formats v1.0: blocks of 32 along the axis that
+/// the operator sums over, or as [`Granularity::Block`] says, with a power of two as scale.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "lowercase")]
 pub enum WeightType {
     /// -127..=127 if symmetric, -128..=127 otherwise.
     #[default]
     Int8,
     /// 1..=255 around 128 if symmetric, 0..=255 otherwise.
     Uint8,
+    /// 16 bits, signed.
+    Int16,
+    /// 16 bits, unsigned.
+    Uint16,
+    /// -8..=7.
+    Int4,
+    /// 0..=15, around 8 if symmetric.
+    Uint4,
+    /// -2..=1.
+    Int2,
+    /// 0..=3, around 2 if symmetric.
+    Uint2,
+    /// 8-bit float, up to 448.
+    Float8e4m3fn,
+    /// 8-bit float without a negative zero, up to 240.
+    Float8e4m3fnuz,
+    /// 8-bit float, up to 57344.
+    Float8e5m2,
+    /// 8-bit float without a negative zero, up to 57344.
+    Float8e5m2fnuz,
+    /// 6-bit float, up to 7.5.
+    Float6e2m3,
+    /// 6-bit float, up to 28.
+    Float6e3m2,
+    /// 4-bit float, up to 6.
+    Float4e2m1,
+    /// Microscaling: float8e4m3fn in blocks of 32, with float8e8m0 scales.
+    Mxfp8e4m3,
+    /// Microscaling: float8e5m2.
+    Mxfp8e5m2,
+    /// Microscaling: float6e2m3.
+    Mxfp6e2m3,
+    /// Microscaling: float6e3m2.
+    Mxfp6e3m2,
+    /// Microscaling: float4e2m1.
+    Mxfp4e2m1,
+    /// Microscaling: int8.
+    Mxint8,
 }
 
 /// What shares a scale and a zero point: `per-channel`, `per-tensor`, `block:32`, or `block:32@0` for
@@ -239,5 +280,27 @@ macro_rules! named {
     };
 }
 
-named!(WeightType { "int8" => Self::Int8, "uint8" => Self::Uint8 });
+named!(WeightType {
+    "int8" => Self::Int8,
+    "uint8" => Self::Uint8,
+    "int16" => Self::Int16,
+    "uint16" => Self::Uint16,
+    "int4" => Self::Int4,
+    "uint4" => Self::Uint4,
+    "int2" => Self::Int2,
+    "uint2" => Self::Uint2,
+    "float8e4m3fn" => Self::Float8e4m3fn,
+    "float8e4m3fnuz" => Self::Float8e4m3fnuz,
+    "float8e5m2" => Self::Float8e5m2,
+    "float8e5m2fnuz" => Self::Float8e5m2fnuz,
+    "float6e2m3" => Self::Float6e2m3,
+    "float6e3m2" => Self::Float6e3m2,
+    "float4e2m1" => Self::Float4e2m1,
+    "mxfp8e4m3" => Self::Mxfp8e4m3,
+    "mxfp8e5m2" => Self::Mxfp8e5m2,
+    "mxfp6e2m3" => Self::Mxfp6e2m3,
+    "mxfp6e3m2" => Self::Mxfp6e3m2,
+    "mxfp4e2m1" => Self::Mxfp4e2m1,
+    "mxint8" => Self::Mxint8,
+});
 named!(WeightForm { "dq" => Self::Dq, "qdq" => Self::Qdq });

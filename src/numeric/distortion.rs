@@ -5,7 +5,7 @@
 
 use super::float::{FloatType, Stored};
 use super::layout::Layout;
-use super::rounding::{self, Limits};
+use super::rounding::{self, Rounding, Rule};
 use super::scheme::{QuantParams, Scheme};
 use super::tiles::{Scales, for_each_tile};
 use multiversion::multiversion;
@@ -64,7 +64,10 @@ impl ops::Add for Distortion {
 pub fn distortion(values: &[u8], ty: FloatType, layout: &Layout, params: &[QuantParams], scheme: Scheme) -> Distortion {
     ty.check(values, layout.elements());
     rounding::check(params, layout.scales());
-    let limits = Limits::of(scheme);
+    let sum = |values: &[Stored], scales: Scales<'_>, sums: &mut Sums| match Rounding::of(scheme) {
+        Rounding::Integer(rule) => add(rule, values, scales, sums),
+        Rounding::Float(rule) => add(rule, values, scales, sums),
+    };
     let parts: Vec<Distortion> = (0..layout.elements().div_ceil(PART))
         .into_par_iter()
         .map(|part| {
@@ -72,16 +75,7 @@ pub fn distortion(values: &[u8], ty: FloatType, layout: &Layout, params: &[Quant
             let mut sums = Sums::default();
             let mut buffer = Vec::new();
             for_each_tile(layout, params, span, |tile, scales| {
-                let values = ty.read(values, tile, &mut buffer);
-                match scales {
-                    Scales::Run { scale, zero_point } => {
-                        add_run(values, scale, zero_point, limits, &mut sums);
-                    }
-                    Scales::Row { scales, zero_point } => {
-                        add_row(values, scales, zero_point, limits, &mut sums);
-                    }
-                    Scales::Each { scales, zero_points } => add_each(values, scales, zero_points, limits, &mut sums),
-                }
+                sum(ty.read(values, tile, &mut buffer), scales, &mut sums);
             });
             sums.total()
         })
@@ -97,10 +91,10 @@ struct Sums {
 
 impl Sums {
     #[inline(always)]
-    fn add(&mut self, values: &[Stored; LANES], scales: &[f32; LANES], zero_points: &[f32; LANES], limits: Limits) {
+    fn add<R: Rule>(&mut self, rule: R, values: &[Stored; LANES], scales: &[f32; LANES], zero_points: &[f32; LANES]) {
         for lane in 0..LANES {
             let before = f32::from_le_bytes(values[lane]);
-            let after = limits.round_trip(before, scales[lane], zero_points[lane]);
+            let after = rule.round_trip(before, scales[lane], zero_points[lane]);
             let difference = f64::from(before) - f64::from(after);
             self.signal[lane] += f64::from(before) * f64::from(before);
             self.noise[lane] += difference * difference;
@@ -113,44 +107,36 @@ impl Sums {
 }
 
 #[multiversion(targets = "simd")]
-fn add_run(values: &[Stored], scale: f32, zero_point: f32, limits: Limits, sums: &mut Sums) {
+fn add<R: Rule>(rule: R, values: &[Stored], scales: Scales<'_>, sums: &mut Sums) {
     let mut local = *sums; // in registers
-    let (scales, zero_points) = ([scale; LANES], [zero_point; LANES]);
     let (chunks, rest) = values.as_chunks();
-    for values in chunks {
-        local.add(values, &scales, &zero_points, limits);
-    }
-    local.add(&padded(rest, ZERO), &scales, &zero_points, limits);
-    *sums = local;
-}
-
-#[multiversion(targets = "simd")]
-fn add_row(values: &[Stored], scales: &[f32], zero_point: f32, limits: Limits, sums: &mut Sums) {
-    let mut local = *sums;
-    let zero_points = [zero_point; LANES];
-    let (chunks, rest) = values.as_chunks();
-    let (scale_chunks, scale_rest) = scales.as_chunks();
-    for (values, scales) in chunks.iter().zip(scale_chunks) {
-        local.add(values, scales, &zero_points, limits);
-    }
-    let scales = padded(scale_rest, 1.0);
-    local.add(&padded(rest, ZERO), &scales, &zero_points, limits);
-    *sums = local;
-}
-
-#[multiversion(targets = "simd")]
-fn add_each(values: &[Stored], scales: &[f32], zero_points: &[f32], limits: Limits, sums: &mut Sums) {
-    let mut local = *sums;
-    let (chunks, rest) = values.as_chunks();
-    let (scale_chunks, scale_rest) = scales.as_chunks();
-    let (zero_chunks, zero_rest) = zero_points.as_chunks();
-    for ((values, scales), zero_points) in chunks.iter().zip(scale_chunks).zip(zero_chunks) {
-        local.add(values, scales, zero_points, limits);
-    }
-    if let Some(&zero_point) = zero_rest.first() {
-        let scales = padded(scale_rest, 1.0);
-        let zero_points = padded(zero_rest, zero_point);
-        local.add(&padded(rest, ZERO), &scales, &zero_points, limits);
+    match scales {
+        Scales::Run { scale, zero_point } => {
+            let (scales, zero_points) = ([scale; LANES], [zero_point; LANES]);
+            for values in chunks {
+                local.add(rule, values, &scales, &zero_points);
+            }
+            local.add(rule, &padded(rest, ZERO), &scales, &zero_points);
+        }
+        Scales::Row { scales, zero_point } => {
+            let zero_points = [zero_point; LANES];
+            let (scale_chunks, scale_rest) = scales.as_chunks();
+            for (values, scales) in chunks.iter().zip(scale_chunks) {
+                local.add(rule, values, scales, &zero_points);
+            }
+            local.add(rule, &padded(rest, ZERO), &padded(scale_rest, 1.0), &zero_points);
+        }
+        Scales::Each { scales, zero_points } => {
+            let (scale_chunks, scale_rest) = scales.as_chunks();
+            let (zero_chunks, zero_rest) = zero_points.as_chunks();
+            for ((values, scales), zero_points) in chunks.iter().zip(scale_chunks).zip(zero_chunks) {
+                local.add(rule, values, scales, zero_points);
+            }
+            if let Some(&zero_point) = zero_rest.first() {
+                let (scales, zero_points) = (padded(scale_rest, 1.0), padded(zero_rest, zero_point));
+                local.add(rule, &padded(rest, ZERO), &scales, &zero_points);
+            }
+        }
     }
     *sums = local;
 }
@@ -169,7 +155,7 @@ fn padded<T: Copy>(values: &[T], padding: T) -> [T; LANES] {
 mod tests {
     use super::*;
     use crate::numeric::reference::{self, arb_layout, arb_scheme, arb_values, on_threads};
-    use crate::numeric::{Granularity, Range, ranges};
+    use crate::numeric::{Granularity, Range, ScaleType, ranges};
     use proptest::prelude::*;
 
     #[test]
@@ -186,7 +172,7 @@ mod tests {
         let shape = [130, 1001];
         let values: Vec<f32> = (0..130 * 1001).map(|n| (n as f32).sin()).collect();
         let values = reference::to_bytes(&values);
-        let scheme = Scheme { ty: crate::numeric::QuantizedType::Int8, symmetric: true };
+        let scheme = Scheme { ty: crate::numeric::QuantizedType::Int8, symmetric: true, scale: ScaleType::default() };
         for axis in 0..2 {
             let layout = Layout::new(&shape, Granularity::PerChannel { axis })?;
             let range = Range { min: -1.0, max: 1.0 };
@@ -223,7 +209,7 @@ mod tests {
                 .zip(indices)
                 .map(|(&x, index)| {
                     let q = reference::quantize(x, params[index], scheme);
-                    let after = f64::from(params[index].dequantize(q));
+                    let after = f64::from(reference::dequantize(q, params[index], scheme.ty));
                     let x = f64::from(x);
                     Distortion { signal: x * x, noise: (x - after) * (x - after) }
                 })

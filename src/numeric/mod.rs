@@ -14,12 +14,12 @@
 //!
 //! ```
 //! use onnx_quant::numeric::{
-//!     FloatType, Granularity, Layout, QuantizedType, Scheme, dequantize, quantize, ranges,
+//!     FloatType, Granularity, Layout, QuantizedType, ScaleType, Scheme, dequantize, quantize, ranges,
 //! };
 //!
 //! let weight: Vec<u8> = [1.0f32, -2.0, 0.5, 8.0].iter().flat_map(|v| v.to_le_bytes()).collect();
 //! let layout = Layout::new(&[2, 2], Granularity::PerChannel { axis: 0 })?;
-//! let scheme = Scheme { ty: QuantizedType::Int8, symmetric: true };
+//! let scheme = Scheme { ty: QuantizedType::Int8, symmetric: true, scale: ScaleType::default() };
 //!
 //! let ranges = ranges(&weight, FloatType::F32, &layout)?;
 //! let params: Vec<_> = ranges.into_iter().map(|range| scheme.parameters(range)).collect();
@@ -34,13 +34,17 @@ mod dequantize;
 mod distortion;
 mod float;
 mod layout;
+mod packing;
 mod quantize;
 mod range;
 #[cfg(test)]
 mod reference;
 mod rounding;
+mod scale;
 mod scheme;
+mod small_float;
 mod tiles;
+mod types;
 
 pub use dequantize::dequantize;
 pub use distortion::{Distortion, distortion};
@@ -48,4 +52,6 @@ pub use float::FloatType;
 pub use layout::{Granularity, Layout, LayoutError};
 pub use quantize::quantize;
 pub use range::{NonFinite, Range, ranges};
-pub use scheme::{QuantParams, QuantizedType, Scheme};
+pub use scale::{ScaleType, decode_e8m0, encode_e8m0};
+pub use scheme::{QuantParams, Scheme};
+pub use types::QuantizedType;

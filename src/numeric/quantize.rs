@@ -1,27 +1,36 @@
-//! The quantization kernels: real values in, integers out.
+//! The quantization kernels: real values in, elements of a quantized type out.
 //!
 //! Owns how a span of elements becomes bytes; what a single element becomes is
-//! [`rounding`](super::rounding)'s rule. Single-threaded and without state, so that a caller may
-//! quantize disjoint spans of a tensor at once, each straight into its place of the output.
+//! [`rounding`](super::rounding)'s rule, how small ones share a byte [`packing`](super::packing)'s.
+//! Single-threaded and without state, so that a caller may quantize disjoint spans of a tensor at once,
+//! each straight into its place of the output.
 
 use super::float::{FloatType, Stored};
 use super::layout::Layout;
-use super::rounding::{self, Limits};
+use super::packing::pack;
+use super::rounding::{self, Rounding, Rule};
 use super::scheme::{QuantParams, Scheme};
 use super::tiles::{Scales, for_each_tile};
 use multiversion::multiversion;
 use std::ops;
 
-/// Quantizes the elements of `span` into `out`, as ONNX operator QuantizeLinear-13 does:
-/// `saturate(round_half_even(x / scale) + zero_point)`, with a true `f32` division. A symmetric scheme
-/// saturates at its own [limits](Scheme::limits), which are narrower than the type's.
+/// Codes that wait to be packed, at least.
+const PENDING: usize = 4096;
+
+/// Quantizes the elements of `span` into `out`, as ONNX operator QuantizeLinear-25 does: integers as
+/// `saturate(round_half_even(x / scale) + zero_point)`, floats as `cast(x / scale)` with half to even and
+/// `saturate = 1`, with a true `f32` division. A symmetric scheme saturates at its own
+/// [limits](Scheme::limits), which may be narrower than the type's.
 ///
-/// `values` is all of the tensor; `span` counts elements of it in row-major order. `params` has an
-/// entry for each scale of `layout`, positive and finite. A NaN becomes the lower limit;
-/// [`ranges`](super::ranges) finds these.
+/// `values` is all of the tensor; `span` counts elements of it in row-major order and starts where an
+/// element starts a byte: at a multiple of [`group`](super::QuantizedType::group). Where the last
+/// element does not end a byte, the rest of it is zero, so that only the last of several spans may end
+/// anywhere. `params` has an entry for each scale of `layout`, positive and finite. What becomes of a NaN
+/// is unspecified; [`ranges`](super::ranges) finds these.
 ///
 /// # Panics
-/// When `values`, `params` or `out` are not of the size that `layout` and `span` ask for.
+/// When `values`, `params` or `out` are not of the size that `layout` and `span` ask for, or the span
+/// starts within a byte.
 pub fn quantize(
     values: &[u8],
     ty: FloatType,
@@ -35,43 +44,113 @@ pub fn quantize(
     rounding::check(params, layout.scales());
     assert!(span.start <= span.end && span.end <= layout.elements(), "elements {span:?} of {}", layout.elements(),);
     assert!(out.len() == scheme.ty.bytes(span.len()), "{} bytes of output for {} elements", out.len(), span.len(),);
-    let limits = Limits::of(scheme);
+    assert!(span.start.is_multiple_of(scheme.ty.group()), "element {} does not start a byte", span.start);
+    let kernel = |values: &[Stored], scales: Scales<'_>, out: &mut [u8]| match Rounding::of(scheme) {
+        Rounding::Integer(rule) => quantize_tile(rule, values, scales, out),
+        Rounding::Float(rule) => quantize_tile(rule, values, scales, out),
+    };
     let start = span.start;
     let mut buffer = Vec::new();
-    for_each_tile(layout, params, span, |tile, scales| {
-        let out = &mut out[tile.start - start..tile.end - start];
-        let values = ty.read(values, tile, &mut buffer);
-        match scales {
-            Scales::Run { scale, zero_point } => {
-                quantize_run(values, scale, zero_point, limits, out);
-            }
-            Scales::Row { scales, zero_point } => {
-                quantize_row(values, scales, zero_point, limits, out);
-            }
-            Scales::Each { scales, zero_points } => quantize_each(values, scales, zero_points, limits, out),
+    match (scheme.ty.bits(), Rounding::of(scheme)) {
+        (16, Rounding::Integer(rule)) => {
+            let out: &mut [[u8; 2]] = out.as_chunks_mut().0;
+            for_each_tile(layout, params, span, |tile, scales| {
+                let out = &mut out[tile.start - start..tile.end - start];
+                quantize_tile(rule, ty.read(values, tile, &mut buffer), scales, out);
+            });
         }
-    });
+        (8, _) => for_each_tile(layout, params, span, |tile, scales| {
+            let out = &mut out[tile.start - start..tile.end - start];
+            kernel(ty.read(values, tile, &mut buffer), scales, out);
+        }),
+        _ => {
+            let mut packer = Packer { scheme, out, codes: Vec::new(), pending: 0 };
+            for_each_tile(layout, params, span, |tile, scales| {
+                let codes = packer.next(tile.len());
+                kernel(ty.read(values, tile, &mut buffer), scales, codes);
+            });
+            packer.finish();
+        }
+    }
 }
 
-#[multiversion(targets = "simd")]
-fn quantize_run(values: &[Stored], scale: f32, zero_point: f32, limits: Limits, out: &mut [u8]) {
-    for (out, value) in out.iter_mut().zip(values) {
-        *out = limits.quantize(f32::from_le_bytes(*value), scale, zero_point) as u8;
+/// Collects codes of tiles of any length and packs whole bytes of them.
+struct Packer<'a> {
+    scheme: Scheme,
+    /// What is not yet written.
+    out: &'a mut [u8],
+    codes: Vec<u8>,
+    /// The number of codes that are not yet packed.
+    pending: usize,
+}
+
+impl Packer<'_> {
+    /// Where the next `count` codes go.
+    fn next(&mut self, count: usize) -> &mut [u8] {
+        if self.pending >= PENDING {
+            let whole = self.pending - self.pending % self.scheme.ty.group();
+            self.pack(whole);
+            self.codes.copy_within(whole..self.pending, 0);
+            self.pending -= whole;
+        }
+        let start = self.pending;
+        self.pending += count;
+        if self.codes.len() < self.pending {
+            self.codes.resize(self.pending.max(2 * PENDING), 0);
+        }
+        &mut self.codes[start..self.pending]
+    }
+
+    fn pack(&mut self, count: usize) {
+        let (out, rest) = std::mem::take(&mut self.out).split_at_mut(self.scheme.ty.bytes(count));
+        pack(self.scheme.ty.bits(), &self.codes[..count], out);
+        self.out = rest;
+    }
+
+    fn finish(mut self) {
+        self.pack(self.pending);
+    }
+}
+
+/// An element of output.
+trait Code {
+    fn from_low_bits(bits: u32) -> Self;
+}
+
+impl Code for u8 {
+    #[inline(always)]
+    fn from_low_bits(bits: u32) -> Self {
+        bits as u8
+    }
+}
+
+impl Code for [u8; 2] {
+    #[inline(always)]
+    fn from_low_bits(bits: u32) -> Self {
+        (bits as u16).to_le_bytes()
     }
 }
 
 #[multiversion(targets = "simd")]
-fn quantize_row(values: &[Stored], scales: &[f32], zero_point: f32, limits: Limits, out: &mut [u8]) {
-    for ((out, value), scale) in out.iter_mut().zip(values).zip(scales) {
-        *out = limits.quantize(f32::from_le_bytes(*value), *scale, zero_point) as u8;
-    }
-}
-
-#[multiversion(targets = "simd")]
-fn quantize_each(values: &[Stored], scales: &[f32], zero_points: &[f32], limits: Limits, out: &mut [u8]) {
-    let params = scales.iter().zip(zero_points);
-    for ((out, value), (scale, zero_point)) in out.iter_mut().zip(values).zip(params) {
-        *out = limits.quantize(f32::from_le_bytes(*value), *scale, *zero_point) as u8;
+fn quantize_tile<R: Rule, C: Code>(rule: R, values: &[Stored], scales: Scales<'_>, out: &mut [C]) {
+    let values = values.iter().map(|value| f32::from_le_bytes(*value));
+    match scales {
+        Scales::Run { scale, zero_point } => {
+            for (out, value) in out.iter_mut().zip(values) {
+                *out = C::from_low_bits(rule.code(value, scale, zero_point));
+            }
+        }
+        Scales::Row { scales, zero_point } => {
+            for ((out, value), scale) in out.iter_mut().zip(values).zip(scales) {
+                *out = C::from_low_bits(rule.code(value, *scale, zero_point));
+            }
+        }
+        Scales::Each { scales, zero_points } => {
+            let params = scales.iter().zip(zero_points);
+            for ((out, value), (scale, zero_point)) in out.iter_mut().zip(values).zip(params) {
+                *out = C::from_low_bits(rule.code(value, *scale, *zero_point));
+            }
+        }
     }
 }
 
@@ -79,15 +158,15 @@ fn quantize_each(values: &[Stored], scales: &[f32], zero_points: &[f32], limits:
 mod tests {
     use super::*;
     use crate::numeric::reference::{self, arb_layout, arb_scheme, arb_values};
-    use crate::numeric::{Granularity, QuantizedType, Range};
+    use crate::numeric::{Granularity, QuantizedType, Range, ScaleType};
     use proptest::prelude::*;
 
-    const INT8: Scheme = Scheme { ty: QuantizedType::Int8, symmetric: false };
+    const INT8: Scheme = Scheme { ty: QuantizedType::Int8, symmetric: false, scale: ScaleType::Float(FloatType::F32) };
 
     fn per_tensor(values: &[f32], params: QuantParams, scheme: Scheme) -> Vec<u8> {
         let layout = Layout::new(&[values.len()], Granularity::PerTensor).expect("no axis");
         let bytes = reference::to_bytes(values);
-        let mut out = vec![0; values.len()];
+        let mut out = vec![0; scheme.ty.bytes(values.len())];
         let span = 0..values.len();
         quantize(&bytes, FloatType::F32, &layout, &[params], scheme, span, &mut out);
         out
@@ -128,16 +207,20 @@ mod tests {
         let params = |zero_point| QuantParams { scale: f32::MIN_POSITIVE, zero_point };
         let values = [f32::MIN, -1.0, 1.0, f32::MAX]; // the outer two overflow to infinity
         let cases = [
-            (QuantizedType::Int8, true, 0, -127i32, 127),
-            (QuantizedType::Int8, false, 77, -128, 127),
-            (QuantizedType::UInt8, true, 128, 1, 255),
-            (QuantizedType::UInt8, false, 3, 0, 255),
+            (QuantizedType::Int8, true, 0, [0x81u8, 0x81, 0x7f, 0x7f].to_vec()),
+            (QuantizedType::Int8, false, 77, [0x80, 0x80, 0x7f, 0x7f].to_vec()),
+            (QuantizedType::UInt8, true, 128, [1, 1, 255, 255].to_vec()),
+            (QuantizedType::UInt8, false, 3, [0, 0, 255, 255].to_vec()),
+            (QuantizedType::Int16, true, 0, [1, 0x80, 1, 0x80, 0xff, 0x7f, 0xff, 0x7f].to_vec()),
+            (QuantizedType::UInt16, false, 7, [0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff].to_vec()),
+            (QuantizedType::Int4, true, 0, [0x88, 0x77].to_vec()),
+            (QuantizedType::UInt2, true, 2, [0xf0].to_vec()),
+            (QuantizedType::Float8E4M3FN, true, 0, [0xfe, 0xfe, 0x7e, 0x7e].to_vec()),
+            (QuantizedType::Float4E2M1, true, 0, [0xff, 0x77].to_vec()),
         ];
-        for (ty, symmetric, zero_point, min, max) in cases {
-            let scheme = Scheme { ty, symmetric };
-            let expected = [min, min, max, max].map(|q| q as u8);
-            let actual = per_tensor(&values, params(zero_point), scheme);
-            assert_eq!(actual, expected);
+        for (ty, symmetric, zero_point, expected) in cases {
+            let scheme = Scheme { ty, symmetric, ..INT8 };
+            assert_eq!(per_tensor(&values, params(zero_point), scheme), expected, "{ty:?}");
         }
     }
 
@@ -176,17 +259,17 @@ mod tests {
                 .map(|p| QuantParams { scale: p.scale.max(f32::MIN_POSITIVE), ..p })
                 .collect();
             let cuts = [cuts.0, cuts.1].map(|cut| cut.index(layout.elements() + 1));
-            let span = cuts[0].min(cuts[1])..cuts[0].max(cuts[1]);
+            let (start, end) = (cuts[0].min(cuts[1]), cuts[0].max(cuts[1]));
+            let span = start - start % scheme.ty.group()..end;
 
             let unaligned = [&[0xff][..], &bytes].concat();
-            let mut out = vec![0xaa; span.len()];
+            let mut out = vec![0xaa; scheme.ty.bytes(span.len())];
             quantize(&unaligned[1..], ty, &layout, &params, scheme, span.clone(), &mut out);
 
             let indices = reference::scale_indices(&layout);
-            let expected: Vec<u8> = span
-                .map(|e| reference::quantize(values[e], params[indices[e]], scheme) as u8)
-                .collect();
-            prop_assert_eq!(out, expected);
+            let expected: Vec<u32> =
+                span.map(|e| reference::quantize(values[e], params[indices[e]], scheme)).collect();
+            prop_assert_eq!(out, reference::packed(&expected, scheme.ty));
         }
     }
 }

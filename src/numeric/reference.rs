@@ -3,7 +3,7 @@
 //! Follows the text of the operators over coordinates, and shares with the kernels only the public
 //! description of a layout, never its geometry.
 
-use super::{FloatType, Granularity, Layout, QuantParams, Scheme};
+use super::{FloatType, Granularity, Layout, QuantParams, QuantizedType, ScaleType, Scheme};
 use ndarray::{ArrayD, Dimension, IxDyn};
 use proptest::prelude::*;
 
@@ -29,9 +29,13 @@ pub(super) fn scale_indices(layout: &Layout) -> Vec<usize> {
     ArrayD::from_shape_fn(IxDyn(layout.shape()), of).into_iter().collect()
 }
 
-/// `saturate(round_half_even(x / scale) + zero_point)`.
-pub(super) fn quantize(x: f32, params: QuantParams, scheme: Scheme) -> i32 {
+/// The bit pattern of `saturate(round_half_even(x / scale) + zero_point)`, or of the number of a float
+/// type that is nearest to `x / scale`, of two the one with an even pattern.
+pub(super) fn quantize(x: f32, params: QuantParams, scheme: Scheme) -> u32 {
     let ratio = x / params.scale;
+    if scheme.ty.is_float() {
+        return nearest(ratio, scheme.ty);
+    }
     let below = ratio.floor();
     let rounded = match ratio - below {
         fraction if fraction < 0.5 => below,
@@ -41,7 +45,33 @@ pub(super) fn quantize(x: f32, params: QuantParams, scheme: Scheme) -> i32 {
     };
     let (min, max) = scheme.limits();
     // Saturating, as casts to integers are.
-    (rounded as i64).saturating_add(params.zero_point.into()).clamp(min.into(), max.into()) as i32
+    let quantized = (rounded as i64).saturating_add(params.zero_point.into()).clamp(min.into(), max.into());
+    quantized as u32 & ((1 << scheme.ty.bits()) - 1)
+}
+
+/// Among all numbers of a float type.
+fn nearest(x: f32, ty: QuantizedType) -> u32 {
+    let x = f64::from(x.clamp(-ty.largest(), ty.largest()));
+    let sign = 1 << (ty.bits() - 1);
+    let distance = |bits: u32| (f64::from(ty.decode(bits)) - x.abs()).abs();
+    let magnitude = (0..sign)
+        .filter(|&bits| ty.decode(bits).is_finite())
+        .min_by(|&a, &b| distance(a).total_cmp(&distance(b)).then((a % 2).cmp(&(b % 2))))
+        .expect("zero is finite");
+    let negative = x.is_sign_negative() && !ty.decode(magnitude | sign).is_nan();
+    if negative { magnitude | sign } else { magnitude }
+}
+
+/// Bit patterns as bytes: bit by bit, from the lowest on.
+pub(super) fn packed(codes: &[u32], ty: QuantizedType) -> Vec<u8> {
+    let bits = codes.iter().flat_map(|code| (0..ty.bits()).map(move |bit| code >> bit & 1));
+    let bits: Vec<u32> = bits.collect();
+    bits.chunks(8).map(|byte| byte.iter().rev().fold(0, |byte, bit| byte << 1 | *bit as u8)).collect()
+}
+
+/// The real number that a bit pattern stands for.
+pub(super) fn dequantize(code: u32, params: QuantParams, ty: QuantizedType) -> f32 {
+    (ty.decode(code) - params.zero_point as f32) * params.scale
 }
 
 pub(super) fn to_bytes(values: &[f32]) -> Vec<u8> {
@@ -101,11 +131,16 @@ pub(super) fn arb_values() -> impl Strategy<Value = Values> {
     (any::<u64>(), 0u8..5).prop_map(|(seed, kind)| Values { seed, kind })
 }
 
-/// The types and symmetries there are.
+/// The types, symmetries and types of scales there are.
 pub(super) fn arb_scheme() -> impl Strategy<Value = Scheme> {
-    use super::QuantizedType::{Int8, UInt8};
-    let ty = prop::sample::select(&[Int8, UInt8][..]);
-    (ty, any::<bool>()).prop_map(|(ty, symmetric)| Scheme { ty, symmetric })
+    let ty = prop::sample::select(&QuantizedType::ALL[..]);
+    let scale = prop_oneof![
+        4 => Just(ScaleType::Float(FloatType::F32)),
+        1 => Just(ScaleType::Float(FloatType::F16)),
+        1 => Just(ScaleType::Float(FloatType::BF16)),
+        1 => Just(ScaleType::PowerOfTwo),
+    ];
+    (ty, any::<bool>(), scale).prop_map(|(ty, symmetric, scale)| Scheme { ty, symmetric, scale })
 }
 
 /// Runs `f` on a pool of `threads` threads.

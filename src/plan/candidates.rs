@@ -10,11 +10,16 @@ use super::{
     trace::{Constant, WeightUse},
 };
 use crate::{
-    config::{Config, WeightForm, WeightType},
+    config::{self, Config, WeightForm, WeightType},
     error::{Error, Result},
     ir::{DataType, Model, Tensor},
-    numeric::{FloatType, Granularity, Layout, QuantizedType, Scheme},
+    numeric::{FloatType, Granularity, Layout, QuantizedType, ScaleType, Scheme},
 };
+
+/// The opset from which on scales, and so what DequantizeLinear makes, may be float16 and bfloat16.
+const HALF_OPSET: i64 = 19;
+/// The block of OCP Microscaling Formats v1.0.
+const MICROSCALING_BLOCK: usize = 32;
 
 /// A weight that is to be quantized unless its elements speak against it.
 pub(super) struct Candidate<'a> {
@@ -28,7 +33,6 @@ pub(super) struct Candidate<'a> {
 pub(super) struct CandidateCopy<'a> {
     pub granularity: Granularity,
     pub scheme: Scheme,
-    pub scale_type: FloatType,
     pub transposed: bool,
     pub sites: Vec<Site>,
     pub weight_uses: Vec<&'a WeightUse>,
@@ -96,20 +100,20 @@ impl Context<'_> {
         if elements < config.min_elements {
             return Err(Reason::FewElements { elements }.into());
         }
-        let (float_type, scale_type) = self.types(tensor.dtype(), model.opset(value.scope()));
-        let copies = self.copies(constant, tensor, scale_type);
+        let (float_type, made_type) = self.types(tensor.dtype(), model.opset(value.scope()));
+        let copies = self.copies(constant, tensor, made_type);
         if config.weight_form == WeightForm::Dq && !config.allow_growth {
             worth_it(value.name(), tensor, &copies)?;
         }
-        let cast = (scale_type != float_type).then(|| tensor.dtype());
+        let cast = (made_type != float_type).then(|| tensor.dtype());
         Ok(Candidate { float_type, cast, was_input, copies })
     }
 
-    /// The type of a weight's elements and of its scales.
+    /// The type of a weight's elements and the one that DequantizeLinear makes of it, mostly by
+    /// having scales of that type.
     fn types(&self, dtype: DataType, opset: i64) -> (FloatType, FloatType) {
         let half = |own: FloatType| {
-            let in_reach =
-                self.opset.unwrap_or(opset) >= needed_opset(QuantizedType::Int8, Granularity::PerTensor, own);
+            let in_reach = self.opset.unwrap_or(opset) >= HALF_OPSET;
             let scale = if in_reach && (self.half_scales || self.opset.is_none()) { own } else { FloatType::F32 };
             (own, scale)
         };
@@ -122,19 +126,26 @@ impl Context<'_> {
         }
     }
 
-    fn copies<'c>(&self, constant: &'c Constant, tensor: &Tensor, scale_type: FloatType) -> Vec<CandidateCopy<'c>> {
+    fn copies<'c>(&self, constant: &'c Constant, tensor: &Tensor, made_type: FloatType) -> Vec<CandidateCopy<'c>> {
         let (model, config) = (self.model, self.config);
         let rank = tensor.shape().len();
         let opset = self.opset.unwrap_or_else(|| model.opset(model.value(constant.value).scope()));
-        let groups = groups(constant, config.granularity, rank, opset);
+        let (asked_type, microscaling) = quantized_type(config.weights);
+        let scale = if microscaling { ScaleType::PowerOfTwo } else { ScaleType::Float(made_type) };
+        let granularity = match config.granularity {
+            config::Granularity::Block { .. } => config.granularity,
+            _ if microscaling => config::Granularity::Block { size: MICROSCALING_BLOCK, axis: None },
+            _ => config.granularity,
+        };
+        let groups = groups(constant, granularity, rank, opset);
         let copy = |index: usize| {
             let group = &groups[index];
             let mut note = group.note.clone();
-            let mut ty = quantized_type(config.weights);
+            let (mut ty, mut scale) = (asked_type, scale);
             let pairs = config.weight_form == WeightForm::Qdq;
             if !pairs && !gather_takes(ty) && is_table(model, constant, group.granularity) {
                 note = Some(format!("{}: Gather takes no {}", WeightType::Int8, config.weights));
-                ty = QuantizedType::Int8;
+                (ty, scale) = (QuantizedType::Int8, ScaleType::Float(made_type));
             }
             let others: Vec<_> =
                 groups.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, group)| group).collect();
@@ -145,8 +156,7 @@ impl Context<'_> {
             };
             CandidateCopy {
                 granularity: group.granularity,
-                scheme: Scheme { ty, symmetric: !config.asymmetric },
-                scale_type,
+                scheme: Scheme { ty, symmetric: !config.asymmetric, scale },
                 transposed: found.transposed,
                 sites: found.sites,
                 weight_uses: group.weight_uses.clone(),
@@ -160,7 +170,7 @@ impl Context<'_> {
 impl Candidate<'_> {
     /// The lowest opset that has all that is planned for the weight.
     pub fn needed_opset(&self) -> i64 {
-        let of_copy = |copy: &CandidateCopy| needed_opset(copy.scheme.ty, copy.granularity, copy.scale_type);
+        let of_copy = |copy: &CandidateCopy| needed_opset(copy.scheme, copy.granularity);
         self.copies.iter().map(of_copy).max().unwrap_or(0)
     }
 }
@@ -169,11 +179,36 @@ pub(super) fn layout(tensor: &Tensor, granularity: Granularity) -> Result<Layout
     Layout::new(&tensor.shape(), granularity).map_err(|error| Error::tensor(tensor.name(), error.to_string()))
 }
 
-fn quantized_type(weights: WeightType) -> QuantizedType {
+/// The type of the elements, and whether it is one of the microscaling forms.
+fn quantized_type(weights: WeightType) -> (QuantizedType, bool) {
     match weights {
-        WeightType::Int8 => QuantizedType::Int8,
-        WeightType::Uint8 => QuantizedType::UInt8,
+        WeightType::Int8 => (QuantizedType::Int8, false),
+        WeightType::Uint8 => (QuantizedType::UInt8, false),
+        WeightType::Int16 => (QuantizedType::Int16, false),
+        WeightType::Uint16 => (QuantizedType::UInt16, false),
+        WeightType::Int4 => (QuantizedType::Int4, false),
+        WeightType::Uint4 => (QuantizedType::UInt4, false),
+        WeightType::Int2 => (QuantizedType::Int2, false),
+        WeightType::Uint2 => (QuantizedType::UInt2, false),
+        WeightType::Float8e4m3fn => (QuantizedType::Float8E4M3FN, false),
+        WeightType::Float8e4m3fnuz => (QuantizedType::Float8E4M3FNUZ, false),
+        WeightType::Float8e5m2 => (QuantizedType::Float8E5M2, false),
+        WeightType::Float8e5m2fnuz => (QuantizedType::Float8E5M2FNUZ, false),
+        WeightType::Float6e2m3 => (QuantizedType::Float6E2M3, false),
+        WeightType::Float6e3m2 => (QuantizedType::Float6E3M2, false),
+        WeightType::Float4e2m1 => (QuantizedType::Float4E2M1, false),
+        WeightType::Mxfp8e4m3 => (QuantizedType::Float8E4M3FN, true),
+        WeightType::Mxfp8e5m2 => (QuantizedType::Float8E5M2, true),
+        WeightType::Mxfp6e2m3 => (QuantizedType::Float6E2M3, true),
+        WeightType::Mxfp6e3m2 => (QuantizedType::Float6E3M2, true),
+        WeightType::Mxfp4e2m1 => (QuantizedType::Float4E2M1, true),
+        WeightType::Mxint8 => (QuantizedType::Int8, true),
     }
+}
+
+/// The bytes of the zero points; floats have none.
+pub(crate) fn zero_points(ty: QuantizedType, layout: &Layout) -> usize {
+    if ty.is_float() { 0 } else { ty.bytes(layout.scales()) }
 }
 
 /// Whether the quantized form is smaller than the float one, all counted: integers, scales, zero
@@ -191,7 +226,8 @@ fn worth_it(name: &str, tensor: &Tensor, copies: &[CandidateCopy]) -> Result<(),
     for copy in copies {
         let layout = layout(tensor, copy.granularity)?;
         let ty = copy.scheme.ty;
-        quantized += ty.bytes(layout.elements()) + layout.scales() * copy.scale_type.size() + ty.bytes(layout.scales());
+        quantized +=
+            ty.bytes(layout.elements()) + layout.scales() * copy.scheme.scale.size() + zero_points(ty, &layout);
         quantized += TENSORS + NAMES_IN_TENSORS * name.len();
         quantized += copy.sites.len() * (NODE + NAMES_IN_NODE * name.len());
     }

@@ -19,7 +19,8 @@ use crate::{
 };
 
 pub use crate::config::WeightForm;
-pub use opset::{ir_version, storage_dtype};
+pub(crate) use candidates::zero_points;
+pub use opset::{ir_version, scale_dtype, storage_dtype};
 pub use weights::{plan, required_opset};
 
 /// What is quantized, how, and what is not and why.
@@ -65,10 +66,8 @@ pub struct WeightPlan {
 pub struct QuantizedCopy {
     /// What shares a scale.
     pub granularity: Granularity,
-    /// Storage type and symmetry.
+    /// Storage type, symmetry, type of the scales.
     pub scheme: Scheme,
-    /// The type of the scales.
-    pub scale_type: FloatType,
     /// Scales and zero points, in the order of the granularity.
     pub params: Vec<QuantParams>,
     /// Whether the weight, a matrix, is stored transposed. Granularity and parameters are those of

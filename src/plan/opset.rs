@@ -3,22 +3,29 @@
 
 use crate::{
     ir::DataType,
-    numeric::{FloatType, Granularity, QuantizedType},
+    numeric::{FloatType, Granularity, QuantizedType, ScaleType, Scheme},
 };
 
 /// The lowest opset in which DequantizeLinear takes this.
-pub(super) fn needed_opset(ty: QuantizedType, granularity: Granularity, scale: FloatType) -> i64 {
+pub(super) fn needed_opset(scheme: Scheme, granularity: Granularity) -> i64 {
+    use QuantizedType::*;
     let of_granularity = match granularity {
         Granularity::PerTensor => 10,
         Granularity::PerChannel { .. } => 13,
         Granularity::PerBlock { .. } => 21,
     };
-    let of_type = match ty {
-        QuantizedType::Int8 | QuantizedType::UInt8 => 10,
+    let of_type = match scheme.ty {
+        Int8 | UInt8 => 10,
+        Float8E4M3FN | Float8E4M3FNUZ | Float8E5M2 | Float8E5M2FNUZ => 19,
+        Int16 | UInt16 | Int4 | UInt4 => 21,
+        Float4E2M1 => 23,
+        Int2 | UInt2 => 25,
+        Float6E2M3 | Float6E3M2 => 28,
     };
-    let of_scale = match scale {
-        FloatType::F32 | FloatType::F64 => 10,
-        FloatType::F16 | FloatType::BF16 => 19,
+    let of_scale = match scheme.scale {
+        ScaleType::Float(FloatType::F32 | FloatType::F64) => 10,
+        ScaleType::Float(FloatType::F16 | FloatType::BF16) => 19,
+        ScaleType::PowerOfTwo => 24,
     };
     of_granularity.max(of_type).max(of_scale)
 }
@@ -42,5 +49,28 @@ pub fn storage_dtype(ty: QuantizedType) -> DataType {
     match ty {
         QuantizedType::Int8 => DataType::Int8,
         QuantizedType::UInt8 => DataType::Uint8,
+        QuantizedType::Int16 => DataType::Int16,
+        QuantizedType::UInt16 => DataType::Uint16,
+        QuantizedType::Int4 => DataType::Int4,
+        QuantizedType::UInt4 => DataType::Uint4,
+        QuantizedType::Int2 => DataType::Int2,
+        QuantizedType::UInt2 => DataType::Uint2,
+        QuantizedType::Float8E4M3FN => DataType::Float8e4m3fn,
+        QuantizedType::Float8E4M3FNUZ => DataType::Float8e4m3fnuz,
+        QuantizedType::Float8E5M2 => DataType::Float8e5m2,
+        QuantizedType::Float8E5M2FNUZ => DataType::Float8e5m2fnuz,
+        QuantizedType::Float4E2M1 => DataType::Float4e2m1,
+        QuantizedType::Float6E2M3 => DataType::Float6e2m3,
+        QuantizedType::Float6E3M2 => DataType::Float6e3m2,
+    }
+}
+
+/// The tensor type that scales are stored as.
+pub fn scale_dtype(scale: ScaleType) -> DataType {
+    match scale {
+        ScaleType::Float(FloatType::F32 | FloatType::F64) => DataType::Float,
+        ScaleType::Float(FloatType::F16) => DataType::Float16,
+        ScaleType::Float(FloatType::BF16) => DataType::Bfloat16,
+        ScaleType::PowerOfTwo => DataType::Float8e8m0,
     }
 }

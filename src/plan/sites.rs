@@ -22,7 +22,7 @@ pub(super) struct Sites {
 /// Whether Gather picks from tensors of this type (ONNX operator Gather-13, type constraint T): not
 /// from those of less than a byte, and not from small floats.
 pub(super) fn gather_takes(ty: QuantizedType) -> bool {
-    matches!(ty, QuantizedType::Int8 | QuantizedType::UInt8)
+    matches!(ty, QuantizedType::Int8 | QuantizedType::UInt8 | QuantizedType::Int16 | QuantizedType::UInt16)
 }
 
 /// Whether a constant is a table that nothing but Gathers read, along axes before `scales_along`.
@@ -88,6 +88,9 @@ fn serves(group: &Group, use_: &Use) -> bool {
 /// that are chosen for the sake of MatMulNBits.
 fn fuses_when_transposed(ty: QuantizedType, granularity: Granularity) -> bool {
     let few_bits = matches!(ty.bits(), 2 | 4);
+    if ty.is_float() {
+        return false;
+    }
     match granularity {
         Granularity::PerBlock { axis: 1, size } => {
             matches!(ty.bits(), 2 | 4 | 8) && size >= 16 && size.is_power_of_two()

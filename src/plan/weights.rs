@@ -163,10 +163,10 @@ fn quantized_copy(
     copy: CandidateCopy,
     operators: Vec<String>,
 ) -> Result<QuantizedCopy, Refused> {
-    let CandidateCopy { granularity, scheme, scale_type, transposed, sites, note, .. } = copy;
+    let CandidateCopy { granularity, scheme, transposed, sites, note, .. } = copy;
     let layout = layout(tensor, granularity)?;
     let ranges = ranges(bytes, float_type, &layout)
         .map_err(|at| Refused::Reason(Reason::NotFinite { index: at.index, value: at.value }))?;
-    let params = ranges.into_iter().map(|range| scheme.parameters(range).stored_as(scale_type)).collect();
-    Ok(QuantizedCopy { granularity, scheme, scale_type, params, transposed, sites, operators, note })
+    let params = ranges.into_iter().map(|range| scheme.parameters(range)).collect();
+    Ok(QuantizedCopy { granularity, scheme, params, transposed, sites, operators, note })
 }

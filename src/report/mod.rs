@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     ir::{Model, Tensor, normal_domain, type_name},
     numeric::{Granularity, Layout, distortion},
-    plan::{LeftFloat, Plan, QuantizedCopy, WeightForm, WeightPlan, storage_dtype},
+    plan::{LeftFloat, Plan, QuantizedCopy, WeightForm, WeightPlan, storage_dtype, zero_points},
 };
 
 /// The report of one quantization.
@@ -155,7 +155,7 @@ fn quantized(model: &Model, weight: &WeightPlan, config: &Config) -> Result<Quan
         let layout = Layout::new(&tensor.shape(), copy.granularity)
             .map_err(|error| Error::tensor(value.name(), error.to_string()))?;
         let integers = if weight.form == WeightForm::Dq { copy.scheme.ty.bytes(layout.elements()) } else { 0 };
-        after += integers + copy.scheme.ty.bytes(layout.scales()) + layout.scales() * copy.scale_type.size();
+        after += integers + zero_points(copy.scheme.ty, &layout) + layout.scales() * copy.scheme.scale.size();
         copies.push(copy_report(weight, copy, &tensor, &layout, config)?);
     }
     Ok(QuantizedTensor {

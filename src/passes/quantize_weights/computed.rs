@@ -28,9 +28,17 @@ impl QuantizedWeight {
         Self { values, float_type, layout, params, scheme: copy.scheme, transposed: copy.transposed }
     }
 
+    fn quantize(&self, elements: Range<usize>, out: &mut [u8]) {
+        if self.transposed {
+            self.quantize_transposed(elements, out);
+        } else {
+            quantize(&self.values, self.float_type, &self.layout, &self.params, self.scheme, elements, out);
+        }
+    }
+
     /// Elements of a transposed weight: the rows of the stored form that they lie in are gathered
     /// from the columns of the weight, then quantized like a matrix of their own.
-    fn compute_transposed(&self, span: Range<usize>, out: &mut [u8]) {
+    fn quantize_transposed(&self, span: Range<usize>, out: &mut [u8]) {
         let &[rows, columns] = self.layout.shape() else { unreachable!("only matrices are stored transposed") };
         let (step, block) = match self.layout.granularity() {
             Granularity::PerBlock { size, .. } => (size * WHOLE_BYTES, size),
@@ -74,12 +82,17 @@ impl Compute for QuantizedWeight {
     }
 
     fn compute(&self, span: Range<usize>, out: &mut [u8]) {
-        let bits = self.scheme.ty.bits() as usize;
-        let elements = span.start * 8 / bits..(span.end * 8 / bits).min(self.layout.elements());
-        if self.transposed {
-            self.compute_transposed(elements, out);
-        } else {
-            quantize(&self.values, self.float_type, &self.layout, &self.params, self.scheme, elements, out);
+        // Only where an element begins a byte can a part begin: with six bits, at every third.
+        let (group, group_bytes) = (self.scheme.ty.group(), self.scheme.ty.bytes(self.scheme.ty.group()));
+        let first = span.start / group_bytes;
+        let last = span.end.div_ceil(group_bytes);
+        let elements = first * group..(last * group).min(self.layout.elements());
+        let bytes = first * group_bytes..first * group_bytes + self.scheme.ty.bytes(elements.len());
+        if bytes == span {
+            return self.quantize(elements, out);
         }
+        let mut whole = vec![0; bytes.len()];
+        self.quantize(elements, &mut whole);
+        out.copy_from_slice(&whole[span.start - bytes.start..][..span.len()]);
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn insert(model: &mut Model, weight: &WeightPlan, tensor: &Tensor) ->
     let scope = model.value(value).scope();
     for copy in &weight.copies {
         let position = model.first_reader(value);
-        let axes = Axes { granularity: copy.granularity, from_rank: None };
+        let axes = Axes { granularity: copy.granularity, from_rank: None, output: None };
         let parameters = parameters(model, weight, copy, tensor, position)?;
         let quantized = model.new_value(scope, &format!("{}_quantized", weight.name));
         let dequantized = model.new_value(scope, &format!("{}_dequantized", weight.name));

@@ -6,8 +6,8 @@ use super::computed::QuantizedWeight;
 use crate::{
     error::{Error, Result},
     ir::{Attribute, DataType, Model, NewOp, OpId, Tensor, ValueId},
-    numeric::{Granularity, Layout, QuantParams},
-    plan::{QuantizedCopy, WeightPlan, ir_version, storage_dtype},
+    numeric::{Granularity, Layout, QuantParams, ScaleType, Scheme},
+    plan::{QuantizedCopy, WeightForm, WeightPlan, ir_version, scale_dtype, storage_dtype},
 };
 
 /// The constants of one quantized copy.
@@ -16,6 +16,7 @@ pub(super) struct Stored {
     parameters: Vec<ValueId>,
     granularity: Granularity,
     rank: usize,
+    output: Option<DataType>,
 }
 
 impl Stored {
@@ -38,17 +39,20 @@ impl Stored {
         let scope = model.value(weight.value).scope();
         let quantized = model.new_constant(scope, integers, Some(weight.value), constant_node);
         let parameters = parameters(model, weight, copy, tensor, constant_node)?;
-        Ok(Self { quantized, parameters, granularity, rank: shape.len() })
+        // Scales that are powers of two do not say what is made of them.
+        let made = if weight.cast.is_some() { DataType::Float } else { tensor.dtype() };
+        let output = (copy.scheme.scale == ScaleType::PowerOfTwo).then_some(made);
+        Ok(Self { quantized, parameters, granularity, rank: shape.len(), output })
     }
 
     /// How scales lie along the stored integers.
     pub fn axes(&self) -> Axes {
-        Axes { granularity: self.granularity, from_rank: None }
+        Axes { granularity: self.granularity, from_rank: None, output: self.output }
     }
 
     /// The same counted from the end, where an axis stays what it is whatever stands before it.
     pub fn axes_from_end(&self) -> Axes {
-        Axes { granularity: self.granularity, from_rank: Some(self.rank) }
+        Axes { from_rank: Some(self.rank), ..self.axes() }
     }
 
     /// What a DequantizeLinear reads: integers, scale, zero point.
@@ -57,7 +61,8 @@ impl Stored {
     }
 }
 
-/// Adds scale and zero point.
+/// Adds the scale and the zero point. A float type has none but zero: only a QuantizeLinear needs it,
+/// to know the type.
 pub(super) fn parameters(
     model: &mut Model,
     weight: &WeightPlan,
@@ -66,16 +71,19 @@ pub(super) fn parameters(
     constant_node: Option<OpId>,
 ) -> Result<Vec<ValueId>> {
     let form = StoredForm::new(tensor, weight, copy)?;
-    let dtype = storage_dtype(copy.scheme.ty);
-    let scales: Vec<u8> = form.params.iter().flat_map(|params| copy.scale_type.encode(params.scale)).collect();
-    let zero_points: Vec<u8> = form.params.iter().map(|params| params.zero_point as u8).collect();
-    let scale_dtype = if weight.cast.is_some() { DataType::Float } else { tensor.dtype() };
+    let Scheme { ty, scale, .. } = copy.scheme;
     let shape = form.layout.scale_shape();
-    let scale = Tensor::from_bytes(&format!("{}_scale", weight.name), scale_dtype, shape, scales)?;
-    let zero_point = Tensor::from_bytes(&format!("{}_zero_point", weight.name), dtype, shape, zero_points)?;
+    let scales: Vec<u8> = form.params.iter().flat_map(|params| scale.encode(params.scale)).collect();
+    let mut tensors = vec![Tensor::from_bytes(&format!("{}_scale", weight.name), scale_dtype(scale), shape, scales)?];
+    if !ty.is_float() || weight.form == WeightForm::Qdq {
+        let zero_points: Vec<i32> = form.params.iter().map(|params| params.zero_point).collect();
+        let name = format!("{}_zero_point", weight.name);
+        tensors.push(Tensor::from_bytes(&name, storage_dtype(ty), shape, ty.encode(&zero_points))?);
+    }
+    model.raise_ir_version(ir_version(scale_dtype(scale)));
     let scope = model.value(weight.value).scope();
     let add = |tensor| model.new_constant(scope, tensor, Some(weight.value), constant_node);
-    Ok([scale, zero_point].map(add).to_vec())
+    Ok(tensors.into_iter().map(add).collect())
 }
 
 /// A QuantizeLinear or DequantizeLinear.
@@ -87,11 +95,12 @@ pub(super) fn linear(
     output: ValueId,
 ) -> NewOp {
     let axis = |axis: usize| ("axis", Attribute::Int(axis as i64 - axes.from_rank.unwrap_or(0) as i64));
-    let attributes = match axes.granularity {
+    let mut attributes = match axes.granularity {
         Granularity::PerTensor => vec![],
         Granularity::PerChannel { axis: along } => vec![axis(along)],
         Granularity::PerBlock { axis: along, size } => vec![axis(along), ("block_size", Attribute::Int(size as i64))],
     };
+    attributes.extend(axes.output.map(|dtype| ("output_dtype", Attribute::Int(dtype as i64))));
     NewOp { op_type, name: format!("{}_{op_type}", weight.name), inputs: inputs.to_vec(), output, attributes }
 }
 
@@ -101,6 +110,8 @@ pub(super) struct Axes {
     pub granularity: Granularity,
     /// Count the axis from the end of a tensor of this rank.
     pub from_rank: Option<usize>,
+    /// The type that is made, where it is not that of the scales or zero points.
+    pub output: Option<DataType>,
 }
 
 /// How a copy of a weight lies in the file.
