@@ -143,8 +143,8 @@ impl Context<'_> {
             let mut note = group.note.clone();
             let (mut ty, mut scale) = (asked_type, scale);
             let pairs = config.weight_form == WeightForm::Qdq;
-            if !pairs && !gather_takes(ty) && is_table(model, constant, group.granularity) {
-                note = Some(format!("{}: Gather takes no {}", WeightType::Int8, config.weights));
+            if !pairs && !(gather_takes(ty) && scale != ScaleType::PowerOfTwo) && is_table(model, constant, group.granularity) {
+                note = Some(format!("int8: Gather takes no {}", config.weights));
                 (ty, scale) = (QuantizedType::Int8, ScaleType::Float(made_type));
             }
             let others: Vec<_> =
