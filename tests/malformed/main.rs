@@ -1,0 +1,8 @@
+//! Malformed and hostile input: a clear error or a correct result; never a panic, a stack overflow,
+//! a hang, exhausted memory, or a file left behind.
+
+mod attempt;
+mod build;
+mod scale;
+#[path = "../testdata/mod.rs"]
+mod testdata;

@@ -1,0 +1,210 @@
+//! Time grows with the size of a model, not with its square. Each of these models would take minutes
+//! if anything looked through all of it for every part of it.
+
+use std::time::{Duration, Instant};
+
+use onnx_quant::{
+    Config, WeightForm,
+    proto::{ModelProto, NodeProto},
+};
+use prost::Message;
+
+use crate::{
+    attempt::quantized,
+    build::{call, function, graph, info, int, ints, integers, model, nested, node, value, weight, with},
+};
+
+/// Far above what is needed on a busy machine without optimization, far below a square.
+const LIMIT: Duration = Duration::from_secs(if cfg!(debug_assertions) { 30 } else { 4 });
+
+fn assert_quick(what: &str, model: &ModelProto) {
+    let bytes = model.encode_to_vec();
+    for weight_form in [WeightForm::Dq, WeightForm::Qdq] {
+        let start = Instant::now();
+        let result = quantized(&bytes, &Config { weight_form, ..Config::default() });
+        let took = start.elapsed();
+        println!("{what}, {weight_form}: {took:.3?} for {} bytes {:?}", bytes.len(), result.err().map(|e| e.to_string()));
+        assert!(took < LIMIT, "{what}, {weight_form}: took {took:?}");
+    }
+}
+
+fn name(prefix: &str, index: usize) -> String {
+    format!("{prefix}{index}")
+}
+
+fn chain(op_type: &str, first: &str, prefix: &str, length: usize) -> Vec<NodeProto> {
+    let source = |index| if index == 0 { first.to_owned() } else { name(prefix, index - 1) };
+    (0..length).map(|index| node(op_type, &[&source(index)], &[&name(prefix, index)])).collect()
+}
+
+#[test]
+fn a_long_chain_of_nodes() {
+    let mut nodes = chain("Relu", "x", "n", 100_000);
+    nodes.push(node("MatMul", &["n99999", "w"], &["y"]));
+    assert_quick("chain", &model(graph(nodes, vec![weight("w", &[64, 64])])));
+}
+
+#[test]
+fn a_long_chain_in_reverse() {
+    let mut nodes = chain("Relu", "x", "n", 100_000);
+    nodes.push(node("MatMul", &["n99999", "w"], &["y"]));
+    nodes.reverse();
+    assert_quick("reversed chain", &model(graph(nodes, vec![weight("w", &[64, 64])])));
+}
+
+#[test]
+fn a_weight_behind_a_long_chain() {
+    let mut nodes = chain("Identity", "w", "n", 100_000);
+    nodes.push(node("MatMul", &["x", "n99999"], &["y"]));
+    assert_quick("chain behind a weight", &model(graph(nodes, vec![weight("w", &[64, 64])])));
+}
+
+#[test]
+fn many_consumers_of_one_value() {
+    let mut nodes: Vec<_> = (0..100_000).map(|index| node("MatMul", &["x", "w"], &[&name("n", index)])).collect();
+    nodes.push(node("Identity", &["n0"], &["y"]));
+    assert_quick("consumers", &model(graph(nodes, vec![weight("w", &[64, 64])])));
+}
+
+#[test]
+fn many_consumers_that_disagree() {
+    let transposed = |index| with(node("Gemm", &["x", "w"], &[&name("n", index)]), vec![int("transB", index as i64 % 2)]);
+    let mut nodes: Vec<_> = (0..100_000).map(transposed).collect();
+    nodes.push(node("Identity", &["n0"], &["y"]));
+    assert_quick("disagreeing consumers", &model(graph(nodes, vec![weight("w", &[64, 64])])));
+}
+
+#[test]
+fn many_other_nodes_before_many_consumers() {
+    let mut nodes: Vec<_> = (0..50_000).map(|index| node("Relu", &["x"], &[&name("r", index)])).collect();
+    nodes.extend((0..50_000).map(|index| node("MatMul", &["x", "w"], &[&name("n", index)])));
+    nodes.push(node("Identity", &["n0"], &["y"]));
+    assert_quick("late consumers", &model(graph(nodes, vec![weight("w", &[64, 64])])));
+}
+
+#[test]
+fn many_weights() {
+    let mut nodes: Vec<_> =
+        (0..20_000).map(|index| node("MatMul", &["x", &name("w", index)], &[&name("n", index)])).collect();
+    nodes.push(node("Identity", &["n0"], &["y"]));
+    let weights: Vec<_> = (0..20_000).map(|index| weight(&name("w", index), &[16, 16])).collect();
+    let mut graph = graph(nodes, weights);
+    assert_quick("weights", &model(graph.clone()));
+    graph.input.extend((0..20_000).map(|index| info(&name("w", index))));
+    assert_quick("weights that are inputs", &ModelProto { ir_version: Some(3), ..model(graph) });
+}
+
+#[test]
+fn many_constant_nodes() {
+    let mut nodes = vec![node("Identity", &["x"], &["y"])];
+    for index in 0..20_000 {
+        let constant = vec![value("value", weight("", &[16, 16]))];
+        nodes.push(with(node("Constant", &[], &[&name("w", index)]), constant));
+        nodes.push(node("MatMul", &["x", &name("w", index)], &[&name("n", index)]));
+    }
+    assert_quick("constant nodes", &model(graph(nodes.clone(), vec![])));
+    let all = function("all", &["x"], &["y"], nodes);
+    let mut model = model(graph(vec![call("all", &["x"], &["y"])], vec![]));
+    model.functions.push(all);
+    assert_quick("constant nodes in a function", &model);
+}
+
+#[test]
+fn many_bodies_with_the_same_names() {
+    let mut nodes = vec![node("Identity", &["x"], &["y"])];
+    for index in 0..5_000 {
+        let mut body = graph(vec![node("MatMul", &["x", "w"], &["y"])], vec![weight("w", &[16, 16])]);
+        body.input.clear();
+        let bodies = vec![nested("then_branch", body.clone()), nested("else_branch", body)];
+        nodes.push(with(node("If", &["x"], &[&name("n", index)]), bodies));
+    }
+    let mut outer = graph(nodes, vec![]);
+    outer.output = vec![info("n0")];
+    outer.node.remove(0);
+    assert_quick("bodies", &model(outer));
+}
+
+#[test]
+fn many_functions() {
+    let names: Vec<_> = (0..10_000).map(|index| name("f", index)).collect();
+    let mut nodes: Vec<_> = names.iter().map(|name| call(name, &["x", "w"], &[&format!("out_{name}")])).collect();
+    nodes.push(node("Identity", &["x"], &["y"]));
+    let mut model = model(graph(nodes, vec![weight("w", &[16, 16])]));
+    let matmul = || vec![node("MatMul", &["x", "w"], &["y"])];
+    model.functions = names.iter().map(|name| function(name, &["x", "w"], &["y"], matmul())).collect();
+    assert_quick("functions", &model);
+}
+
+#[test]
+fn functions_called_exponentially_often() {
+    let mut functions = vec![];
+    for level in 0..40 {
+        let next = name("f", level + 1);
+        let nodes = vec![call(&next, &["x", "w"], &["a"]), call(&next, &["a", "w"], &["y"])];
+        functions.push(function(&name("f", level), &["x", "w"], &["y"], nodes));
+    }
+    functions.push(function("f40", &["x", "w"], &["y"], vec![node("MatMul", &["x", "w"], &["y"])]));
+    let calls = (0..1_000).map(|index| call("f0", &["x", &name("w", index)], &[&name("n", index)]));
+    let nodes = calls.chain([node("Identity", &["n0"], &["y"])]).collect();
+    let weights: Vec<_> = (0..1_000).map(|index| weight(&name("w", index), &[16, 16])).collect();
+    let mut model = model(graph(nodes, weights));
+    model.functions = functions;
+    assert_quick("exponential calls", &model);
+}
+
+#[test]
+fn paths_that_double_at_every_node() {
+    let step = |index| {
+        let source = if index == 0 { "w".to_owned() } else { name("n", index - 1) };
+        with(node("Concat", &[&source, &source], &[&name("n", index)]), vec![int("axis", 0)])
+    };
+    let mut nodes: Vec<_> = (0..1_000).map(step).collect();
+    nodes.push(node("MatMul", &["x", "n999"], &["y"]));
+    assert_quick("doubling paths", &model(graph(nodes, vec![weight("w", &[16, 16])])));
+}
+
+#[test]
+fn one_concat_of_many_constants() {
+    let names: Vec<_> = (0..20_000).map(|index| name("w", index)).collect();
+    let inputs: Vec<_> = names.iter().map(String::as_str).collect();
+    let concat = with(node("Concat", &inputs, &["all"]), vec![int("axis", 0)]);
+    let weights = names.iter().map(|name| weight(name, &[4, 4])).collect();
+    let nodes = vec![concat, node("MatMul", &["x", "all"], &["y"])];
+    assert_quick("wide Concat", &model(graph(nodes, weights)));
+}
+
+#[test]
+fn one_node_with_many_attributes() {
+    let mut wide = node("Unknown", &["x"], &["y"]);
+    wide.attribute = (0..50_000).map(|index| value(&name("a", index), weight("", &[1]))).collect();
+    assert_quick("attributes", &model(graph(vec![wide], vec![])));
+}
+
+#[test]
+fn long_lists_where_axes_are_expected() {
+    let long: Vec<i64> = (0..1_000_000).collect();
+    let mut nodes = vec![node("Identity", &["x"], &["y"])];
+    for (index, (op_type, list)) in
+        [("Transpose", "perm"), ("Squeeze", "axes"), ("Unsqueeze", "axes"), ("Flatten", "axis")].into_iter().enumerate()
+    {
+        let rearranged = name("n", index);
+        nodes.push(with(node(op_type, &["w"], &[&rearranged]), vec![ints(list, &long)]));
+        nodes.push(node("MatMul", &["x", &rearranged], &[&name("m", index)]));
+    }
+    nodes.push(node("Reshape", &["w", "long"], &["r"]));
+    nodes.push(node("MatMul", &["x", "r"], &["mr"]));
+    assert_quick("long lists", &model(graph(nodes, vec![weight("w", &[16, 16]), integers("long", &long)])));
+}
+
+#[test]
+fn tensors_of_a_million_dimensions() {
+    let ones = vec![1; 1_000_000];
+    let mut nodes = vec![node("Identity", &["x"], &["y"])];
+    for (index, op_type) in ["Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity"].into_iter().enumerate() {
+        nodes.push(node(op_type, &["w", "ones"], &[&name("n", index)]));
+        nodes.push(node("MatMul", &["x", &name("n", index)], &[&name("m", index)]));
+    }
+    nodes.push(node("Reshape", &["w", "ones"], &["r"]));
+    nodes.push(node("MatMul", &["x", "r"], &["mr"]));
+    assert_quick("dimensions", &model(graph(nodes, vec![weight("w", &ones), integers("ones", &ones)])));
+}
