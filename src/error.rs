@@ -147,13 +147,33 @@ impl fmt::Display for Error {
         if let Some(file) = &self.location.file {
             write!(f, "{}: ", file.display())?;
         }
-        for step in &self.location.path {
-            write!(f, "{step}: ")?;
+        for step in self.location.path.iter().chain(&self.location.operator) {
+            write!(f, "{}: ", Readable(step, 200))?;
         }
-        if let Some(operator) = &self.location.operator {
-            write!(f, "{operator}: ")?;
+        write!(f, "{}", Readable(&self.kind.to_string(), 1000))
+    }
+}
+
+/// A text with names from a model, which may hold anything: what would steer a terminal is spelled
+/// out, and the middle of what nobody would read to its end is left out.
+struct Readable<'a>(&'a str, usize);
+
+impl fmt::Display for Readable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(text, longest) = *self;
+        let count = text.chars().count();
+        let left_out = if count > longest { longest / 2..count - longest / 2 } else { 0..0 };
+        for (index, character) in text.chars().enumerate() {
+            if index == left_out.start && !left_out.is_empty() {
+                f.write_str("[...]")?;
+            }
+            match character {
+                _ if left_out.contains(&index) => {}
+                character if character.is_control() => write!(f, "{}", character.escape_default())?,
+                character => write!(f, "{character}")?,
+            }
         }
-        write!(f, "{}", self.kind)
+        Ok(())
     }
 }
 

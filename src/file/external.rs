@@ -27,7 +27,8 @@ use crate::{
 /// The external files of one model, each mapped once.
 pub(crate) struct ExternalFiles {
     folder: PathBuf,
-    mapped: RefCell<HashMap<PathBuf, Bytes>>,
+    /// By location, as the model writes it.
+    mapped: RefCell<HashMap<String, Bytes>>,
 }
 
 impl ExternalFiles {
@@ -52,19 +53,22 @@ impl ExternalFiles {
     }
 
     fn file(&self, tensor: &TensorProto) -> Result<Bytes> {
-        let path = self.resolve(tensor)?;
-        if let Some(bytes) = self.mapped.borrow().get(&path) {
+        if let Some(bytes) = self.mapped.borrow().get(location(tensor)) {
             return Ok(bytes.clone());
         }
+        let path = self.resolve(tensor)?;
         let bytes = super::map::map(&path).map_err(|error| refused(tensor, format!("cannot be read: {error}")))?;
-        self.mapped.borrow_mut().insert(path, bytes.clone());
+        self.mapped.borrow_mut().insert(location(tensor).to_owned(), bytes.clone());
         Ok(bytes)
     }
 
     fn resolve(&self, tensor: &TensorProto) -> Result<PathBuf> {
         let location = Path::new(location(tensor));
         let inside = |component| matches!(component, Component::Normal(_) | Component::CurDir);
-        if location.as_os_str().is_empty() || !location.components().all(inside) {
+        if location.as_os_str().is_empty() {
+            return Err(Error::tensor(tensor.name(), "is external, but names no file"));
+        }
+        if !location.components().all(inside) {
             return Err(refused(tensor, "is refused: only a relative path inside the model's folder is read"));
         }
         let missing =

@@ -22,6 +22,9 @@ struct Field {
 /// Deeper than prost decodes, so that whatever was decoded is also searched.
 const MAX_DEPTH: usize = 101;
 
+/// Kinds of fields that are listed: of a broken file nobody wants to know them all.
+const LISTED: usize = 20;
+
 /// The unknown fields of an encoded model, each as message and field number with how often it
 /// occurs. What follows a malformed place is not looked at: decoding reports that.
 pub(crate) fn find(model: &[u8]) -> Vec<String> {
@@ -30,13 +33,13 @@ pub(crate) fn find(model: &[u8]) -> Vec<String> {
     if let Some(root) = root {
         search(model, &MESSAGES[root], MAX_DEPTH, &mut found);
     }
-    found
-        .into_iter()
-        .map(|((message, number), count)| match count {
-            1 => format!("{message} field {number}"),
-            _ => format!("{message} field {number} ({count} times)"),
-        })
-        .collect()
+    let kinds = found.len();
+    let listed = found.into_iter().take(LISTED).map(|((message, number), count)| match count {
+        1 => format!("{message} field {number}"),
+        _ => format!("{message} field {number} ({count} times)"),
+    });
+    let others = (kinds > LISTED).then(|| format!("{} other fields", kinds - LISTED));
+    listed.chain(others).collect()
 }
 
 type Found = BTreeMap<(&'static str, u32), usize>;

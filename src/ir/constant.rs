@@ -6,18 +6,21 @@ use super::{DataType, Model, Tensor, ValueId};
 
 impl Model {
     /// The tensor of a constant: an initializer, or the output of a Constant node. `None` for
-    /// anything else, and for constants that are no dense tensors (`sparse_value`, texts), or whose
-    /// value a function's caller decides.
+    /// anything else, and for constants that are no dense tensors (`sparse_value`, texts), of which
+    /// there is only a segment, or whose value a function's caller decides.
     pub fn constant(&self, value: ValueId) -> Option<Cow<'_, Tensor>> {
         if let Some(tensor) = self.value(value).initializer() {
-            return Some(Cow::Borrowed(tensor));
+            return Some(tensor).filter(|tensor| tensor.is_whole()).map(Cow::Borrowed);
         }
         let op = self.op(self.producer(value)?);
-        if !op.is("Constant") || op.shell.attribute.iter().any(|attribute| !attribute.ref_attr_name().is_empty()) {
+        let alone = op.arity.inputs == 0 && op.arity.outputs == 1 && op.bodies.is_empty();
+        // With several attributes it would be a matter of taste which of them counts.
+        let [attribute] = op.shell.attribute.as_slice() else { return None };
+        if !op.is("Constant") || !alone || !attribute.ref_attr_name().is_empty() {
             return None;
         }
         if let Some(tensor) = op.tensor("value") {
-            return Some(Cow::Borrowed(tensor));
+            return Some(tensor).filter(|tensor| tensor.is_whole()).map(Cow::Borrowed);
         }
         let (shape, bytes) = if let Some(number) = op.float("value_float") {
             (vec![], number.to_le_bytes().to_vec())

@@ -1,8 +1,8 @@
 //! Changes to the graph. Names of graph inputs and outputs never change here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use petgraph::{Direction, visit::EdgeRef};
+use petgraph::{Direction, stable_graph::NodeIndex, visit::EdgeRef};
 
 use super::{
     Attribute, Interface, Model, Op, OpId, Scope, ScopeId, Tensor, Use, Value, ValueId,
@@ -54,6 +54,8 @@ impl Model {
         }
         tensor.shell.name = Some(self.value(value).name.clone());
         self.value_mut(value).initializer = Some(tensor);
+        // What is no initializer need not be looked for among them.
+        let before = before.filter(|&before| self.value(before).initializer.is_some());
         self.scopes[scope.0].initializers.insert_before(before.as_ref(), value);
         value
     }
@@ -90,9 +92,7 @@ impl Model {
         for (slot, value) in new.inputs.into_iter().enumerate() {
             self.graph.add_edge(value.0, id.0, Port::Input(slot));
         }
-        while let Some(edge) = self.graph.first_edge(new.output.0, Direction::Incoming) {
-            self.graph.remove_edge(edge);
-        }
+        self.remove_edges(new.output.0, Direction::Incoming);
         self.graph.add_edge(id.0, new.output.0, Port::Output(0));
         self.scopes[scope.0].ops.insert_before(before.as_ref(), id);
         id
@@ -103,11 +103,36 @@ impl Model {
         let scope = self.op(id).scope;
         self.scopes[scope.0].ops.remove(&id);
         for direction in [Direction::Incoming, Direction::Outgoing] {
-            while let Some(edge) = self.graph.first_edge(id.0, direction) {
-                self.graph.remove_edge(edge);
-            }
+            self.remove_edges(id.0, direction);
         }
         self.graph[id.0] = Vertex::Removed;
+    }
+
+    /// Makes readers of a value read others instead: those that `moves` names.
+    pub fn move_uses(&mut self, from: ValueId, moves: &HashMap<Use, ValueId>) {
+        if moves.is_empty() {
+            return;
+        }
+        // All of them are taken off, and those that stay put back: one by one they would have to be
+        // looked for among the others.
+        for (op, port) in self.remove_edges(from.0, Direction::Outgoing).into_iter().rev() {
+            let to = match port {
+                Port::Input(slot) => moves.get(&Use { op: OpId(op), slot }).copied().unwrap_or(from),
+                Port::Output(_) => from,
+            };
+            self.graph.add_edge(to.0, op, port);
+        }
+    }
+
+    /// Removes all edges on one side of a vertex, in the order in which the graph lists them: so each
+    /// is found at once.
+    fn remove_edges(&mut self, vertex: NodeIndex, direction: Direction) -> Vec<(NodeIndex, Port)> {
+        let mut removed = Vec::new();
+        while let Some(edge) = self.graph.edges_directed(vertex, direction).next() {
+            let (edge, target) = (edge.id(), edge.target());
+            removed.extend(self.graph.remove_edge(edge).map(|port| (target, port)));
+        }
+        removed
     }
 
     /// Makes an operator another one of the default operator set; inputs and attributes stay.
@@ -228,7 +253,7 @@ impl Model {
             let Some(outer) = outer else { continue };
             let name = self.value(outer).name.clone();
             let value = self.new_value(body, &name);
-            self.scopes[body.0].inputs.push(Interface { value, info: None });
+            self.add_input(body, Interface { value, info: None });
             self.set_input(Use { op, slot }, value);
             self.graph.add_edge(outer.0, around.0, Port::Input(slot));
         }
@@ -236,7 +261,7 @@ impl Model {
             let Some(outer) = outer else { continue };
             let name = self.value(outer).name.clone();
             let value = self.new_value(body, &name);
-            self.scopes[body.0].outputs.push(Interface { value, info: None });
+            self.add_output(body, Interface { value, info: None });
             self.set_output(op, slot, value);
             self.graph.add_edge(around.0, outer.0, Port::Output(slot));
         }
@@ -258,11 +283,17 @@ impl Model {
         self.value_mut(value).initializer.take()
     }
 
-    /// Takes a value off the inputs of its scope. An initializer that was there only gave the
+    /// Takes values off the inputs of their scopes. An initializer that was there only gave the
     /// input's default value; from now on it is a constant.
-    pub fn remove_input(&mut self, value: ValueId) {
-        let scope = self.value(value).scope;
-        self.scopes[scope.0].inputs.retain(|input| input.value != value);
+    pub fn remove_inputs(&mut self, values: impl IntoIterator<Item = ValueId>) {
+        let mut removed: HashMap<ScopeId, HashSet<ValueId>> = HashMap::new();
+        for value in values {
+            self.value_mut(value).is_input = false;
+            removed.entry(self.value(value).scope).or_default().insert(value);
+        }
+        for (scope, values) in removed {
+            self.scopes[scope.0].inputs.retain(|input| !values.contains(&input.value));
+        }
     }
 
     /// Gives an operator the doc string and metadata of another one that it stands for.
@@ -335,9 +366,7 @@ impl Model {
         }
         self.shell.ir_version = Some(version);
         if old < 4 && version >= 4 {
-            for value in self.scope(Self::MAIN).initializers().to_vec() {
-                self.remove_input(value);
-            }
+            self.remove_inputs(self.scope(Self::MAIN).initializers().to_vec());
         }
     }
 
@@ -382,6 +411,16 @@ impl Model {
             .map(|binding| binding.key())
     }
 
+    pub(super) fn add_input(&mut self, scope: ScopeId, input: Interface) {
+        self.value_mut(input.value).is_input = true;
+        self.scopes[scope.0].inputs.push(input);
+    }
+
+    pub(super) fn add_output(&mut self, scope: ScopeId, output: Interface) {
+        self.value_mut(output.value).given_out_by.push(scope);
+        self.scopes[scope.0].outputs.push(output);
+    }
+
     pub(super) fn op_mut(&mut self, id: OpId) -> &mut Op {
         match &mut self.graph[id.0] {
             Vertex::Op(op) => op,
@@ -397,23 +436,28 @@ impl Model {
     }
 
     /// `name`, or `name_1`, `name_2` and so on: the first that no value of any scope has.
-    fn fresh_value_name(&self, name: &str) -> String {
-        fresh(name, |name| self.value_names.contains(name))
+    fn fresh_value_name(&mut self, name: &str) -> String {
+        fresh(name, &self.value_names, &mut self.next_numbers)
     }
 
     fn fresh_op_name(&mut self, name: &str) -> String {
-        let name = fresh(name, |name| self.op_names.contains(name));
+        let name = fresh(name, &self.op_names, &mut self.next_numbers);
         self.op_names.insert(name.clone());
         name
     }
 }
 
-fn fresh(name: &str, taken: impl Fn(&str) -> bool) -> String {
-    if !taken(name) {
+/// Goes on counting where it stopped the last time: bodies may have the same names by the thousand.
+fn fresh(name: &str, taken: &HashSet<String>, next_numbers: &mut HashMap<String, u64>) -> String {
+    if !taken.contains(name) {
         return name.to_owned();
     }
-    (1u64..)
-        .map(|number| format!("{name}_{number}"))
-        .find(|name| !taken(name))
-        .expect("there are more numbers than names")
+    let next = next_numbers.entry(name.to_owned()).or_insert(1);
+    loop {
+        let numbered = format!("{name}_{next}");
+        *next += 1;
+        if !taken.contains(&numbered) {
+            return numbered;
+        }
+    }
 }

@@ -91,18 +91,16 @@ impl Exporter<'_> {
             return Rope::message(&op.shell, fields);
         }
         let mut shell = op.shell.clone();
+        let mut held = op.held();
         for attribute in std::mem::take(&mut shell.attribute) {
-            let held = |place: &AttributePlace, listed: bool| {
-                place.attribute == attribute.name() && place.element.is_some() == listed
-            };
+            let held = held.remove(attribute.name()).unwrap_or_default();
+            let number = |place: &AttributePlace, single, listed| if place.element.is_some() { listed } else { single };
             let mut content = Vec::new();
-            for (number, listed) in [(5, false), (10, true)] {
-                let tensors = op.tensors.iter().filter(|tensor| held(&tensor.place, listed));
-                content.extend(tensors.map(|tensor| (number, self.tensor(&tensor.tensor, TensorPlace::Attribute))));
+            for tensor in held.tensors {
+                content.push((number(&tensor.place, 5, 10), self.tensor(&tensor.tensor, TensorPlace::Attribute)));
             }
-            for (number, listed) in [(6, false), (11, true)] {
-                let bodies = op.bodies.iter().filter(|body| held(&body.place, listed));
-                content.extend(bodies.map(|body| (number, self.scope(body.scope))));
+            for body in held.bodies {
+                content.push((number(&body.place, 6, 11), self.scope(body.scope)));
             }
             content.sort_by_key(|(number, _)| *number);
             fields.push((5, Rope::message(&attribute, content)));

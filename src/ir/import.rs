@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
-use petgraph::graph::DiGraph;
+use petgraph::stable_graph::StableDiGraph;
 
 use super::{
     Interface, Model, Op, OpId, Scope, ScopeId, Tensor, Value, ValueId,
@@ -33,10 +33,12 @@ pub(crate) fn import(mut shell: ModelProto, external: ExternalData) -> Result<Mo
     let functions = std::mem::take(&mut shell.functions);
     let model = Model {
         shell,
-        graph: DiGraph::default(),
+        graph: StableDiGraph::default(),
         scopes: Vec::new(),
+        functions: HashMap::new(),
         value_names: HashSet::new(),
         op_names: HashSet::new(),
+        next_numbers: HashMap::new(),
         source: None,
         unknown_fields: Vec::new(),
         had_external_data: false,
@@ -71,12 +73,13 @@ impl Importer<'_> {
         let inputs = std::mem::take(&mut graph.input);
         let outputs = std::mem::take(&mut graph.output);
         let initializers = std::mem::take(&mut graph.initializer);
+        // A type stated for a value that is not there would become the type of a new one.
+        self.model.value_names.extend(graph.value_info.iter().map(|info| info.name().to_owned()));
         let scope = self.add_scope(ScopeShell::Graph(graph), owner);
 
         for mut info in inputs {
             let name = info.name.take().unwrap_or_default();
-            let value = self.define(scope, &name)?;
-            self.model.scopes[scope.0].inputs.push(Interface { value, info: Some(info) });
+            self.define_input(scope, &name, Some(info))?;
         }
         for shell in initializers {
             let tensor = self.tensor(shell).map_err(|error| self.in_scope(scope, error))?;
@@ -104,11 +107,13 @@ impl Importer<'_> {
     fn declare_function(&mut self, mut function: FunctionProto) -> Result<Declared> {
         let nodes = std::mem::take(&mut function.node);
         let inputs = std::mem::take(&mut function.input);
+        self.model.value_names.extend(function.value_info.iter().map(|info| info.name().to_owned()));
         let outputs = std::mem::take(&mut function.output);
+        let name = function.name().to_owned();
         let scope = self.add_scope(ScopeShell::Function(function), None);
+        self.model.functions.entry(name).or_default().push(scope);
         for name in inputs {
-            let value = self.define(scope, &name)?;
-            self.model.scopes[scope.0].inputs.push(Interface { value, info: None });
+            self.define_input(scope, &name, None)?;
         }
         let nodes = nodes.into_iter().map(|node| self.declare_node(scope, node)).collect::<Result<_>>()?;
         let output_names = outputs.into_iter().map(|name| (name, None)).collect();
@@ -146,7 +151,7 @@ impl Importer<'_> {
             let value = self.model.find(scope, &name).ok_or_else(|| {
                 self.in_scope(scope, Error::invalid(format!("graph output '{name}' is made by no node")))
             })?;
-            self.model.scopes[scope.0].outputs.push(Interface { value, info });
+            self.model.add_output(scope, Interface { value, info });
         }
         for (op, _) in declared.nodes {
             self.take_attributes(op)?;
@@ -216,6 +221,12 @@ impl Importer<'_> {
         ScopeId(self.model.scopes.len() - 1)
     }
 
+    fn define_input(&mut self, scope: ScopeId, name: &str, info: Option<ValueInfoProto>) -> Result<()> {
+        let value = self.define(scope, name)?;
+        self.model.add_input(scope, Interface { value, info });
+        Ok(())
+    }
+
     fn define(&mut self, scope: ScopeId, name: &str) -> Result<ValueId> {
         if name.is_empty() {
             return Err(self.in_scope(scope, Error::invalid("an input or initializer has no name")));
@@ -240,7 +251,7 @@ impl Importer<'_> {
 impl Model {
     pub(super) fn add_value(&mut self, scope: ScopeId, name: &str) -> ValueId {
         self.value_names.insert(name.to_owned());
-        let value = Value { name: name.to_owned(), scope, initializer: None };
+        let value = Value { name: name.to_owned(), scope, initializer: None, is_input: false, given_out_by: vec![] };
         ValueId(self.graph.add_node(Vertex::Value(value)))
     }
 }

@@ -13,7 +13,7 @@ use std::{
 
 use petgraph::{
     Direction,
-    graph::{DiGraph, NodeIndex},
+    stable_graph::{NodeIndex, StableDiGraph},
     visit::EdgeRef,
 };
 
@@ -43,13 +43,17 @@ pub struct ScopeId(pub(super) usize);
 pub struct Model {
     /// The model's message without graph and functions.
     pub(crate) shell: ModelProto,
-    pub(super) graph: DiGraph<Vertex, Port>,
+    pub(super) graph: StableDiGraph<Vertex, Port>,
     /// The main graph first, then functions, then bodies, each before those nested in it; last the
     /// bodies that were added since.
     pub(super) scopes: Vec<Scope>,
+    /// The model's own functions by name; several may differ in domain and overload.
+    pub(super) functions: HashMap<String, Vec<ScopeId>>,
     /// Every name of a value anywhere, so that new ones neither collide nor shadow.
     pub(super) value_names: HashSet<String>,
     pub(super) op_names: HashSet<String>,
+    /// The number to try next for a name that is taken.
+    pub(super) next_numbers: HashMap<String, u64>,
     /// The file it came from.
     pub(crate) source: Option<PathBuf>,
     pub(crate) unknown_fields: Vec<String>,
@@ -77,6 +81,10 @@ pub struct Value {
     pub(super) name: String,
     pub(super) scope: ScopeId,
     pub(super) initializer: Option<Tensor>,
+    /// Whether its scope's inputs list it.
+    pub(super) is_input: bool,
+    /// The scopes whose outputs list it: its own, and bodies further inside.
+    pub(super) given_out_by: Vec<ScopeId>,
 }
 
 /// A graph, a nested body or a function.
@@ -251,9 +259,7 @@ impl Model {
 
     /// The operator behind another one in the order of its scope.
     pub fn op_after(&self, op: OpId) -> Option<OpId> {
-        let mut ops = self.scope(self.op(op).scope).ops.iter();
-        ops.find(|other| **other == op);
-        ops.next().copied()
+        self.scope(self.op(op).scope).ops.behind(&op).copied()
     }
 
     /// An operator's inputs by slot; `None` for those left out.
@@ -312,12 +318,12 @@ impl Model {
 
     /// Whether a value is an input of its scope.
     pub fn is_input(&self, value: ValueId) -> bool {
-        self.scope(self.value(value).scope).inputs.iter().any(|input| input.value == value)
+        self.value(value).is_input
     }
 
     /// Whether a value is an output of its scope or of one nested in it.
     pub fn is_output(&self, value: ValueId) -> bool {
-        self.scopes.iter().any(|scope| scope.outputs.iter().any(|output| output.value == value))
+        !self.value(value).given_out_by.is_empty()
     }
 
     /// The value of this name that is visible in a scope.
@@ -334,11 +340,10 @@ impl Model {
     /// The function that an operator calls, if it is one of the model's own.
     pub fn called_function(&self, op: OpId) -> Option<ScopeId> {
         let op = self.op(op);
-        self.scopes().find(|&scope| match &self.scope(scope).shell {
+        let named = self.functions.get(op.op_type())?;
+        named.iter().copied().find(|&scope| match &self.scope(scope).shell {
             ScopeShell::Function(function) => {
-                function.name() == op.op_type()
-                    && normal_domain(function.domain()) == op.domain()
-                    && function.overload() == op.shell.overload()
+                normal_domain(function.domain()) == op.domain() && function.overload() == op.shell.overload()
             }
             ScopeShell::Graph(_) => false,
         })

@@ -1,5 +1,7 @@
 //! Operators: a node's message without the names, graphs and tensors that the IR holds itself.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 
 use super::{ScopeId, Tensor};
@@ -38,6 +40,13 @@ pub struct Body {
 pub(crate) struct AttributeTensor {
     pub place: AttributePlace,
     pub tensor: Tensor,
+}
+
+/// What the IR holds of one attribute, in the attribute's order.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Held<'a> {
+    pub tensors: Vec<&'a AttributeTensor>,
+    pub bodies: Vec<&'a Body>,
 }
 
 /// An attribute, or an element of one that is a list.
@@ -134,6 +143,18 @@ impl Op {
     /// Whether an attribute takes its value from the function's caller.
     pub fn refers_to_caller(&self, name: &str) -> bool {
         self.attribute(name).is_some_and(|attribute| !attribute.ref_attr_name().is_empty())
+    }
+
+    /// The tensors and bodies of each attribute.
+    pub(crate) fn held(&self) -> HashMap<&str, Held<'_>> {
+        let mut held: HashMap<&str, Held> = HashMap::new();
+        for tensor in &self.tensors {
+            held.entry(&tensor.place.attribute).or_default().tensors.push(tensor);
+        }
+        for body in &self.bodies {
+            held.entry(&body.place.attribute).or_default().bodies.push(body);
+        }
+        held
     }
 
     pub(crate) fn attribute(&self, name: &str) -> Option<&AttributeProto> {

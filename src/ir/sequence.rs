@@ -37,6 +37,11 @@ impl<T: PartialEq> Sequence<T> {
         }
     }
 
+    /// The item behind another one.
+    pub fn behind(&self, item: &T) -> Option<&T> {
+        self.items.get(self.position(item)? + 1)
+    }
+
     fn position(&self, item: &T) -> Option<usize> {
         let (before, behind) = self.items.split_at(self.last.min(self.items.len()));
         let found = behind.iter().position(|other| other == item).map(|position| before.len() + position);

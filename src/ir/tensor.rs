@@ -121,6 +121,11 @@ impl Tensor {
         element_bits(self.dtype()).map_or(0, |bits| (self.element_count() * bits).div_ceil(8))
     }
 
+    /// Whether all elements are there, not only a segment of them.
+    pub(super) fn is_whole(&self) -> bool {
+        self.shell.segment.is_none()
+    }
+
     /// Whether the bytes are in a file of their own.
     pub fn is_external(&self) -> bool {
         self.shell.data_location() == DataLocation::External
@@ -235,21 +240,37 @@ impl Tensor {
     }
 
     fn check_size(&self) -> Result<()> {
+        // Sizes of zero do not make up for the others: these are multiplied alone somewhere else.
         let mut elements = Some(1usize);
+        let mut empty = false;
         for &dim in &self.shell.dims {
             let dim = usize::try_from(dim)
-                .map_err(|_| self.error(format!("shape {:?} has a negative dimension", self.shell.dims)))?;
-            elements = elements.and_then(|count| count.checked_mul(dim));
+                .map_err(|_| self.error(format!("shape {} has a negative dimension", self.shape_text())))?;
+            empty |= dim == 0;
+            elements = elements.and_then(|count| count.checked_mul(dim.max(1)));
         }
-        let dims = &self.shell.dims;
-        let too_large = || self.error(format!("shape {dims:?} has more elements than can be addressed"));
+        let dims = self.shape_text();
+        let too_large = || self.error(format!("shape {dims} has more elements than can be addressed"));
         let elements = elements.ok_or_else(too_large)?;
         let Some(bits) = element_bits(self.dtype()) else { return Ok(()) };
-        let needed = elements.checked_mul(bits).ok_or_else(too_large)?.div_ceil(8);
+        let bits = elements.checked_mul(bits).ok_or_else(too_large)?;
+        let needed = if empty { 0 } else { bits.div_ceil(8) };
         match self.stored_len().filter(|_| self.shell.segment.is_none()) {
-            Some(stored) if stored != needed => Err(self
-                .error(format!("{:?} of shape {dims:?} takes {needed} bytes, but there are {stored}", self.dtype()))),
+            Some(stored) if stored != needed => {
+                Err(self
+                    .error(format!("{:?} of shape {dims} takes {needed} bytes, but there are {stored}", self.dtype())))
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// The shape for messages: a broken file may claim a million dimensions.
+    fn shape_text(&self) -> String {
+        const SHOWN: usize = 8;
+        let dims = &self.shell.dims;
+        match dims.get(..SHOWN).filter(|_| dims.len() > SHOWN) {
+            Some(first) => format!("{first:?} and {} more", dims.len() - SHOWN),
+            None => format!("{dims:?}"),
         }
     }
 

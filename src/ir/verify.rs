@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Model, OpId, ScopeId, ValueId};
+use super::{Model, OpId, ValueId};
 use crate::error::{Error, Result};
 
 impl Model {
@@ -18,8 +18,8 @@ impl Model {
     /// # Errors
     /// One of these is not so.
     pub fn verify(&self) -> Result<()> {
+        self.verify_names()?;
         for scope in self.scopes() {
-            self.verify_names(scope)?;
             if self.scope(scope).is_function() && !self.scope(scope).initializers().is_empty() {
                 return Err(Error::invalid("a function has initializers").at(self.scope_path(scope), None));
             }
@@ -29,20 +29,20 @@ impl Model {
         }
         for op in self.ops() {
             for value in self.inputs(op).into_iter().flatten() {
-                let location = self.location(op);
-                self.verify_origin(value)
-                    .and_then(|()| self.verify_visible(op, value))
-                    .map_err(|error| error.at(location.path, location.operator))?;
+                self.verify_origin(value).and_then(|()| self.verify_visible(op, value)).map_err(|error| {
+                    let location = self.location(op);
+                    error.at(location.path, location.operator)
+                })?;
             }
         }
         self.check_order()
     }
 
-    fn verify_names(&self, scope: ScopeId) -> Result<()> {
+    fn verify_names(&self) -> Result<()> {
         let mut names = HashSet::new();
-        for value in self.values().filter(|&value| self.value(value).scope() == scope) {
-            let name = self.value(value).name();
-            if !names.insert(name) {
+        for value in self.values() {
+            let (scope, name) = (self.value(value).scope(), self.value(value).name());
+            if !names.insert((scope, name)) {
                 return Err(Error::invalid(format!("'{name}' is defined twice")).at(self.scope_path(scope), None));
             }
         }

@@ -17,6 +17,11 @@ pub struct View {
     pub axes: Vec<Option<usize>>,
 }
 
+/// Axes beyond what any runtime takes: a constant of more is not followed.
+const MAX_RANK: usize = 64;
+/// Inputs of a Concat, all of which are looked at for each of them: beyond what exporters write.
+const MAX_CONCATENATED: usize = 1024;
+
 impl View {
     /// The constant itself.
     pub fn new(shape: Vec<usize>) -> Self {
@@ -30,10 +35,10 @@ impl View {
     pub fn behind(&self, model: &Model, reader: Use) -> Option<Self> {
         let id = reader.op;
         let op = model.op(id);
-        if !op.domain().is_empty() || reader.slot > 0 && op.op_type() != "Concat" {
+        let rank = self.shape.len();
+        if !op.domain().is_empty() || reader.slot > 0 && op.op_type() != "Concat" || rank > MAX_RANK {
             return None;
         }
-        let rank = self.shape.len();
         match op.op_type() {
             "Identity" => Some(self.clone()),
             "Cast" => {
@@ -51,6 +56,7 @@ impl View {
             }
             "Squeeze" => {
                 let dropped: Vec<usize> = match axes_of(model, id)? {
+                    Some(axes) if axes.len() > rank => return None,
                     Some(axes) => axes.iter().map(|&axis| normalize_axis(axis, rank)).collect::<Option<_>>()?,
                     None => {
                         let shape = self.known_shape()?;
@@ -62,6 +68,9 @@ impl View {
             }
             "Unsqueeze" => {
                 let new = axes_of(model, id)??;
+                if new.len() > MAX_RANK {
+                    return None;
+                }
                 let rank = rank + new.len();
                 let new: Vec<usize> = new.iter().map(|&axis| normalize_axis(axis, rank)).collect::<Option<_>>()?;
                 let mut old = self.shape.iter().copied().zip(self.axes.iter().copied());
@@ -83,7 +92,8 @@ impl View {
                 let mut shape = self.shape.clone();
                 shape[axis] = None;
                 // With anything but constants beside it, what comes out is no weight.
-                let constants = model.inputs(id).into_iter().flatten().all(|value| is_constant(model, value));
+                let constants = op.arity.inputs <= MAX_CONCATENATED
+                    && model.inputs(id).into_iter().flatten().all(|value| is_constant(model, value));
                 constants.then(|| Self { shape, axes: self.axes.clone() })
             }
             _ => None,
@@ -99,7 +109,7 @@ impl View {
 
     fn reshape(&self, model: &Model, id: OpId) -> Option<Self> {
         let op = model.op(id);
-        let target = constant_integers(model, model.input(id, 1)?)?;
+        let target = constant_integers(model, model.input(id, 1)?).filter(|target| target.len() <= MAX_RANK)?;
         let allow_zero = op.int("allowzero").unwrap_or(0) != 0;
         let old = self.known_shape()?;
         let elements: usize = old.iter().product();
@@ -129,8 +139,9 @@ impl View {
         Self { shape: new.iter().copied().map(Some).collect(), axes: (0..new.len()).map(survivor).collect() }
     }
 
+    /// `None` also where there are no elements: nothing can be said of axes then.
     fn known_shape(&self) -> Option<Vec<usize>> {
-        self.shape.iter().copied().collect()
+        self.shape.iter().map(|size| size.filter(|&size| size > 0)).collect()
     }
 }
 

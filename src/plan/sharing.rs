@@ -1,6 +1,8 @@
 //! What shares a scale: one quantized copy of a weight where its operators agree on the axis, one
 //! for each axis where they do not.
 
+use std::collections::HashMap;
+
 use super::trace::{Constant, WeightUse};
 use crate::{config, numeric::Granularity};
 
@@ -46,16 +48,17 @@ pub(super) fn groups<'a>(
         return one(Granularity::PerTensor, Some("one scale: there is no axis for more".to_owned()));
     };
     let mut groups = vec![Group { granularity: along(first), weight_uses: vec![], note: None }];
+    let mut group_of = HashMap::new();
     for use_ in all {
         // Uses behind one direct use of the constant cannot be told apart: the first decides.
-        let same_way = |group: &Group| group.weight_uses.iter().any(|other| other.first == use_.first);
         let position = match axis_of(use_) {
             Some(axis) if !use_.axes.any => {
-                let known = groups.iter().position(same_way);
+                let known = group_of.get(&use_.first).copied();
                 known.or_else(|| groups.iter().position(|group| group.granularity == along(axis)))
             }
             _ => Some(0),
         };
+        group_of.entry(use_.first).or_insert(position.unwrap_or(groups.len()));
         match (position, axis_of(use_)) {
             (Some(position), _) => groups[position].weight_uses.push(use_),
             (None, axis) => groups.push(Group {

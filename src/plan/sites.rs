@@ -6,6 +6,8 @@
 //! of 16 and more, or scales along axis 1, or one scale; Gemm too with alpha and beta 1 and nothing
 //! transposed.
 
+use std::collections::HashSet;
+
 use super::{Site, sharing::Group, trace::Constant};
 use crate::{
     ir::{Model, OpId, Use},
@@ -37,6 +39,8 @@ pub(super) fn is_table(model: &Model, constant: &Constant, granularity: Granular
         let picked = usize::try_from(op.int("axis").unwrap_or(0)).ok();
         op.is("Gather")
             && use_.slot == 0
+            && matches!(model.inputs(use_.op)[..], [Some(_), Some(_)])
+            && matches!(model.outputs(use_.op)[..], [Some(_)])
             && !op.refers_to_caller("axis")
             && picked.is_some_and(|picked| axis.is_none_or(|axis| picked < axis))
     };
@@ -47,8 +51,9 @@ pub(super) fn is_table(model: &Model, constant: &Constant, granularity: Granular
 /// The constant's direct uses that a copy serves: all that none of the other copies does. (A use that
 /// leads to no weight slot is one of the first copy's, which lists it.)
 pub(super) fn uses(model: &Model, constant: &Constant, others: &[&Group]) -> Vec<Use> {
-    let served = |use_: &Use| others.iter().any(|other| serves(other, use_));
-    model.uses(constant.value).into_iter().filter(|use_| !served(use_)).collect()
+    let served = others.iter().flat_map(|other| other.weight_uses.iter().map(|weight_use| weight_use.first));
+    let served: HashSet<Use> = served.collect();
+    model.uses(constant.value).into_iter().filter(|use_| !served.contains(use_)).collect()
 }
 
 /// Where the copy of `group` is dequantized.
@@ -80,10 +85,6 @@ pub(super) fn sites(
     in_front(vec![Site::Weight(uses)])
 }
 
-fn serves(group: &Group, use_: &Use) -> bool {
-    group.weight_uses.iter().any(|weight_use| weight_use.first == *use_)
-}
-
 /// Storing a matrix transposed changes the graph more than quantizing it; it is done for the types
 /// that are chosen for the sake of MatMulNBits.
 fn fuses_when_transposed(ty: QuantizedType, granularity: Granularity) -> bool {
@@ -108,7 +109,7 @@ fn untransposed(model: &Model, use_: Use) -> Option<Site> {
     if op.is("Gemm") && use_.slot == 1 && op.int("transB") == Some(1) && plain("alpha") && plain("beta") {
         return Some(Site::Gemm(use_));
     }
-    transpose_for_products(model, use_.op).then_some(Site::Transpose(use_.op))
+    (use_.slot == 0 && transpose_for_products(model, use_.op)).then_some(Site::Transpose(use_.op))
 }
 
 /// Whether an operator transposes a matrix for nothing but products' right factors.

@@ -1,6 +1,8 @@
 //! Where float constants go: forward from each one, through operators that only rearrange data and
 //! into the model's functions, to the operators that take it as a weight.
 
+use std::{collections::HashSet, rc::Rc};
+
 use crate::{
     ir::{Model, OpId, Use, ValueId, is_float},
     operators::{View, WeightAxes, is_quantizer, multiplies_constants, weight_axes},
@@ -31,8 +33,9 @@ pub(super) struct WeightUse {
 /// Calls of calls of functions: far beyond what exporters write, and an end for functions that
 /// call themselves.
 const MAX_CALL_DEPTH: usize = 16;
-/// Steps from one constant: an end for functions that call others many times, many levels deep.
-const MAX_STEPS: usize = 1 << 16;
+/// Uses that are looked at behind one use of a constant: an end for functions that are called from
+/// many places, and take many constants.
+const MAX_STEPS: usize = 1 << 13;
 
 /// Every float constant, in the order of the file.
 pub(super) fn constants(model: &Model) -> Vec<Constant> {
@@ -44,7 +47,7 @@ fn constant(model: &Model, value: ValueId) -> Option<Constant> {
     if !is_float(tensor.dtype()) {
         return None;
     }
-    let view = View::new(tensor.shape());
+    let view = Rc::new(View::new(tensor.shape()));
     let mut found = Constant {
         value,
         weight_uses: Vec::new(),
@@ -54,8 +57,7 @@ fn constant(model: &Model, value: ValueId) -> Option<Constant> {
     };
     for first in model.uses(value) {
         let known = found.weight_uses.len();
-        let mut search = Search { model, first, found: &mut found, calls: Vec::new(), steps: 0 };
-        search.reader(first, &view);
+        Search { model, first, found: &mut found, visited: HashSet::new(), ahead: Vec::new() }.run(view.clone());
         if found.weight_uses.len() == known {
             found.other_readers.push(first.op);
         }
@@ -68,32 +70,49 @@ struct Search<'a> {
     model: &'a Model,
     first: Use,
     found: &'a mut Constant,
-    /// The calls that the search is inside of.
-    calls: Vec<OpId>,
-    steps: usize,
+    /// Uses that were looked at, each as part of a call. That a use is reached again, by another way,
+    /// is no news.
+    visited: HashSet<(Use, Option<OpId>)>,
+    /// What is still to be looked at, the next one last. A list and no recursion: a file may have a
+    /// hundred thousand operators in a row.
+    ahead: Vec<Step>,
+}
+
+/// A use of what a constant has become.
+struct Step {
+    use_: Use,
+    view: Rc<View>,
+    calls: Calls,
+}
+
+/// The calls that the search is inside of, innermost first.
+type Calls = Option<Rc<Call>>;
+
+struct Call {
+    op: OpId,
+    depth: usize,
+    outer: Calls,
 }
 
 impl Search<'_> {
-    fn value(&mut self, value: ValueId, view: &View) {
-        for use_ in self.model.uses(value) {
-            self.reader(use_, view);
+    fn run(mut self, view: Rc<View>) {
+        self.ahead.push(Step { use_: self.first, view, calls: None });
+        while let Some(step) = self.ahead.pop() {
+            let call = step.calls.as_ref().map(|call| call.op);
+            if self.visited.len() < MAX_STEPS && self.visited.insert((step.use_, call)) {
+                self.reader(step);
+            }
         }
-        self.leave_function(value, view);
     }
 
-    fn reader(&mut self, use_: Use, view: &View) {
-        self.steps += 1;
-        if self.steps > MAX_STEPS {
-            return;
-        }
+    fn reader(&mut self, Step { use_, view, calls }: Step) {
         let model = self.model;
         let op = model.op(use_.op);
         if let Some(function) = model.called_function(use_.op) {
+            let depth = calls.as_ref().map_or(1, |call| call.depth + 1);
             let input = model.scope(function).inputs().get(use_.slot);
-            if let Some(input) = input.filter(|_| self.calls.len() < MAX_CALL_DEPTH) {
-                self.calls.push(use_.op);
-                self.value(input.value, view);
-                self.calls.pop();
+            if let Some(input) = input.filter(|_| depth <= MAX_CALL_DEPTH) {
+                self.value(input.value, &view, &Some(Rc::new(Call { op: use_.op, depth, outer: calls })));
             }
         } else if let Some(seen) = weight_axes(op, use_.slot, view.shape.len()) {
             if multiplies_constants(model, use_) {
@@ -108,24 +127,26 @@ impl Search<'_> {
         } else if let Some(view) = view.behind(model, use_)
             && let Some(Some(output)) = model.outputs(use_.op).first().copied()
         {
-            self.value(output, &view);
+            self.value(output, &Rc::new(view), &calls);
         }
     }
 
-    /// What a function gives out goes on behind the call.
-    fn leave_function(&mut self, value: ValueId, view: &View) {
+    /// Goes on behind a value: first with those that read it, then, where a function gives it out,
+    /// behind the call.
+    fn value(&mut self, value: ValueId, view: &Rc<View>, calls: &Calls) {
         let model = self.model;
         let scope = model.scope(model.value(value).scope());
-        let Some(call) = self.calls.last().copied().filter(|_| scope.is_function()) else { return };
-        let outputs = model.outputs(call);
-        for (slot, output) in scope.outputs().iter().enumerate() {
-            if output.value == value
-                && let Some(Some(behind)) = outputs.get(slot).copied()
-            {
-                self.calls.pop();
-                self.value(behind, view);
-                self.calls.push(call);
+        if let Some(call) = calls.as_ref().filter(|_| scope.is_function()) {
+            let outputs = model.outputs(call.op);
+            for (slot, output) in scope.outputs().iter().enumerate().rev() {
+                if output.value == value
+                    && let Some(Some(behind)) = outputs.get(slot).copied()
+                {
+                    self.value(behind, view, &call.outer);
+                }
             }
         }
+        let uses = model.uses(value).into_iter().rev();
+        self.ahead.extend(uses.map(|use_| Step { use_, view: view.clone(), calls: calls.clone() }));
     }
 }

@@ -17,15 +17,17 @@ pub(super) struct Held<'a> {
 }
 
 impl<'a> Held<'a> {
-    /// An attribute of an operator.
-    pub fn by_op(op: &'a Op, proto: &'a AttributeProto) -> Self {
-        let tensors = op.tensors.iter().filter(|held| held.place.attribute == proto.name());
-        let bodies = op.bodies.iter().filter(|body| body.place.attribute == proto.name());
-        Self {
-            proto,
-            tensors: tensors.map(|held| &held.tensor).collect(),
-            bodies: bodies.map(|body| body.scope).collect(),
-        }
+    /// The attributes of an operator.
+    pub fn by_op(op: &'a Op) -> Vec<Self> {
+        let mut held = op.held();
+        let attributes = op.shell.attribute.iter();
+        attributes
+            .map(|proto| {
+                let held = held.remove(proto.name()).unwrap_or_default();
+                let tensors = held.tensors.iter().map(|held| &held.tensor).collect();
+                Self { proto, tensors, bodies: held.bodies.iter().map(|body| body.scope).collect() }
+            })
+            .collect()
     }
 
     /// The default value of a function's attribute.

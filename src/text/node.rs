@@ -27,7 +27,7 @@ impl Printer<'_> {
             self.out.push(&format!(":{}", word(op.shell.overload())));
         }
         let inputs = format!(" ({})", self.names(self.model.inputs(id)));
-        let attributes: Vec<Held> = op.shell.attribute.iter().map(|proto| Held::by_op(op, proto)).collect();
+        let attributes = Held::by_op(op);
         // What comes behind nested graphs is hard to find: inputs go ahead of them.
         if attributes.iter().any(Held::has_bodies) {
             self.out.push(&inputs);

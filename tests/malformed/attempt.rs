@@ -1,16 +1,33 @@
 //! What is done with every malformed model: the body of a fuzz target, as a plain function.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use bytes::Bytes;
-use onnx_quant::{Config, Error, Granularity, Model, WeightForm, WeightType, proto::ModelProto, quantize};
+use onnx_quant::{
+    Config, Error, Granularity, Model, WeightForm, WeightType,
+    passes::{Pass, UpgradeOpset},
+    proto::ModelProto,
+    quantize,
+};
 use prost::Message;
 
-/// Loads a model, quantizes it in every way, and writes it.
+/// Loads a model, quantizes it in one of several ways, prints it and writes it.
 ///
 /// # Panics
 /// Something panics that must not, or a model comes out that is broken.
-pub fn attempt(bytes: &[u8]) {
-    for config in configs() {
-        let _ = quantized(bytes, &config);
+pub fn with_any(bytes: &[u8], which: usize) {
+    let configs = configs();
+    let _ = match which % (configs.len() + 1) {
+        0 => upgraded(bytes),
+        which => quantized(bytes, &configs[which - 1]),
+    };
+}
+
+/// Says what it was if something panics.
+pub fn named(what: &str, attempt: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(attempt)) {
+        eprintln!("{what}:");
+        resume_unwind(panic);
     }
 }
 
@@ -20,10 +37,18 @@ pub fn quantized(bytes: &[u8], config: &Config) -> Result<Bytes, Error> {
     model.verify().expect("what was loaded keeps the invariants");
     quantize(&mut model, config).inspect_err(assert_readable)?;
     model.verify().expect("what was quantized keeps the invariants");
+    let _ = model.to_text();
     let written = model.to_bytes();
     let again = Model::from_bytes(written.clone()).expect("what was written can be read");
     again.verify().expect("what was written keeps the invariants");
     Ok(written)
+}
+
+fn upgraded(bytes: &[u8]) -> Result<Bytes, Error> {
+    let mut model = Model::from_bytes(Bytes::copy_from_slice(bytes))?;
+    UpgradeOpset { to: 21 }.run(&mut model).inspect_err(assert_readable)?;
+    model.verify().expect("what was upgraded keeps the invariants");
+    quantized(&model.to_bytes(), &Config::default())
 }
 
 /// With the default configuration.
@@ -43,11 +68,14 @@ pub fn refusal(model: &ModelProto) -> String {
     }
 }
 
-pub fn configs() -> Vec<Config> {
-    let asymmetric = Config { weights: WeightType::Uint8, asymmetric: true, ..Config::default() };
+fn configs() -> Vec<Config> {
+    let all = Config { allow_growth: true, ..Config::default() };
+    let asymmetric = Config { weights: WeightType::Uint8, asymmetric: true, ..all.clone() };
     vec![
-        Config { measure_error: true, ..Config::default() },
+        Config { measure_error: true, ..all.clone() },
         Config { granularity: Granularity::PerTensor, keep_overridable: true, ..asymmetric.clone() },
+        Config { granularity: Granularity::Block { size: 16, axis: None }, ..asymmetric.clone() },
+        Config { granularity: Granularity::Block { size: 3, axis: Some(1) }, ..all },
         Config { weight_form: WeightForm::Qdq, ..asymmetric },
     ]
 }

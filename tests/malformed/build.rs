@@ -42,12 +42,7 @@ pub fn function(name: &str, inputs: &[&str], outputs: &[&str], node: Vec<NodePro
 
 /// A node without a name and attributes.
 pub fn node(op_type: &str, input: &[&str], output: &[&str]) -> NodeProto {
-    NodeProto {
-        op_type: Some(op_type.to_owned()),
-        input: owned(input),
-        output: owned(output),
-        ..NodeProto::default()
-    }
+    NodeProto { op_type: Some(op_type.to_owned()), input: owned(input), output: owned(output), ..NodeProto::default() }
 }
 
 /// A call of a function.

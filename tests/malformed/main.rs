@@ -3,6 +3,12 @@
 
 mod attempt;
 mod build;
+mod graphs;
+mod mutations;
+mod nesting;
+mod random;
 mod scale;
+mod structure;
+mod tensors;
 #[path = "../testdata/mod.rs"]
 mod testdata;

@@ -3,27 +3,41 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use onnx_quant::{
-    Config, WeightForm,
+    Config, Model, WeightForm,
     proto::{ModelProto, NodeProto},
+    quantize,
 };
 use prost::Message;
 
-use crate::{
-    attempt::quantized,
-    build::{call, function, graph, info, int, ints, integers, model, nested, node, value, weight, with},
-};
+use crate::build::{call, function, graph, info, int, integers, ints, model, nested, node, value, weight, with};
 
 /// Far above what is needed on a busy machine without optimization, far below a square.
 const LIMIT: Duration = Duration::from_secs(if cfg!(debug_assertions) { 30 } else { 4 });
 
 fn assert_quick(what: &str, model: &ModelProto) {
-    let bytes = model.encode_to_vec();
+    let bytes = Bytes::from(model.encode_to_vec());
     for weight_form in [WeightForm::Dq, WeightForm::Qdq] {
         let start = Instant::now();
-        let result = quantized(&bytes, &Config { weight_form, ..Config::default() });
+        let mut model = Model::from_bytes(bytes.clone()).expect("it is valid");
+        let loaded = start.elapsed();
+        quantize(&mut model, &Config { weight_form, ..Config::default() }).expect("it can be quantized");
+        let quantized = start.elapsed();
+        model.to_bytes();
+        let written = start.elapsed();
+        model.to_text();
+        let printed = start.elapsed();
+        model.verify().expect("it keeps the invariants");
         let took = start.elapsed();
-        println!("{what}, {weight_form}: {took:.3?} for {} bytes {:?}", bytes.len(), result.err().map(|e| e.to_string()));
+        println!(
+            "{what}, {weight_form}, {} bytes: load {loaded:.0?}, quantize {:.0?}, write {:.0?}, print {:.0?}, verify {:.0?}",
+            bytes.len(),
+            quantized - loaded,
+            written - quantized,
+            printed - written,
+            took - printed
+        );
         assert!(took < LIMIT, "{what}, {weight_form}: took {took:?}");
     }
 }
@@ -68,7 +82,8 @@ fn many_consumers_of_one_value() {
 
 #[test]
 fn many_consumers_that_disagree() {
-    let transposed = |index| with(node("Gemm", &["x", "w"], &[&name("n", index)]), vec![int("transB", index as i64 % 2)]);
+    let transposed =
+        |index| with(node("Gemm", &["x", "w"], &[&name("n", index)]), vec![int("transB", index as i64 % 2)]);
     let mut nodes: Vec<_> = (0..100_000).map(transposed).collect();
     nodes.push(node("Identity", &["n0"], &["y"]));
     assert_quick("disagreeing consumers", &model(graph(nodes, vec![weight("w", &[64, 64])])));

@@ -4,6 +4,8 @@ mod computed;
 mod pairs;
 mod stored;
 
+use std::{collections::HashMap, slice};
+
 use super::Pass;
 use crate::{
     error::Result,
@@ -32,6 +34,7 @@ impl Pass for QuantizeWeights<'_> {
 
     fn run(&self, model: &mut Model) -> Result<bool> {
         let mut changed = false;
+        remove_inputs(model, self.plan);
         for weight in &self.plan.weights {
             // What a former run replaced is no constant any more.
             let Some(tensor) = constant(model, weight.value) else { continue };
@@ -47,6 +50,15 @@ impl Pass for QuantizeWeights<'_> {
         }
         Ok(changed)
     }
+}
+
+/// Integers are no default value of a float input. All at once: each alone would be searched for among
+/// all inputs.
+fn remove_inputs(model: &mut Model, plan: &Plan) {
+    let stored = plan.weights.iter().filter(|weight| weight.was_input && weight.form == WeightForm::Dq);
+    let inputs: Vec<ValueId> =
+        stored.map(|weight| weight.value).filter(|&value| constant(model, value).is_some()).collect();
+    model.remove_inputs(inputs);
 }
 
 fn constant(model: &Model, value: ValueId) -> Option<Tensor> {
@@ -68,22 +80,32 @@ fn store_integers(model: &mut Model, weight: &WeightPlan, tensor: &Tensor) -> Re
     }
     // The first site in front of readers makes the weight's own value.
     let mut own_value = Some(value);
+    let mut moves = HashMap::new();
+    let mut outputs = Vec::new();
+    for site in weight.copies.iter().flat_map(|copy| &copy.sites) {
+        let (uses, in_front) = match site {
+            Site::Weight(uses) => (uses.as_slice(), true),
+            Site::Gemm(use_) => (slice::from_ref(use_), false),
+            Site::Transpose(_) | Site::BehindGather(_) => continue,
+        };
+        outputs.push(own_value.take_if(|_| in_front).unwrap_or_else(|| {
+            let scope = model.value(value).scope();
+            let output = model.new_value(scope, &format!("{}_dequantized", weight.name));
+            moves.extend(uses.iter().map(|use_| (*use_, output)));
+            output
+        }));
+    }
+    model.move_uses(value, &moves);
+    let mut outputs = outputs.into_iter();
     for (copy, stored) in weight.copies.iter().zip(&stored) {
         for site in &copy.sites {
             let dequantize = Dequantize { weight, copy, stored, constant_node };
             match site {
-                Site::Weight(uses) => {
-                    let output = own_value.take().unwrap_or_else(|| {
-                        let output = dequantize.new_output(model);
-                        uses.iter().for_each(|use_| model.set_input(*use_, output));
-                        output
-                    });
-                    dequantize.for_readers(model, output);
-                }
-                Site::Gemm(use_) => {
-                    let output = dequantize.new_output(model);
-                    model.set_input(*use_, output);
-                    model.take_attribute(use_.op, "transB");
+                Site::Weight(_) | Site::Gemm(_) => {
+                    if let Site::Gemm(use_) = site {
+                        model.take_attribute(use_.op, "transB");
+                    }
+                    let output = outputs.next().expect("each of these sites got its output above");
                     dequantize.for_readers(model, output);
                 }
                 Site::Transpose(op) => dequantize.instead_of(model, *op),
@@ -93,9 +115,6 @@ fn store_integers(model: &mut Model, weight: &WeightPlan, tensor: &Tensor) -> Re
     }
     if let Some(constant) = constant_node {
         model.remove_op(constant);
-    }
-    if weight.was_input {
-        model.remove_input(value);
     }
     if own_value.is_some() {
         model.remove_value(value);
@@ -113,11 +132,6 @@ struct Dequantize<'a> {
 }
 
 impl Dequantize<'_> {
-    fn new_output(&self, model: &mut Model) -> ValueId {
-        let scope = model.value(self.weight.value).scope();
-        model.new_value(scope, &format!("{}_dequantized", self.weight.name))
-    }
-
     /// In the weight's scope, where the Constant node was or in front of the first reader.
     fn for_readers(&self, model: &mut Model, output: ValueId) {
         let scope = model.value(self.weight.value).scope();

@@ -1,10 +1,12 @@
 //! The form for tool chains that quantize themselves: the float weight stays, behind QuantizeLinear
 //! and DequantizeLinear.
 
+use std::collections::HashMap;
+
 use super::stored::{Axes, linear, parameters};
 use crate::{
     error::Result,
-    ir::{Model, Tensor, Use},
+    ir::{Model, Tensor, Use, ValueId},
     plan::{Site, WeightPlan},
 };
 
@@ -26,18 +28,16 @@ pub(super) fn insert(model: &mut Model, weight: &WeightPlan, tensor: &Tensor) ->
             let inputs: Vec<_> = [input].into_iter().chain(parameters.iter().copied()).collect();
             model.insert_op(scope, position, linear(op_type, weight, axes, &inputs, output));
         }
-        let uses: Vec<Use> = copy
+        let moves: HashMap<Use, ValueId> = copy
             .sites
             .iter()
             .flat_map(|site| match site {
                 Site::Weight(uses) => uses.as_slice(),
                 Site::BehindGather(_) | Site::Gemm(_) | Site::Transpose(_) => &[],
             })
-            .copied()
+            .map(|use_| (*use_, dequantized))
             .collect();
-        for use_ in uses {
-            model.set_input(use_, dequantized);
-        }
+        model.move_uses(value, &moves);
     }
     Ok(true)
 }
