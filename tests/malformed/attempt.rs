@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use bytes::Bytes;
 use onnx_quant::{
-    Config, Error, Granularity, Model, WeightForm, WeightType,
+    Config, Error, ErrorKind, Granularity, Model, WeightForm, WeightType,
     passes::{Pass, UpgradeOpset},
     proto::ModelProto,
     quantize,
@@ -35,7 +35,11 @@ pub fn named(what: &str, attempt: impl FnOnce()) {
 pub fn quantized(bytes: &[u8], config: &Config) -> Result<Bytes, Error> {
     let mut model = Model::from_bytes(Bytes::copy_from_slice(bytes)).inspect_err(assert_readable)?;
     model.verify().expect("what was loaded keeps the invariants");
-    quantize(&mut model, config).inspect_err(assert_readable)?;
+    quantize(&mut model, config).inspect_err(|error| {
+        assert_readable(error);
+        let broken = matches!(error.kind(), ErrorKind::Invalid(_));
+        assert!(!broken, "what is wrong with a model is found when it is loaded: {error}");
+    })?;
     model.verify().expect("what was quantized keeps the invariants");
     let _ = model.to_text();
     let written = model.to_bytes();

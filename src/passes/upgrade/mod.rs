@@ -104,7 +104,8 @@ impl UpgradeOpset {
             }
             let mut enlarging = HashSet::new();
             for &root in roots.iter().filter(|&&root| raised(model, root)).collect::<Vec<_>>() {
-                for to in model.opset(root) + 1..=self.to {
+                // An opset below 1 does not exist; what follows it is written for the first.
+                for to in model.opset(root).max(0) + 1..=self.to {
                     let mut step = Step { model, facts: &facts, to, overridable, enlarging: &mut enlarging };
                     step_up(&mut step, root, &mut upgraded.rewritten)?;
                 }
