@@ -256,9 +256,7 @@ impl Step<'_> {
         attributes: Vec<(&'static str, Attribute)>,
         output: ValueId,
     ) {
-        let ops = self.model.scope(self.model.op(op).scope()).ops();
-        let position = ops.iter().position(|other| *other == op).expect("an operator is listed in its scope");
-        let next = ops.get(position + 1).copied();
+        let next = self.model.op_after(op);
         self.insert(op, next, op_type, inputs, attributes, output);
     }
 
