@@ -42,7 +42,8 @@
 //!
 //! **Passes** ([`passes`]). Each carries out one part of the plan and can be run alone. A quantized
 //! weight keeps its name: a DequantizeLinear makes the value that an initializer or Constant gave
-//! before, so readers are not touched.
+//! before, so readers are not touched. The opset is raised an opset at a time, by a table that lists
+//! every version of every operator.
 //!
 //! **Arithmetic** ([`numeric`]). Layouts, ranges, scales, kernels, errors: without graph or file.
 //!

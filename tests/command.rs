@@ -358,3 +358,30 @@ fn help_names_every_option() {
     assert!(output.status.success());
     insta::assert_snapshot!(String::from_utf8(output.stdout).expect("it is UTF-8"));
 }
+
+#[test]
+fn an_upgrade_says_what_it_did_or_why_not_and_writes_nothing_then() {
+    let folder = folder_with(&["ppocr_cls.onnx", "made/opset10_axis_conversions.onnx", "made/function_nested.onnx"]);
+    let said = [
+        ["ppocr_cls.onnx", "12"],
+        ["ppocr_cls.onnx", "13"],
+        ["opset10_axis_conversions.onnx", "21"],
+        ["function_nested.onnx", "18"],
+        ["function_nested.onnx", "9"],
+    ]
+    .map(|[model, opset]| succeed(folder.path(), &["upgrade", model, "out.onnx", "--opset", opset]));
+    insta::assert_snapshot!(said.join("\n"));
+    assert_eq!(succeed(folder.path(), &["upgrade", "-q", "ppocr_cls.onnx", "ppocr_cls.onnx", "--opset", "13"]), "");
+    let mut model = decoded(folder.path(), "ppocr_cls.onnx");
+    assert_eq!(model.opset_import[0].version(), 13);
+
+    fs::remove_file(folder.path().join("out.onnx")).expect("it was written");
+    let node = &mut model.graph.as_mut().expect("it has a graph").node[0];
+    (node.op_type, node.name) = (Some("Affine".to_owned()), Some("odd".to_owned()));
+    fs::write(folder.path().join("odd.onnx"), model.encode_to_vec()).expect("it can be written");
+    let refused = fail(folder.path(), 1, &["upgrade", "odd.onnx", "out.onnx", "--opset", "21"]);
+    assert!(refused.contains("odd.onnx: Affine 'odd': cannot be carried over to opset 14"), "{refused}");
+    let unknown = fail(folder.path(), 2, &["upgrade", "ppocr_cls.onnx", "out.onnx", "--opset", "99"]);
+    assert!(unknown.contains("99 is not in 1..=28"), "{unknown}");
+    fail(folder.path(), 2, &["upgrade", "ppocr_cls.onnx", "out.onnx"]);
+}

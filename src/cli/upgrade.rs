@@ -58,7 +58,10 @@ fn summary(upgraded: &Upgraded, model: &Model, ir_version: i64) -> String {
     if !changed {
         return format!("opset {from} already; nothing changed\n");
     }
-    let mut text = format!("opset {from} -> {to}");
+    let mut text = match from == to {
+        true => format!("opset {from} already, but functions or imports were not in line with it"),
+        false => format!("opset {from} -> {to}"),
+    };
     if model.ir_version() != ir_version {
         text += &format!(", IR version {ir_version} -> {}", model.ir_version());
     }

@@ -235,7 +235,7 @@ impl Model {
         let arity = Arity { inputs: inputs.len(), outputs: outputs.len() };
         let around = Op { shell, scope, arity, bodies: vec![Body { place, scope: body }], tensors: Vec::new() };
         let around = OpId(self.graph.add_node(Vertex::Op(around)));
-        let graph = GraphProto { name: Some(format!("{name}_around")), ..GraphProto::default() };
+        let graph = GraphProto { name: Some("body".to_owned()), ..GraphProto::default() };
         self.scopes.push(Scope {
             shell: ScopeShell::Graph(graph),
             owner: Some(around),

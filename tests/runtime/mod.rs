@@ -172,8 +172,16 @@ pub fn parse(requests: &[Text]) -> Answers<()> {
     ask("parse", requests)
 }
 
-/// The versions of every operator of the default operator set, as the onnx package has them.
-pub fn versions() -> Option<BTreeMap<String, Vec<i64>>> {
+/// A version of an operator, as the onnx package has it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct OperatorVersion {
+    pub version: i64,
+    /// What it takes away from the version before.
+    pub breaks: Option<String>,
+}
+
+/// The versions of every operator of the default operator set.
+pub fn versions() -> Option<BTreeMap<String, Vec<OperatorVersion>>> {
     Some(ask("versions", &[()])?.remove(0).expect("the package lists its operators"))
 }
 

@@ -88,12 +88,49 @@ def parse(request):
 
 
 def versions(request):
-    """The versions of every operator of the default domain, by operator."""
+    """Every version of every operator of the default domain, with what a model that was written for
+    the version before cannot take as it is: nothing, for most."""
+    schemas = sorted(onnx.defs.get_all_schemas_with_history(), key=lambda schema: schema.since_version)
     found = {}
-    for schema in onnx.defs.get_all_schemas_with_history():
+    for schema in schemas:
         if schema.domain == "":
-            found.setdefault(schema.name, []).append(schema.since_version)
-    return {name: sorted(versions) for name, versions in found.items()}
+            found.setdefault(schema.name, []).append(schema)
+    return {
+        name: [
+            {"version": new.since_version, "breaks": breaks(old, new) if old else None}
+            for old, new in zip([None, *versions], versions)
+        ]
+        for name, versions in found.items()
+    }
+
+
+def breaks(old, new):
+    """What a schema takes away from the one before, or None."""
+    if new.deprecated:
+        return "it is deprecated"
+    for name, attribute in old.attributes.items():
+        other = new.attributes.get(name)
+        if other is None:
+            return f"attribute {name} is gone"
+        if (attribute.type, attribute.default_value) != (other.type, other.default_value):
+            return f"attribute {name} has another type or default"
+        if other.required and not attribute.required:
+            return f"attribute {name} is required"
+    if any(attribute.required for name, attribute in new.attributes.items() if name not in old.attributes):
+        return "a new attribute is required"
+    optional = onnx.defs.OpSchema.FormalParameterOption.Optional
+    for which in ["inputs", "outputs"]:
+        before, after = getattr(old, which), getattr(new, which)
+        if len(after) < len(before):
+            return f"{which} are gone"
+        if which == "inputs" and any(one.option != optional for one in after[len(before) :]):
+            return "a new input is required"
+        for one, other in zip(before, after):
+            if not one.types <= other.types:
+                return f"{one.name} takes fewer types"
+            if one.option == optional and other.option != optional:
+                return f"{one.name} is required"
+    return None
 
 
 def corpus(kind):

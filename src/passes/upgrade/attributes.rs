@@ -139,7 +139,7 @@ pub(super) fn tile_all_axes(step: &mut Step, op: OpId) -> Result<bool> {
             step.before(op, "Concat", &parts, vec![("axis", Attribute::Int(0))], "repeats")
         }
     };
-    step.model.omit_input(op, 2);
+    step.omit_input(op, 2);
     step.set_input(op, 1, repeats);
     Ok(true)
 }

@@ -21,17 +21,15 @@ pub(super) fn reshape(step: &mut Step, op: OpId) -> Result<bool> {
 
 /// Opset 10: starts, ends and axes of Slice.
 pub(super) fn slice(step: &mut Step, op: OpId) -> Result<bool> {
-    let starts = step.ints_to_input(op, "starts", 1)?;
-    let ends = step.ints_to_input(op, "ends", 2)?;
-    if !(starts && ends) {
-        return Err(step.refuse("attribute 'starts' or 'ends' is missing"));
-    }
-    step.ints_to_input(op, "axes", 3)
+    step.ints_to_required_input(op, "starts", 1)?;
+    step.ints_to_required_input(op, "ends", 2)?;
+    step.ints_to_input(op, "axes", 3)?;
+    Ok(true)
 }
 
 /// Opset 10: how many elements TopK picks.
 pub(super) fn top_k(step: &mut Step, op: OpId) -> Result<bool> {
-    step.ints_to_input(op, "k", 1)
+    step.ints_to_required_input(op, "k", 1)
 }
 
 /// Opset 11: pads and value of Pad.
@@ -44,10 +42,7 @@ pub(super) fn pad(step: &mut Step, op: OpId) -> Result<bool> {
             step.set_input(op, 2, value);
         }
     }
-    if !step.ints_to_input(op, "pads", 1)? {
-        return Err(step.refuse("attribute 'pads' is missing"));
-    }
-    Ok(true)
+    step.ints_to_required_input(op, "pads", 1)
 }
 
 /// Opset 11: the bounds of Clip.
@@ -69,13 +64,14 @@ pub(super) fn clip(step: &mut Step, op: OpId) -> Result<bool> {
     Ok(changed)
 }
 
-/// Opset 13 (Squeeze, Unsqueeze, ReduceSum) and 18 (the other reductions): axes.
+/// Opset 13 (Squeeze, ReduceSum) and 18 (the other reductions): axes, by default all.
 pub(super) fn axes(step: &mut Step, op: OpId) -> Result<bool> {
-    let changed = step.ints_to_input(op, "axes", 1)?;
-    if !changed && step.model.op(op).is("Unsqueeze") {
-        return Err(step.refuse("attribute 'axes' is missing"));
-    }
-    Ok(changed)
+    step.ints_to_input(op, "axes", 1)
+}
+
+/// Opset 13: the axes that Unsqueeze adds.
+pub(super) fn unsqueeze(step: &mut Step, op: OpId) -> Result<bool> {
+    step.ints_to_required_input(op, "axes", 1)
 }
 
 /// Opset 13: sizes of the parts of Split.
@@ -102,7 +98,7 @@ pub(super) fn split_to_attribute(step: &mut Step, op: OpId) -> Result<bool> {
         _ => Some(sizes.to_i64().ok()?.into_iter().collect::<Vec<i64>>()),
     });
     let sizes = sizes.ok_or_else(|| step.refuse("input 1, the sizes of the parts, must be constant"))?;
-    step.model.omit_input(op, 1);
+    step.omit_input(op, 1);
     step.model.set_attribute(op, "split", Attribute::Ints(sizes));
     Ok(true)
 }
@@ -116,7 +112,7 @@ pub(super) fn dft_axis(step: &mut Step, op: OpId) -> Result<bool> {
     Ok(true)
 }
 
-/// Opset 7: whether Dropout runs in training is not said any more.
+/// Opset 7: whether Dropout runs in training is not said any more, but for who runs the model to say.
 pub(super) fn dropout_is_test(step: &mut Step, op: OpId) -> Result<bool> {
     Ok(step.drop_attributes(op, &["is_test"]))
 }

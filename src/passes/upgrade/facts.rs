@@ -401,7 +401,8 @@ fn constant_integers(model: &Model, value: ValueId) -> Option<Vec<i64>> {
     {
         return Some(attribute.ints.clone());
     }
-    // An input's default value may be overridden by whoever runs the model.
-    let tensor = model.constant(value).filter(|_| !model.is_input(value))?;
+    // Since IR version 4 an input's default value may be overridden by whoever runs the model.
+    let overridable = model.ir_version() >= 4 && model.is_input(value);
+    let tensor = model.constant(value).filter(|_| !overridable)?;
     Some(tensor.to_i64().ok()?.into_iter().collect())
 }

@@ -28,13 +28,14 @@ use super::Pass;
 use crate::{
     error::{Error, ErrorKind, Location, Result},
     ir::{Model, OpId, ScopeId},
+    proto::GraphProto,
 };
 
 /// Raises the version of the default operator set (the opset) to [`to`](Self::to) where it is lower,
 /// in the main graph with its bodies and in each of the model's own functions.
 ///
 /// It never lowers it, and leaves operators of other domains alone. The IR version rises as far as
-/// the opset needs. Where a file imports the default operator set under both of its names it imports
+/// the opset needs; where that is from before version 4, initializers leave the graph inputs. Where a file imports the default operator set under both of its names it imports
 /// it once from then on.
 ///
 /// ```
@@ -96,6 +97,7 @@ impl UpgradeOpset {
             for op in model.ops().filter(|&op| raised(model, model.root(model.op(op).scope()))) {
                 check_known(model, op)?;
             }
+            check_training(model, self.to)?;
             let facts = Facts::of(model);
             let overridable = model.ir_version() >= 4;
             // First, as it decides what form new constants have.
@@ -113,20 +115,20 @@ impl UpgradeOpset {
                 upgraded.changed = true;
             }
         }
-        for root in roots {
-            if default_imports(model, root) > 1 {
-                model.set_opset(root, model.opset(root));
-                upgraded.changed = true;
-            }
+        if roots.iter().any(|&root| default_imports(model, root) > 1) {
+            model.settle_default_opset();
+            upgraded.changed = true;
         }
         Ok(upgraded)
     }
 
-    /// The versions of every operator of the default operator set, ascending, by operator type.
-    pub fn known_versions() -> impl Iterator<Item = (&'static str, Vec<i64>)> {
+    /// Every version of every operator of the default operator set, ascending, by operator type, and
+    /// whether operators of the version before are rewritten for it.
+    pub fn known_versions() -> impl Iterator<Item = (&'static str, Vec<(i64, bool)>)> {
         OPERATORS.iter().map(|operator| {
-            let changed = operator.changes.iter().map(|(version, _)| *version);
-            (operator.op_type, std::iter::once(operator.since).chain(changed).collect())
+            let changes = operator.changes.iter();
+            let changes = changes.map(|(version, change)| (*version, matches!(change, Change::Adapt(_))));
+            (operator.op_type, std::iter::once((operator.since, false)).chain(changes).collect())
         })
     }
 }
@@ -175,6 +177,32 @@ fn check_known(model: &Model, op: OpId) -> Result<()> {
         ),
     };
     Err(located(ErrorKind::Upgrade { to: opset + 1, reason }.into(), model.location(op)))
+}
+
+/// Checks that nothing changed for the graphs of the training information: the IR does not hold
+/// them, so nothing rewrites them, but their opset is the model's.
+fn check_training(model: &Model, to: i64) -> Result<()> {
+    let from = model.opset(Model::MAIN);
+    let graphs = model.shell.training_info.iter().flat_map(|info| [&info.initialization, &info.algorithm]);
+    let mut waiting: Vec<&GraphProto> = graphs.flatten().collect();
+    while let Some(graph) = waiting.pop() {
+        for node in &graph.node {
+            waiting.extend(node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs)));
+            let operator = operators::find(node.op_type()).filter(|_| matches!(node.domain(), "" | "ai.onnx"));
+            let changes = operator.map_or([].as_slice(), |operator| operator.changes);
+            let adapted = changes
+                .iter()
+                .find(|(version, change)| (from + 1..=to).contains(version) && matches!(change, Change::Adapt(_)));
+            if let Some((version, _)) = adapted {
+                let reason = format!(
+                    "{} of the training information changed, which is not rewritten; remove the training information first",
+                    node.op_type()
+                );
+                return Err(ErrorKind::Upgrade { to: *version, reason }.into());
+            }
+        }
+    }
+    Ok(())
 }
 
 fn located(error: Error, location: Location) -> Error {

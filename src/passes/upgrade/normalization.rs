@@ -9,7 +9,8 @@ use crate::{
 /// Y, mean, var, saved_mean and saved_var.
 const OUTPUTS_OF_TRAINING: usize = 5;
 
-/// Opset 7: whether BatchNormalization runs in training is said by how many outputs are listed.
+/// Opset 7: whether BatchNormalization runs in training is said by how many outputs are listed. So
+/// it was before, beside `is_test`, which some writers left at its default of 0 for inference.
 pub(super) fn batch_is_test(step: &mut Step, op: OpId) -> Result<bool> {
     let is_test = step.int(op, "is_test")?.unwrap_or(0) != 0;
     let mut changed = step.drop_attributes(op, &["is_test"]);

@@ -261,7 +261,7 @@ pub(super) static OPERATORS: &[Operator] = &[
     operator("Transpose", 1, &[(13, Same), (21, Same), (23, Same), (24, Same), (25, Same)]),
     operator("Trilu", 14, &[]),
     operator("Unique", 11, &[(28, Same)]),
-    operator("Unsqueeze", 1, &[(11, Same), (13, Adapt(axes)), (21, Same), (23, Same), (24, Same), (25, Same)]),
+    operator("Unsqueeze", 1, &[(11, Same), (13, Adapt(unsqueeze)), (21, Same), (23, Same), (24, Same), (25, Same)]),
     operator("Upsample", 1, &[(7, Adapt(upsample_scales)), (9, Adapt(upsample_scales_to_input)), (10, Adapt(upsample_to_resize))]),
     operator("Where", 9, &[(16, Same)]),
     operator("Xor", 1, &[(7, Adapt(two_operands))]),

@@ -107,7 +107,7 @@ pub(super) fn resize_optional(step: &mut Step, op: OpId) -> Result<bool> {
     for slot in [1, 2] {
         let Some(value) = inputs.get(slot).copied().flatten() else { continue };
         if (slot == 1 || sizes.is_some()) && is_empty(step, value) {
-            step.model.omit_input(op, slot);
+            step.omit_input(op, slot);
             changed = true;
         }
     }

@@ -179,25 +179,28 @@ impl Step<'_> {
         self.new_constant(op, suffix, DataType::Float, &[values.len()], bytes)
     }
 
-    /// Makes an input of an attribute that is a list of integers, or with `single` one of one
-    /// element. An attribute that is not there, or an empty list, leaves the input out.
+    /// Makes an optional input of an attribute that is an integer or a list of them. An attribute
+    /// that is not there, or an empty list, leaves the input out.
     pub fn ints_to_input(&mut self, op: OpId, name: &str, slot: usize) -> Result<bool> {
-        let Some(attribute) = self.model.op(op).attribute(name).cloned() else { return Ok(false) };
-        let value = if attribute.ref_attr_name().is_empty() {
-            let values = match attribute.r#type() {
-                AttributeType::Int => vec![attribute.i()],
-                _ => attribute.ints.clone(),
-            };
-            self.model.take_attribute(op, name);
-            if values.is_empty() {
-                return Ok(true);
+        match self.model.op(op).attribute(name) {
+            None => Ok(false),
+            Some(attribute) if list(attribute).is_empty() && attribute.ref_attr_name().is_empty() => {
+                self.model.take_attribute(op, name);
+                Ok(true)
             }
-            self.new_ints(op, name, &values)?
-        } else {
-            let value = self.constant_from_caller(op, &attribute)?;
-            self.model.take_attribute(op, name);
-            value
+            Some(_) => self.ints_to_required_input(op, name, slot),
+        }
+    }
+
+    /// The same for an attribute and an input that must be there; an empty list stays one.
+    pub fn ints_to_required_input(&mut self, op: OpId, name: &str, slot: usize) -> Result<bool> {
+        let attribute = self.model.op(op).attribute(name).cloned();
+        let attribute = attribute.ok_or_else(|| self.refuse(format!("attribute '{name}' is missing")))?;
+        let value = match attribute.ref_attr_name() {
+            "" => self.new_ints(op, name, &list(&attribute))?,
+            _ => self.constant_from_caller(op, &attribute)?,
         };
+        self.model.take_attribute(op, name);
         self.model.set_input(Use { op, slot }, value);
         Ok(true)
     }
@@ -256,9 +259,7 @@ impl Step<'_> {
         attributes: Vec<(&'static str, Attribute)>,
         output: ValueId,
     ) {
-        let ops = self.model.scope(self.model.op(op).scope()).ops();
-        let position = ops.iter().position(|other| *other == op).expect("an operator is listed in its scope");
-        let next = ops.get(position + 1).copied();
+        let next = self.model.op_after(op);
         self.insert(op, next, op_type, inputs, attributes, output);
     }
 
@@ -288,6 +289,22 @@ impl Step<'_> {
         Ok((old, new))
     }
 
+    /// Leaves an input out; an initializer that nobody reads then goes with it.
+    pub fn omit_input(&mut self, op: OpId, slot: usize) {
+        let value = self.model.input(op, slot);
+        self.model.omit_input(op, slot);
+        let unread = |value: &ValueId| {
+            let name = self.model.value(*value).name();
+            let kept = self.model.is_input(*value) || self.model.is_output(*value);
+            let trained = self.model.trained_names().any(|trained| trained == name);
+            !(kept || trained) && self.model.uses(*value).is_empty() && self.model.value(*value).initializer().is_some()
+        };
+        if let Some(value) = value.filter(unread) {
+            self.model.take_initializer(value);
+            self.model.remove_value(value);
+        }
+    }
+
     /// Makes an operator read another value.
     pub fn set_input(&mut self, op: OpId, slot: usize, value: ValueId) {
         self.model.set_input(Use { op, slot }, value);
@@ -298,5 +315,13 @@ impl Step<'_> {
         let output = self.model.outputs(op).into_iter().flatten().next();
         let base = output.map_or(self.model.op(op).op_type(), |output| self.model.value(output).name());
         format!("{base}_{suffix}")
+    }
+}
+
+/// The integers of an attribute. The oldest files do not say which kind it is.
+fn list(attribute: &AttributeProto) -> Vec<i64> {
+    match attribute.i {
+        Some(integer) if attribute.ints.is_empty() => vec![integer],
+        _ => attribute.ints.clone(),
     }
 }
