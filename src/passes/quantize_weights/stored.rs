@@ -104,6 +104,12 @@ pub(super) fn linear(
     NewOp { op_type, name: format!("{}_{op_type}", weight.name), inputs: inputs.to_vec(), output, attributes }
 }
 
+/// A Cast from or to the type of the weight.
+pub(super) fn cast(weight: &WeightPlan, to: DataType, input: ValueId, output: ValueId) -> NewOp {
+    let attributes = vec![("to", Attribute::Int(to as i64))];
+    NewOp { op_type: "Cast", name: format!("{}_Cast", weight.name), inputs: vec![input], output, attributes }
+}
+
 /// How scales lie along what a QuantizeLinear or DequantizeLinear reads.
 #[derive(Clone, Copy)]
 pub(super) struct Axes {
