@@ -67,6 +67,7 @@ pub mod plan;
 pub mod proto;
 mod quantize;
 pub mod report;
+pub mod targets;
 mod text;
 
 pub use config::{Config, Granularity, Pattern, WeightForm, WeightType};

@@ -143,7 +143,10 @@ impl Context<'_> {
             let mut note = group.note.clone();
             let (mut ty, mut scale) = (asked_type, scale);
             let pairs = config.weight_form == WeightForm::Qdq;
-            if !pairs && !(gather_takes(ty) && scale != ScaleType::PowerOfTwo) && is_table(model, constant, group.granularity) {
+            if !pairs
+                && !(gather_takes(ty) && scale != ScaleType::PowerOfTwo)
+                && is_table(model, constant, group.granularity)
+            {
                 note = Some(format!("int8: Gather takes no {}", config.weights));
                 (ty, scale) = (QuantizedType::Int8, ScaleType::Float(made_type));
             }

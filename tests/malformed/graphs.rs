@@ -121,11 +121,19 @@ fn operators_with_too_few_or_too_many_inputs_and_outputs_are_no_panic() {
                     );
                     graph.output = vec![info("r")];
                     let gathers = graph.node.len();
-                    assert_no_panic_in_one_way(which, &format!("{op_type} {inputs:?} {outputs:?}"), &model(graph.clone()));
+                    assert_no_panic_in_one_way(
+                        which,
+                        &format!("{op_type} {inputs:?} {outputs:?}"),
+                        &model(graph.clone()),
+                    );
                     // The operator alone, as the only reader.
                     graph.node.truncate(gathers - 1);
                     graph.output = vec![info("x")];
-                    assert_no_panic_in_one_way(which, &format!("{op_type} {inputs:?} {outputs:?} alone"), &model(graph));
+                    assert_no_panic_in_one_way(
+                        which,
+                        &format!("{op_type} {inputs:?} {outputs:?} alone"),
+                        &model(graph),
+                    );
                 }
             }
         }

@@ -8,8 +8,22 @@ use crate::random::Random;
 const NUMBERS: [i64; 14] =
     [0, 1, -1, 2, 3, -2, 7, 63, 64, 1 << 20, i32::MAX as i64 + 1, i64::MAX, i64::MIN, i64::MIN + 1];
 const OPERATORS: [&str; 16] = [
-    "Constant", "Concat", "Gather", "Gemm", "MatMul", "Conv", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten",
-    "Slice", "Cast", "Identity", "QuantizeLinear", "If",
+    "Constant",
+    "Concat",
+    "Gather",
+    "Gemm",
+    "MatMul",
+    "Conv",
+    "Transpose",
+    "Reshape",
+    "Squeeze",
+    "Unsqueeze",
+    "Flatten",
+    "Slice",
+    "Cast",
+    "Identity",
+    "QuantizeLinear",
+    "If",
 ];
 const ATTRIBUTES: [&str; 10] =
     ["axis", "perm", "axes", "to", "transB", "transA", "value", "value_float", "value_ints", "allowzero"];

@@ -95,10 +95,7 @@ fn a_constant_nodes_data_of_another_length_is_an_error_that_names_the_node() {
 #[test]
 fn weights_of_types_that_are_not_float_are_left_alone() {
     let text = vec![b"a".to_vec().into(); 4];
-    assert_unchanged(&with_weight(TensorProto {
-        string_data: text,
-        ..claimed("w", DataType::String as i32, &[2, 2])
-    }));
+    assert_unchanged(&with_weight(TensorProto { string_data: text, ..claimed("w", DataType::String as i32, &[2, 2]) }));
     for data_type in [0, 29, 1000, -1, i32::MAX, i32::MIN] {
         assert_unchanged(&with_weight(claimed("w", data_type, &[2, 2])));
     }
