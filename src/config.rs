@@ -49,6 +49,19 @@ pub struct Config {
     pub strict: bool,
 }
 
+impl Config {
+    /// What really shares a scale: the microscaling forms have blocks of 32 unless blocks of another
+    /// size are asked for. (OCP Microscaling Formats v1.0, section 5.2.)
+    pub fn sharing(&self) -> Granularity {
+        match self.granularity {
+            Granularity::PerChannel | Granularity::PerTensor if self.weights.is_microscaling() => {
+                Granularity::Block { size: 32, axis: None }
+            }
+            granularity => granularity,
+        }
+    }
+}
+
 /// The type that weights are stored as.
 ///
 /// The microscaling (MX) forms follow OCP Microscaling Formats v1.0: blocks of 32 along the axis that
@@ -99,6 +112,14 @@ pub enum WeightType {
     Mxfp4e2m1,
     /// Microscaling: int8.
     Mxint8,
+}
+
+impl WeightType {
+    /// Whether it is one of the microscaling forms.
+    pub fn is_microscaling(self) -> bool {
+        use WeightType::*;
+        matches!(self, Mxfp8e4m3 | Mxfp8e5m2 | Mxfp6e2m3 | Mxfp6e3m2 | Mxfp4e2m1 | Mxint8)
+    }
 }
 
 /// What shares a scale and a zero point: `per-channel`, `per-tensor`, `block:32`, or `block:32@0` for

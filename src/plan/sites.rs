@@ -1,6 +1,8 @@
 //! Where a quantized weight is dequantized: mostly once, in front of everything that reads it, but
 //! where a runtime makes more of another place, there.
 
+use std::collections::HashSet;
+
 use super::{Site, sharing::Group, trace::Constant};
 use crate::{
     ir::{Model, OpId, Use},
