@@ -50,6 +50,18 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether the settings go together.
+    ///
+    /// # Errors
+    /// Weights are to be floats and asymmetric.
+    pub fn check(&self) -> Result<()> {
+        if self.asymmetric && !self.weights.is_integer() {
+            let message = format!("{} has no zero points: it cannot be asymmetric", self.weights);
+            return Err(Error::config(message));
+        }
+        Ok(())
+    }
+
     /// What really shares a scale: the microscaling forms have blocks of 32 unless blocks of another
     /// size are asked for. (OCP Microscaling Formats v1.0, section 5.2.)
     pub fn sharing(&self) -> Granularity {
@@ -115,6 +127,12 @@ pub enum WeightType {
 }
 
 impl WeightType {
+    /// Whether it is an integer type, which can have zero points.
+    pub fn is_integer(self) -> bool {
+        use WeightType::*;
+        matches!(self, Int8 | Uint8 | Int16 | Uint16 | Int4 | Uint4 | Int2 | Uint2 | Mxint8)
+    }
+
     /// Whether it is one of the microscaling forms.
     pub fn is_microscaling(self) -> bool {
         use WeightType::*;

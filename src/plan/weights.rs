@@ -23,7 +23,8 @@ use crate::{
 /// planned in the form that it can hold; [`required_opset`] tells which opset would do better.
 ///
 /// # Errors
-/// The model's opset has no DequantizeLinear, or a tensor cannot be read.
+/// The model's opset cannot hold what was asked for, the configuration contradicts itself, or a tensor
+/// cannot be read.
 ///
 /// ```
 /// use onnx_quant::{Config, Model, plan::plan};
@@ -33,6 +34,7 @@ use crate::{
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
 pub fn plan(model: &Model, config: &Config) -> Result<Plan> {
+    config.check()?;
     let constants = constants(model);
     let context = Context { model, config, opset: None, half_scales: true };
     // In parallel over weights, and inside each of them: neither a file of one huge table nor one of
