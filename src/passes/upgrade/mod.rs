@@ -13,6 +13,7 @@ mod facts;
 mod normalization;
 mod operators;
 mod resize;
+mod rules;
 mod scan;
 mod softmax;
 mod step;
