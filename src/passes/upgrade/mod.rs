@@ -98,6 +98,9 @@ impl UpgradeOpset {
             for op in model.ops().filter(|&op| raised(model, model.root(model.op(op).scope()))) {
                 check_known(model, op)?;
             }
+            if let Some(opset) = roots.iter().map(|&root| model.opset(root)).find(|opset| *opset < 1) {
+                return Err(Error::invalid(format!("opset {opset} is imported, but the first is 1")));
+            }
             check_training(model, self.to)?;
             let facts = Facts::of(model);
             let overridable = model.ir_version() >= 4;

@@ -35,6 +35,9 @@ const BROADCAST: &[&str] = &[
 /// The same, to booleans.
 const COMPARE: &[&str] = &["And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Or", "Xor"];
 
+/// A file may state any size of a list that is a shape; no tensor has that many dimensions.
+const MAX_RANK: usize = 64;
+
 /// An operator, and what is known of what it reads.
 struct Rule<'a> {
     facts: &'a Facts,
@@ -95,6 +98,11 @@ impl Rule<'_> {
         self.shape(slot).map(Vec::len)
     }
 
+    /// How many sizes an input lists that is a shape: the rank of what gets it.
+    fn listed(&self, slot: usize) -> Option<usize> {
+        self.shape(slot)?.first().copied().flatten().filter(|&rank| rank <= MAX_RANK)
+    }
+
     fn dtype(&self, slot: usize) -> Option<DataType> {
         self.facts.dtype(self.input(slot)?)
     }
@@ -152,9 +160,9 @@ impl Rule<'_> {
             "Transpose" => self.transposed(),
             "Reshape" => match self.integers("shape", 1) {
                 Some(sizes) => sizes_from(&sizes),
-                None => self.shape(1)?.first().copied().flatten().map(unknown),
+                None => self.listed(1).map(unknown),
             },
-            "Expand" => Some(unknown(self.shape(1)?.first().copied().flatten()?.max(self.rank(0)?))),
+            "Expand" => Some(unknown(self.listed(1)?.max(self.rank(0)?))),
             "Squeeze" => {
                 let (axes, sizes) = (self.integers("axes", 1).filter(|axes| !axes.is_empty())?, self.shape(0)?);
                 let axes = normalized(&axes, sizes.len())?;
