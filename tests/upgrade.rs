@@ -595,6 +595,27 @@ const REFUSED: &[(&str, i64, &str, i64, &[&str])] = &[
         &["Clip 'n'", "opset 11", "element type of 's'"],
     ),
     (
+        "erf_of_integers",
+        9,
+        "g (int32[3] x) => (int32[3] y) { [n] y = Erf (x) }",
+        13,
+        &["Erf 'n'", "opset 13", "Int32"],
+    ),
+    (
+        "log_sum_of_integers",
+        18,
+        "g (int32[3] x) => (int32[1] y) { [n] y = ReduceLogSum (x) }",
+        28,
+        &["ReduceLogSum 'n'", "opset 28", "cast them to float"],
+    ),
+    (
+        "norm_that_is_no_integer",
+        1,
+        "g (float[1,2,4,4] x) => (float[1,2,1,1] y) { [n] y = GlobalLpPool <p = 1.5> (x) }",
+        2,
+        &["GlobalLpPool 'n'", "1.5"],
+    ),
+    (
         "sequences_of_their_own_lengths",
         8,
         "g (int64[2] l, float[2,3] s, float[2,5,3] x) => (float[2,3] f, float[2,5,3] y)
