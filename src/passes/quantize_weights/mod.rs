@@ -13,7 +13,7 @@ use crate::{
     numeric::Granularity,
     plan::{Plan, QuantizedCopy, Site, WeightForm, WeightPlan},
 };
-use stored::{Axes, Stored, linear};
+use stored::{Axes, Stored, cast, linear};
 
 /// Carries out a plan's decisions about weights.
 ///
@@ -200,14 +200,7 @@ impl Dequantize<'_> {
         let float32 = model.new_value(scope, &format!("{}_float32", self.weight.name));
         let op = linear("DequantizeLinear", self.weight, axes, inputs, float32);
         let op = model.insert_op(scope, position, op);
-        let cast = NewOp {
-            op_type: "Cast",
-            name: format!("{}_Cast", self.weight.name),
-            inputs: vec![float32],
-            output,
-            attributes: vec![("to", Attribute::Int(to as i64))],
-        };
-        model.insert_op(scope, position, cast);
+        model.insert_op(scope, position, cast(self.weight, float32, to, output));
         op
     }
 }

@@ -104,6 +104,17 @@ pub(super) fn linear(
     NewOp { op_type, name: format!("{}_{op_type}", weight.name), inputs: inputs.to_vec(), output, attributes }
 }
 
+/// A Cast.
+pub(super) fn cast(weight: &WeightPlan, input: ValueId, to: DataType, output: ValueId) -> NewOp {
+    NewOp {
+        op_type: "Cast",
+        name: format!("{}_Cast", weight.name),
+        inputs: vec![input],
+        output,
+        attributes: vec![("to", Attribute::Int(to as i64))],
+    }
+}
+
 /// How scales lie along what a QuantizeLinear or DequantizeLinear reads.
 #[derive(Clone, Copy)]
 pub(super) struct Axes {
