@@ -29,6 +29,9 @@ pub struct Config {
     pub granularity: Granularity,
     /// Give weights a zero point of their own instead of 0 (the middle of the type).
     pub asymmetric: bool,
+    /// How scales are chosen; `None`: least squared error for types of at most 4 bits, where that
+    /// measurably helps, and the range of the weights for the others.
+    pub weight_scales: Option<WeightScales>,
     /// What is stored in the file.
     pub weight_form: WeightForm,
     /// If there are any: quantize only weights that one of these matches.
@@ -163,6 +166,16 @@ pub enum Granularity {
         /// The axis; the one that the operator sums over if it is not given.
         axis: Option<usize>,
     },
+}
+
+/// How the scales and zero points of weights are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightScales {
+    /// So that the range of the weights is represented.
+    Minmax,
+    /// So that the squared error is least, though the extremes may saturate.
+    Mse,
 }
 
 /// What is stored in the file for a quantized weight.
@@ -342,4 +355,5 @@ named!(WeightType {
     "mxfp4e2m1" => Self::Mxfp4e2m1,
     "mxint8" => Self::Mxint8,
 });
+named!(WeightScales { "minmax" => Self::Minmax, "mse" => Self::Mse });
 named!(WeightForm { "dq" => Self::Dq, "qdq" => Self::Qdq });

@@ -70,7 +70,7 @@ pub mod report;
 pub mod targets;
 mod text;
 
-pub use config::{Config, Granularity, Pattern, WeightForm, WeightType};
+pub use config::{Config, Granularity, Pattern, WeightForm, WeightScales, WeightType};
 pub use error::{Error, ErrorKind, Location, Result};
 pub use file::{SaveOptions, Saved};
 pub use ir::Model;
