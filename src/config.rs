@@ -29,6 +29,9 @@ pub struct Config {
     pub granularity: Granularity,
     /// Give weights a zero point of their own instead of 0 (the middle of the type).
     pub asymmetric: bool,
+    /// How scales are chosen; `None`: least squared error for types of at most 4 bits, where that
+    /// measurably helps, and the range of the weights for the others.
+    pub weight_scales: Option<WeightScales>,
     /// What is stored in the file.
     pub weight_form: WeightForm,
     /// If there are any: quantize only weights that one of these matches.
@@ -47,6 +50,31 @@ pub struct Config {
     pub measure_error: bool,
     /// Take warnings for errors: unknown fields, patterns that match nothing.
     pub strict: bool,
+}
+
+impl Config {
+    /// Whether the settings go together.
+    ///
+    /// # Errors
+    /// Weights are to be floats and asymmetric.
+    pub fn check(&self) -> Result<()> {
+        if self.asymmetric && !self.weights.is_integer() {
+            let message = format!("{} has no zero points: it cannot be asymmetric", self.weights);
+            return Err(Error::config(message));
+        }
+        Ok(())
+    }
+
+    /// What really shares a scale: the microscaling forms have blocks of 32 unless blocks of another
+    /// size are asked for. (OCP Microscaling Formats v1.0, section 5.2.)
+    pub fn sharing(&self) -> Granularity {
+        match self.granularity {
+            Granularity::PerChannel | Granularity::PerTensor if self.weights.is_microscaling() => {
+                Granularity::Block { size: 32, axis: None }
+            }
+            granularity => granularity,
+        }
+    }
 }
 
 /// The type that weights are stored as.
@@ -101,6 +129,20 @@ pub enum WeightType {
     Mxint8,
 }
 
+impl WeightType {
+    /// Whether it is an integer type, which can have zero points.
+    pub fn is_integer(self) -> bool {
+        use WeightType::*;
+        matches!(self, Int8 | Uint8 | Int16 | Uint16 | Int4 | Uint4 | Int2 | Uint2 | Mxint8)
+    }
+
+    /// Whether it is one of the microscaling forms.
+    pub fn is_microscaling(self) -> bool {
+        use WeightType::*;
+        matches!(self, Mxfp8e4m3 | Mxfp8e5m2 | Mxfp6e2m3 | Mxfp6e3m2 | Mxfp4e2m1 | Mxint8)
+    }
+}
+
 /// What shares a scale and a zero point: `per-channel`, `per-tensor`, `block:32`, or `block:32@0` for
 /// blocks along axis 0 of every weight.
 ///
@@ -124,6 +166,16 @@ pub enum Granularity {
         /// The axis; the one that the operator sums over if it is not given.
         axis: Option<usize>,
     },
+}
+
+/// How the scales and zero points of weights are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightScales {
+    /// So that the range of the weights is represented.
+    Minmax,
+    /// So that the squared error is least, though the extremes may saturate.
+    Mse,
 }
 
 /// What is stored in the file for a quantized weight.
@@ -303,4 +355,5 @@ named!(WeightType {
     "mxfp4e2m1" => Self::Mxfp4e2m1,
     "mxint8" => Self::Mxint8,
 });
+named!(WeightScales { "minmax" => Self::Minmax, "mse" => Self::Mse });
 named!(WeightForm { "dq" => Self::Dq, "qdq" => Self::Qdq });

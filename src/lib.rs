@@ -67,9 +67,10 @@ pub mod plan;
 pub mod proto;
 mod quantize;
 pub mod report;
+pub mod targets;
 mod text;
 
-pub use config::{Config, Granularity, Pattern, WeightForm, WeightType};
+pub use config::{Config, Granularity, Pattern, WeightForm, WeightScales, WeightType};
 pub use error::{Error, ErrorKind, Location, Result};
 pub use file::{SaveOptions, Saved};
 pub use ir::Model;

@@ -30,6 +30,7 @@ pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
     if config.strict && !model.unknown_fields().is_empty() {
         return Err(ErrorKind::UnknownFields(model.unknown_fields().join(", ")).into());
     }
+    config.check()?;
     // Everything happens to a copy, of which tensors are no part: a failure leaves the model alone.
     let (mut raised, mut plan) = Raised::new(model, config, i64::MAX)?.planned(config)?;
     let needed = plan.needed_opset();

@@ -15,9 +15,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("file", &["error", "ir", "proto"]),
     ("text", &["ir", "proto"]),
     ("operators", &["ir"]),
-    ("plan", &["config", "error", "ir", "numeric", "operators"]),
+    ("targets", &["numeric"]),
+    ("plan", &["config", "error", "ir", "numeric", "operators", "targets"]),
     ("passes", &["error", "ir", "numeric", "operators", "plan", "proto"]),
-    ("report", &["config", "error", "ir", "numeric", "plan"]),
+    ("report", &["config", "error", "ir", "numeric", "plan", "targets"]),
     ("quantize", &["config", "error", "ir", "passes", "plan", "report"]),
 ];
 

@@ -162,6 +162,7 @@ fn both_forms_give_the_same_outputs() {
         let unlike = differences.iter().filter(|(output, difference)| match model.fixture.name.as_str() {
             // In one form the weight that is given out is the float one.
             "made/weight_is_output.onnx" if *output == "w" => false,
+            "made/tables.onnx" if *output == "given" => false,
             // onnxruntime multiplies in float32 and rounds to float16 where it sees fit.
             name if name.starts_with("made/float16") => difference.relative > 1e-3,
             _ => !difference.identical,

@@ -313,9 +313,9 @@ const CASES: &[Case] = &[
     ),
     case(
         "softmax_of_unknown_rank",
-        8,
+        9,
         "g (float[2,12] x, int64[\"r\"] s) => (float[\"a\",\"b\",\"c\"] y, float[\"d\",\"e\"] z)
-         { k = Constant <value = int64[3] {2, 3, 4}> () f = Add (k, k) t = Sub (f, k) r = Reshape (x, t) n = Neg (r)
+         { k = Constant <value = int64[3] {2, 3, 4}> () c = Constant <value = bool[3] {1, 1, 1}> () t = Compress <axis = 0> (k, c) r = Reshape (x, t) n = Neg (r)
            y = Softmax <axis = 1> (n) m = Softmax (x) z = Neg (m) u = Shape (s) }",
         Itself,
     ),
@@ -590,9 +590,30 @@ const REFUSED: &[(&str, i64, &str, i64, &[&str])] = &[
         "type_not_known",
         9,
         "<ir_version: 7, opset_import: [\"\": 9, \"d\": 1]>
-         g (double[3] d) => (double[3] y) { s = d.Sinh (d) [n] y = Clip <max = 0.5> (s) }",
+         g (double[3] d) => (double[3] y) { s = d.Sinh (d) [n] c = Clip <max = 0.5> (s) y = d.Sinh (c) }",
         11,
         &["Clip 'n'", "opset 11", "element type of 's'"],
+    ),
+    (
+        "erf_of_integers",
+        9,
+        "g (int32[3] x) => (int32[3] y) { [n] y = Erf (x) }",
+        13,
+        &["Erf 'n'", "opset 13", "Int32"],
+    ),
+    (
+        "log_sum_of_integers",
+        18,
+        "g (int32[3] x) => (int32[1] y) { [n] y = ReduceLogSum (x) }",
+        28,
+        &["ReduceLogSum 'n'", "opset 28", "cast them to float"],
+    ),
+    (
+        "norm_that_is_no_integer",
+        1,
+        "g (float[1,2,4,4] x) => (float[1,2,1,1] y) { [n] y = GlobalLpPool <p = 1.5> (x) }",
+        2,
+        &["GlobalLpPool 'n'", "1.5"],
     ),
     (
         "sequences_of_their_own_lengths",

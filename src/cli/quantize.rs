@@ -61,6 +61,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     };
     let (config, options) = settings.into_parts(args.verbose || args.report.is_some());
 
+    config.check().map_err(|error| Failure::Usage(error.to_string()))?;
+
     // Before writing, as the output may be the same file; unknown where there are others beside it.
     let before = fs::metadata(input).ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
     let model = load(input)?;

@@ -3,7 +3,7 @@
 use std::{path::Path, str::FromStr};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use onnx_quant::{Config, Granularity, Pattern, SaveOptions, WeightForm, WeightType};
+use onnx_quant::{Config, Granularity, Pattern, SaveOptions, WeightForm, WeightScales, WeightType};
 use serde::Deserialize;
 
 use super::Failure;
@@ -24,6 +24,11 @@ pub struct Settings {
     /// Give weights a zero point of their own instead of zero
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
     asymmetric: Option<bool>,
+
+    /// How scales are chosen: minmax, or mse for the least squared error [default: mse for types of
+    /// at most 4 bits]
+    #[arg(long, value_name = "METHOD", value_parser = one_of(WeightScales::NAMES))]
+    weight_scales: Option<WeightScales>,
 
     /// dq: store integers, with DequantizeLinear; qdq: keep float weights, with QuantizeLinear and
     /// DequantizeLinear [default: dq]
@@ -76,6 +81,7 @@ impl Settings {
             weights: self.weights.or(file.weights),
             granularity: self.granularity.or(file.granularity),
             asymmetric: self.asymmetric.or(file.asymmetric),
+            weight_scales: self.weight_scales.or(file.weight_scales),
             weight_form: self.weight_form.or(file.weight_form),
             include: file.include,
             exclude: file.exclude,
@@ -93,6 +99,7 @@ impl Settings {
             weights: self.weights.unwrap_or_default(),
             granularity: self.granularity.unwrap_or_default(),
             asymmetric: self.asymmetric.unwrap_or_default(),
+            weight_scales: self.weight_scales,
             weight_form: self.weight_form.unwrap_or_default(),
             include: self.include,
             exclude: self.exclude,

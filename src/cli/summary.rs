@@ -153,7 +153,7 @@ fn by_key<'a, T>(items: impl Iterator<Item = (&'a str, T)>) -> Vec<(&'a str, Vec
 fn kind(config: &Config) -> String {
     let symmetry = if config.asymmetric { "asymmetric" } else { "symmetric" };
     let form = if config.weight_form == WeightForm::Qdq { ", float weights kept" } else { "" };
-    format!("{} ({symmetry}, {}{form})", config.weights, config.granularity)
+    format!("{} ({symmetry}, {}{form})", config.weights, config.sharing())
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments) {

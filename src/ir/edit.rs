@@ -7,12 +7,10 @@ use petgraph::{Direction, stable_graph::NodeIndex, visit::EdgeRef};
 use super::{
     Attribute, Interface, Model, Op, OpId, Scope, ScopeId, Tensor, Use, Value, ValueId,
     model::{Port, ScopeShell, Vertex},
-    op::{Arity, AttributePlace, AttributeTensor, Body, normal_domain},
+    op::{Arity, AttributePlace, AttributeTensor, Body},
     sequence::Sequence,
 };
-use crate::proto::{
-    AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, attribute_proto::AttributeType,
-};
+use crate::proto::{AttributeProto, GraphProto, NodeProto, attribute_proto::AttributeType};
 
 /// An operator to be inserted: its type, what it reads and which attributes it has.
 #[derive(Debug, Clone)]
@@ -304,84 +302,6 @@ impl Model {
         (shell.doc_string, shell.metadata_props) = (doc_string, metadata);
     }
 
-    /// A property of the model's metadata.
-    pub fn metadata(&self, key: &str) -> Option<&str> {
-        self.shell.metadata_props.iter().find(|entry| entry.key() == key).map(|entry| entry.value())
-    }
-
-    /// Sets a property of the model's metadata.
-    pub fn set_metadata(&mut self, key: &str, value: &str) {
-        let entries = &mut self.shell.metadata_props;
-        let entry = StringStringEntryProto { key: Some(key.to_owned()), value: Some(value.to_owned()) };
-        match entries.iter_mut().find(|entry| entry.key() == key) {
-            Some(known) => *known = entry,
-            None => entries.push(entry),
-        }
-    }
-
-    /// Sets the version of the default operator set that a scope's operators follow. If it was
-    /// imported under both of its names it is imported once from now on, and so named.
-    ///
-    /// # Panics
-    /// The scope is a body: bodies follow the graph or function that they are in.
-    pub(crate) fn set_opset(&mut self, scope: ScopeId, version: i64) {
-        let imports = match &mut self.scopes[scope.0].shell {
-            ScopeShell::Function(function) => &mut function.opset_import,
-            ScopeShell::Graph(_) => {
-                assert!(scope == Self::MAIN, "a body has no operator set imports of its own");
-                &mut self.shell.opset_import
-            }
-        };
-        let is_default = |import: &OperatorSetIdProto| normal_domain(import.domain()).is_empty();
-        let twice = imports.iter().filter(|import| is_default(import)).count() > 1;
-        match imports.iter_mut().find(|import| is_default(import)) {
-            Some(import) => import.version = Some(version),
-            None => imports.push(OperatorSetIdProto { domain: Some(String::new()), version: Some(version) }),
-        }
-        if !twice {
-            return;
-        }
-        let mut seen = false;
-        imports.retain(|import| !is_default(import) || !std::mem::replace(&mut seen, true));
-        if let Some(import) = imports.iter_mut().find(|import| is_default(import)) {
-            import.domain = Some(String::new());
-        }
-        let ops: Vec<OpId> = self.ops().filter(|&op| self.root(self.op(op).scope) == scope).collect();
-        for op in ops {
-            let shell = &mut self.op_mut(op).shell;
-            if shell.domain.is_some() && normal_domain(shell.domain()).is_empty() {
-                shell.domain = None;
-            }
-        }
-    }
-
-    /// Raises the IR version of the file's format, never lowers it.
-    ///
-    /// Before IR version 4 every initializer had to be a graph input too. From then on that says that
-    /// callers may override it, which keeps runtimes from folding it: so it is an input no longer.
-    pub fn raise_ir_version(&mut self, version: i64) {
-        let old = self.shell.ir_version();
-        if old >= version {
-            return;
-        }
-        self.shell.ir_version = Some(version);
-        if old < 4 && version >= 4 {
-            self.remove_inputs(self.scope(Self::MAIN).initializers().to_vec());
-        }
-    }
-
-    /// Imports the default operator set once where it is imported under both of its names, in the
-    /// newest of the versions: runtimes differ in which of them they follow.
-    pub fn settle_default_opset(&mut self) {
-        let roots: Vec<ScopeId> = self.scopes().filter(|&scope| self.root(scope) == scope).collect();
-        for scope in roots {
-            let imports = self.opset_imports(scope).iter();
-            if imports.filter(|import| normal_domain(import.domain()).is_empty()).count() > 1 {
-                self.set_opset(scope, self.opset(scope));
-            }
-        }
-    }
-
     /// Whether a scope around a value's own has a value of the same name.
     pub fn shadows(&self, value: ValueId) -> bool {
         let value = self.value(value);
@@ -400,15 +320,6 @@ impl Model {
         let names = &mut self.scopes[scope.0].names;
         names.remove(&old);
         names.insert(name, value);
-    }
-
-    /// The names of initializers that the model's training information sets or replaces.
-    pub fn trained_names(&self) -> impl Iterator<Item = &str> {
-        self.shell
-            .training_info
-            .iter()
-            .flat_map(|info| info.initialization_binding.iter().chain(&info.update_binding))
-            .map(|binding| binding.key())
     }
 
     pub(super) fn add_input(&mut self, scope: ScopeId, input: Interface) {

@@ -11,6 +11,7 @@ mod constant;
 mod dtype;
 mod edit;
 mod export;
+mod header;
 mod import;
 mod model;
 mod op;

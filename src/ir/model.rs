@@ -20,7 +20,7 @@ use petgraph::{
 use super::{Op, Tensor, op::normal_domain, sequence::Sequence};
 use crate::{
     error::Location,
-    proto::{FunctionProto, GraphProto, ModelProto, OperatorSetIdProto, ValueInfoProto},
+    proto::{FunctionProto, GraphProto, ModelProto, ValueInfoProto},
 };
 
 /// An operator of a [`Model`].
@@ -349,18 +349,6 @@ impl Model {
         })
     }
 
-    /// The version of the default operator set that a scope's operators follow.
-    pub fn opset(&self, scope: ScopeId) -> i64 {
-        default_opset(self.opset_imports(scope))
-    }
-
-    pub(crate) fn opset_imports(&self, scope: ScopeId) -> &[OperatorSetIdProto] {
-        match &self.scope(self.root(scope)).shell {
-            ScopeShell::Function(function) => &function.opset_import,
-            ScopeShell::Graph(_) => &self.shell.opset_import,
-        }
-    }
-
     /// The main graph or function that a scope is, or is nested in.
     pub(crate) fn root(&self, scope: ScopeId) -> ScopeId {
         let mut scope = scope;
@@ -368,11 +356,6 @@ impl Model {
             scope = self.op(owner).scope;
         }
         scope
-    }
-
-    /// The IR version of the file's format.
-    pub fn ir_version(&self) -> i64 {
-        self.shell.ir_version()
     }
 
     /// Where an operator is, for messages.
@@ -403,14 +386,4 @@ impl Model {
         path.reverse();
         path
     }
-}
-
-/// Exporters sometimes list the default operator set under both of its names; the newest counts.
-pub(crate) fn default_opset(imports: &[OperatorSetIdProto]) -> i64 {
-    imports
-        .iter()
-        .filter(|import| normal_domain(import.domain()).is_empty())
-        .map(|import| import.version())
-        .max()
-        .unwrap_or(1)
 }

@@ -30,11 +30,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod candidates;
 mod dequantize;
 mod distortion;
 mod float;
 mod layout;
 mod packing;
+mod parameters;
 mod quantize;
 mod range;
 #[cfg(test)]
@@ -42,7 +44,10 @@ mod reference;
 mod rounding;
 mod scale;
 mod scheme;
+mod search;
 mod small_float;
+mod squares;
+mod strips;
 mod tiles;
 mod types;
 
@@ -50,6 +55,7 @@ pub use dequantize::dequantize;
 pub use distortion::{Distortion, distortion};
 pub use float::FloatType;
 pub use layout::{Granularity, Layout, LayoutError};
+pub use parameters::{ScaleMethod, parameters};
 pub use quantize::quantize;
 pub use range::{NonFinite, Range, ranges};
 pub use scale::{ScaleType, decode_e8m0, encode_e8m0};

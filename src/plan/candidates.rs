@@ -10,7 +10,7 @@ use super::{
     trace::{Constant, WeightUse},
 };
 use crate::{
-    config::{self, Config, WeightForm, WeightType},
+    config::{Config, WeightForm, WeightType},
     error::{Error, Result},
     ir::{DataType, Model, Tensor},
     numeric::{FloatType, Granularity, Layout, QuantizedType, ScaleType, Scheme},
@@ -18,8 +18,6 @@ use crate::{
 
 /// The opset from which on scales, and so what DequantizeLinear makes, may be float16 and bfloat16.
 const HALF_OPSET: i64 = 19;
-/// The block of OCP Microscaling Formats v1.0.
-const MICROSCALING_BLOCK: usize = 32;
 
 /// A weight that is to be quantized unless its elements speak against it.
 pub(super) struct Candidate<'a> {
@@ -130,23 +128,17 @@ impl Context<'_> {
         let (model, config) = (self.model, self.config);
         let rank = tensor.shape().len();
         let opset = self.opset.unwrap_or_else(|| model.opset(model.value(constant.value).scope()));
-        let (asked_type, microscaling) = quantized_type(config.weights);
+        let asked_type = quantized_type(config.weights);
+        let microscaling = config.weights.is_microscaling();
         let scale = if microscaling { ScaleType::PowerOfTwo } else { ScaleType::Float(made_type) };
-        let granularity = match config.granularity {
-            config::Granularity::Block { .. } => config.granularity,
-            _ if microscaling => config::Granularity::Block { size: MICROSCALING_BLOCK, axis: None },
-            _ => config.granularity,
-        };
-        let groups = groups(constant, granularity, &tensor.shape(), opset);
+        let groups = groups(constant, config.sharing(), &tensor.shape(), opset);
         let copy = |index: usize| {
             let group = &groups[index];
             let mut note = group.note.clone();
             let (mut ty, mut scale) = (asked_type, scale);
             let pairs = config.weight_form == WeightForm::Qdq;
-            if !pairs
-                && !(gather_takes(ty) && scale != ScaleType::PowerOfTwo)
-                && is_table(model, constant, group.granularity, ty)
-            {
+            let gather_takes = gather_takes(ty) && scale != ScaleType::PowerOfTwo;
+            if !pairs && !gather_takes && is_table(model, constant, group.granularity, ty) {
                 note = Some(format!("int8: Gather takes no {}", config.weights));
                 (ty, scale) = (QuantizedType::Int8, ScaleType::Float(made_type));
             }
@@ -182,30 +174,23 @@ pub(super) fn layout(tensor: &Tensor, granularity: Granularity) -> Result<Layout
     Layout::new(&tensor.shape(), granularity).map_err(|error| Error::tensor(tensor.name(), error.to_string()))
 }
 
-/// The type of the elements, and whether it is one of the microscaling forms.
-fn quantized_type(weights: WeightType) -> (QuantizedType, bool) {
+fn quantized_type(weights: WeightType) -> QuantizedType {
     match weights {
-        WeightType::Int8 => (QuantizedType::Int8, false),
-        WeightType::Uint8 => (QuantizedType::UInt8, false),
-        WeightType::Int16 => (QuantizedType::Int16, false),
-        WeightType::Uint16 => (QuantizedType::UInt16, false),
-        WeightType::Int4 => (QuantizedType::Int4, false),
-        WeightType::Uint4 => (QuantizedType::UInt4, false),
-        WeightType::Int2 => (QuantizedType::Int2, false),
-        WeightType::Uint2 => (QuantizedType::UInt2, false),
-        WeightType::Float8e4m3fn => (QuantizedType::Float8E4M3FN, false),
-        WeightType::Float8e4m3fnuz => (QuantizedType::Float8E4M3FNUZ, false),
-        WeightType::Float8e5m2 => (QuantizedType::Float8E5M2, false),
-        WeightType::Float8e5m2fnuz => (QuantizedType::Float8E5M2FNUZ, false),
-        WeightType::Float6e2m3 => (QuantizedType::Float6E2M3, false),
-        WeightType::Float6e3m2 => (QuantizedType::Float6E3M2, false),
-        WeightType::Float4e2m1 => (QuantizedType::Float4E2M1, false),
-        WeightType::Mxfp8e4m3 => (QuantizedType::Float8E4M3FN, true),
-        WeightType::Mxfp8e5m2 => (QuantizedType::Float8E5M2, true),
-        WeightType::Mxfp6e2m3 => (QuantizedType::Float6E2M3, true),
-        WeightType::Mxfp6e3m2 => (QuantizedType::Float6E3M2, true),
-        WeightType::Mxfp4e2m1 => (QuantizedType::Float4E2M1, true),
-        WeightType::Mxint8 => (QuantizedType::Int8, true),
+        WeightType::Int8 | WeightType::Mxint8 => QuantizedType::Int8,
+        WeightType::Uint8 => QuantizedType::UInt8,
+        WeightType::Int16 => QuantizedType::Int16,
+        WeightType::Uint16 => QuantizedType::UInt16,
+        WeightType::Int4 => QuantizedType::Int4,
+        WeightType::Uint4 => QuantizedType::UInt4,
+        WeightType::Int2 => QuantizedType::Int2,
+        WeightType::Uint2 => QuantizedType::UInt2,
+        WeightType::Float8e4m3fn | WeightType::Mxfp8e4m3 => QuantizedType::Float8E4M3FN,
+        WeightType::Float8e4m3fnuz => QuantizedType::Float8E4M3FNUZ,
+        WeightType::Float8e5m2 | WeightType::Mxfp8e5m2 => QuantizedType::Float8E5M2,
+        WeightType::Float8e5m2fnuz => QuantizedType::Float8E5M2FNUZ,
+        WeightType::Float6e2m3 | WeightType::Mxfp6e2m3 => QuantizedType::Float6E2M3,
+        WeightType::Float6e3m2 | WeightType::Mxfp6e3m2 => QuantizedType::Float6E3M2,
+        WeightType::Float4e2m1 | WeightType::Mxfp4e2m1 => QuantizedType::Float4E2M1,
     }
 }
 

@@ -1,10 +1,5 @@
 //! Where a quantized weight is dequantized: mostly once, in front of everything that reads it, but
 //! where a runtime makes more of another place, there.
-//!
-//! What onnxruntime 1.32 fuses, measured: a DequantizeLinear that one MatMul alone reads becomes,
-//! together with it, MatMulNBits: with 2, 4 or 8 bits, a matrix, blocks along axis 0 of a power of two
-//! of 16 and more, or scales along axis 1, or one scale; Gemm too with alpha and beta 1 and nothing
-//! transposed.
 
 use std::collections::HashSet;
 
@@ -12,6 +7,7 @@ use super::{Site, sharing::Group, trace::Constant};
 use crate::{
     ir::{Model, OpId, Use},
     numeric::{Granularity, QuantizedType},
+    targets::onnxruntime,
 };
 
 /// Where one copy of a weight is dequantized.
@@ -60,7 +56,7 @@ fn is_multiplied(model: &Model, op: OpId) -> bool {
             match model.op(use_.op).op_type() {
                 "MatMul" | "Gemm" => return true,
                 // Runtimes take these away.
-                "Identity" | "Dropout" => makers.push(use_.op),
+                "Identity" | "Dropout" if use_.slot == 0 => makers.push(use_.op),
                 _ => {}
             }
         }
@@ -105,21 +101,16 @@ pub(super) fn sites(
     in_front(vec![Site::Weight(uses)])
 }
 
-/// Storing a matrix transposed changes the graph more than quantizing it; it is done for the types
-/// that are chosen for the sake of MatMulNBits.
+/// Whether products fuse with a matrix once it is stored transposed. That changes the graph more than
+/// quantizing it, and is done for the forms that are chosen for the sake of the fused kernel: few bits,
+/// or blocks.
 fn fuses_when_transposed(ty: QuantizedType, granularity: Granularity) -> bool {
-    let few_bits = matches!(ty.bits(), 2 | 4);
-    if ty.is_float() {
-        return false;
-    }
-    match granularity {
-        Granularity::PerBlock { axis: 1, size } => {
-            matches!(ty.bits(), 2 | 4 | 8) && size >= 16 && size.is_power_of_two()
-        }
-        Granularity::PerBlock { .. } => false,
-        Granularity::PerChannel { axis } => few_bits && axis == 0,
-        Granularity::PerTensor => few_bits,
-    }
+    let (worthwhile, transposed) = match granularity {
+        Granularity::PerTensor => (false, granularity),
+        Granularity::PerChannel { axis } => (false, Granularity::PerChannel { axis: 1 - axis }),
+        Granularity::PerBlock { axis, size } => (true, Granularity::PerBlock { axis: 1 - axis, size }),
+    };
+    (worthwhile || ty.bits() < 8) && onnxruntime::fuses_matmul(ty, transposed)
 }
 
 /// The site of a use that reads a matrix transposed, and that can read it the other way instead.

@@ -11,10 +11,10 @@ use super::{
     trace::{Constant, WeightUse, constants},
 };
 use crate::{
-    config::Config,
+    config::{Config, WeightScales},
     error::{Error, ErrorKind, Result},
     ir::{DataType, Model, Tensor, ValueId},
-    numeric::{FloatType, ranges},
+    numeric::{FloatType, QuantizedType, ScaleMethod, parameters},
 };
 
 /// Plans the quantization of a model's weights.
@@ -23,7 +23,8 @@ use crate::{
 /// planned in the form that it can hold; [`required_opset`] tells which opset would do better.
 ///
 /// # Errors
-/// The model's opset has no DequantizeLinear, or a tensor cannot be read.
+/// The model's opset cannot hold what was asked for, the configuration contradicts itself, or a tensor
+/// cannot be read.
 ///
 /// ```
 /// use onnx_quant::{Config, Model, plan::plan};
@@ -33,6 +34,7 @@ use crate::{
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
 pub fn plan(model: &Model, config: &Config) -> Result<Plan> {
+    config.check()?;
     let constants = constants(model);
     let context = Context { model, config, opset: None, half_scales: true };
     // In parallel over weights, and inside each of them: neither a file of one huge table nor one of
@@ -138,7 +140,7 @@ fn weight(context: &Context, constant: &Constant, tensor: &Tensor) -> Result<Wei
         .into_iter()
         .map(|copy| {
             let operators = operators(model, copy.weight_uses.iter().copied());
-            quantized_copy(tensor, &bytes, candidate.float_type, copy, operators)
+            quantized_copy(config, tensor, &bytes, candidate.float_type, copy, operators)
         })
         .collect::<Result<_, Refused>>()?;
     // Last: what cannot be quantized anyway needs no opset.
@@ -158,6 +160,7 @@ fn weight(context: &Context, constant: &Constant, tensor: &Tensor) -> Result<Wei
 }
 
 fn quantized_copy(
+    config: &Config,
     tensor: &Tensor,
     bytes: &[u8],
     float_type: FloatType,
@@ -166,8 +169,17 @@ fn quantized_copy(
 ) -> Result<QuantizedCopy, Refused> {
     let CandidateCopy { granularity, scheme, transposed, sites, note, .. } = copy;
     let layout = layout(tensor, granularity)?;
-    let ranges = ranges(bytes, float_type, &layout)
+    let method = scale_method(config, scheme.ty);
+    let params = parameters(bytes, float_type, &layout, scheme, method)
         .map_err(|at| Refused::Reason(Reason::NotFinite { index: at.index, value: at.value }))?;
-    let params = ranges.into_iter().map(|range| scheme.parameters(range)).collect();
     Ok(QuantizedCopy { granularity, scheme, params, transposed, sites, operators, note })
+}
+
+fn scale_method(config: &Config, ty: QuantizedType) -> ScaleMethod {
+    match config.weight_scales {
+        Some(WeightScales::Minmax) => ScaleMethod::MinMax,
+        Some(WeightScales::Mse) => ScaleMethod::Mse,
+        None if ty.bits() <= 4 => ScaleMethod::Mse,
+        None => ScaleMethod::MinMax,
+    }
 }

@@ -3,13 +3,15 @@
 //! Tables and colours are the command's business; [`Report::to_json`] is the file that
 //! `--report` writes.
 
+mod notes;
+
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
     config::Config,
     error::{Error, Result},
-    ir::{Model, Tensor, normal_domain, type_name},
+    ir::{Model, Tensor, type_name},
     numeric::{Granularity, Layout, distortion},
     plan::{LeftFloat, Plan, QuantizedCopy, WeightForm, WeightPlan, storage_dtype, zero_points},
 };
@@ -127,7 +129,7 @@ impl Report {
             left_float: plan.left_float.iter().map(|left| float(model, left)).collect(),
             other_float: OtherFloat { count: plan.others.count, bytes: plan.others.bytes },
             bytes,
-            notes: notes(model, plan),
+            notes: notes::notes(model, plan),
             warnings,
         })
     }
@@ -197,66 +199,4 @@ fn copy_report(
         sqnr_db,
         note: copy.note.clone(),
     })
-}
-
-fn notes(model: &Model, plan: &Plan) -> Vec<String> {
-    let mut notes = plan.notes.clone();
-    let no_inputs: Vec<&WeightPlan> =
-        plan.weights.iter().filter(|weight| weight.was_input && weight.form == WeightForm::Dq).collect();
-    if !no_inputs.is_empty() && model.ir_version() >= 4 {
-        let names: Vec<&str> = no_inputs.iter().map(|weight| weight.name.as_str()).collect();
-        notes.push(format!(
-            "no graph inputs any more, so callers can no longer override them (--keep-overridable leaves them alone): {}",
-            names.join(", ")
-        ));
-    }
-    if model.ir_version() < 4 && !plan.weights.is_empty() {
-        notes.push(format!(
-            "IR version {} wants every initializer to be a graph input: they are none any more, and the file has IR version 4 now",
-            model.ir_version()
-        ));
-    }
-    let imports = model.opset_imports(Model::MAIN).iter().filter(|import| normal_domain(import.domain()).is_empty());
-    let mut versions: Vec<i64> = imports.map(|import| import.version()).collect();
-    versions.sort_unstable();
-    versions.dedup();
-    if let [_, .., newest] = versions[..]
-        && !plan.weights.is_empty()
-    {
-        notes.push(format!("the default operators are imported in versions {versions:?}: all say {newest} now"));
-    }
-    for weight in plan.weights.iter().filter(|weight| weight.form == WeightForm::Dq && model.is_output(weight.value)) {
-        notes.push(format!("'{}' is a graph output: callers get its dequantized values", weight.name));
-    }
-    for weight in plan.weights.iter().filter(|weight| weight.copies.len() > 1) {
-        let axes: Vec<String> = weight
-            .copies
-            .iter()
-            .map(|copy| match copy.granularity {
-                Granularity::PerTensor => "one scale".to_owned(),
-                Granularity::PerChannel { axis } | Granularity::PerBlock { axis, .. } => format!("axis {axis}"),
-            })
-            .collect();
-        let count = weight.copies.len();
-        notes.push(format!(
-            "'{}' is stored {count} times, its operators need different scales: {}",
-            weight.name,
-            axes.join(", ")
-        ));
-    }
-    // Measured: onnxruntime neither fuses nor folds a DequantizeLinear on a convolution's weight.
-    let convolutions = plan.weights.iter().flat_map(|weight| &weight.copies).flat_map(|copy| &copy.operators);
-    let convolutions = convolutions.filter(|operator| operator.starts_with("Conv")).count();
-    if convolutions > 0 {
-        notes.push(format!(
-            "{} on every run: onnxruntime runs {} slower than float; the gain is the size of the file",
-            if convolutions == 1 {
-                "1 convolution dequantizes its weight".to_owned()
-            } else {
-                format!("{convolutions} convolutions dequantize their weights")
-            },
-            if convolutions == 1 { "it" } else { "them" }
-        ));
-    }
-    notes
 }

@@ -16,7 +16,7 @@ def gemm_transposed(g):
     a MatMul reads as it is."""
     x = g.input("x", [4, 32])
     x = g.node("Gemm", x, g.weight("plain", 48, 32), g.weight("bias", 48), transB=1)
-    x = g.node("Relu", x)
+    x = g.node("Tanh", x)
     g.node("Gemm", x, g.weight("scaled", 6, 48), out="by_alpha", transB=1, alpha=0.5)
     shared = g.weight("shared", 32, 48)
     x = g.node("Add", g.node("Gemm", x, shared, transB=1), g.node("Gemm", g.node("Tanh", x), shared, transB=1))
@@ -95,7 +95,7 @@ def float16_table(g):
     """A float16 model at opset 13 with a table, a product and a Gemm with transB=1."""
     ids = g.input("ids", ["batch"], INT64)
     x = g.node("Gather", g.tensor("table", g.array(12, 32).astype(np.float16)), ids)
-    x = g.node("Relu", x)
+    x = g.node("Tanh", x)
     x = g.node("MatMul", x, g.tensor("w", g.array(32, 32).astype(np.float16)))
     g.node("Gemm", x, g.tensor("head", g.array(8, 32).astype(np.float16)), out="y", transB=1)
     g.output("y", ["batch", 8], FLOAT16)

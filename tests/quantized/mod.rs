@@ -7,7 +7,7 @@ pub mod strip;
 use std::path::{Path, PathBuf};
 
 use onnx_quant::{
-    Config, Granularity, Model, Report, SaveOptions, WeightForm, WeightType,
+    Config, Granularity, Model, Report, SaveOptions, WeightForm, WeightScales, WeightType,
     ir::ScopeId,
     passes::{Pass, UpgradeOpset},
     proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto},
@@ -38,8 +38,11 @@ pub fn ways() -> Vec<Way> {
         Way { name: "qdq", config: Config { weight_form: WeightForm::Qdq, ..all.clone() } },
         Way { name: "block16", config: Config { granularity: blocks(16, None), ..all.clone() } },
         Way { name: "block32@0", config: Config { granularity: blocks(32, Some(0)), asymmetric: true, ..all.clone() } },
-        // Stored transposed also without blocks.
-        Way { name: "int4", config: Config { weights: WeightType::Int4, ..all } },
+        // Stored transposed also without blocks. Nothing is clipped, as elsewhere.
+        Way {
+            name: "int4",
+            config: Config { weights: WeightType::Int4, weight_scales: Some(WeightScales::Minmax), ..all },
+        },
     ]
 }
 
@@ -115,12 +118,23 @@ pub fn roots(model: &Model) -> Vec<ScopeId> {
     model.scopes().filter(|&scope| is_root(scope)).collect()
 }
 
-/// Every fixture, quantized in a way.
+/// Has an operator that cannot be carried over to newer opsets.
+pub const NOT_TO_BE_RAISED: &str = "made/not_to_be_raised.onnx";
+
+/// Every fixture that can be quantized in a way: all but one that its opset has no form for.
 pub fn quantized<'a>(fixtures: &'a [Fixture], way: &Way) -> Vec<Quantized<'a>> {
-    let quantized = |fixture: &'a Fixture| {
-        Quantized::new(fixture, way).unwrap_or_else(|error| panic!("{} ({}): {error}", fixture.name, way.name))
-    };
-    fixtures.iter().map(quantized).collect()
+    let newest = ["block16", "block32@0", "int4"].contains(&way.name);
+    let mut models = Vec::new();
+    for fixture in fixtures {
+        let refused = newest && fixture.name == NOT_TO_BE_RAISED;
+        match Quantized::new(fixture, way) {
+            Ok(model) if !refused => models.push(model),
+            Err(error) if refused => assert!(error.contains("Resize 'Resize_0': cannot be carried over"), "{error}"),
+            Ok(_) => panic!("{} ({}) was quantized", fixture.name, way.name),
+            Err(error) => panic!("{} ({}): {error}", fixture.name, way.name),
+        }
+    }
+    models
 }
 
 pub fn load(fixture: &Fixture) -> Model {

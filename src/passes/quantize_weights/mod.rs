@@ -200,7 +200,7 @@ impl Dequantize<'_> {
         let float32 = model.new_value(scope, &format!("{}_float32", self.weight.name));
         let op = linear("DequantizeLinear", self.weight, axes, inputs, float32);
         let op = model.insert_op(scope, position, op);
-        model.insert_op(scope, position, cast(self.weight, to, float32, output));
+        model.insert_op(scope, position, cast(self.weight, float32, to, output));
         op
     }
 }

@@ -1,64 +1,77 @@
 //! The form for tool chains that quantize themselves: the float weight stays, behind QuantizeLinear
 //! and DequantizeLinear.
 
-use std::collections::HashMap;
-
 use super::stored::{Axes, cast, linear, parameters};
 use crate::{
     error::Result,
-    ir::{DataType, Model, Tensor, Use, ValueId},
-    plan::{Site, WeightPlan},
+    ir::{DataType, Model, OpId, ScopeId, Tensor, Use, ValueId},
+    plan::{QuantizedCopy, Site, WeightPlan},
 };
 
 pub(super) fn insert(model: &mut Model, weight: &WeightPlan, tensor: &Tensor) -> Result<bool> {
     let value = weight.value;
-    if is_quantized(model, value) {
+    if is_served(model, weight) {
         return Ok(false);
     }
     let scope = model.value(value).scope();
     for copy in &weight.copies {
         let position = model.first_reader(value);
-        let axes = Axes { granularity: copy.granularity, from_rank: None, output: None };
         let parameters = parameters(model, weight, copy, tensor, position)?;
-        let quantized = model.new_value(scope, &format!("{}_quantized", weight.name));
-        let dequantized = model.new_value(scope, &format!("{}_dequantized", weight.name));
-        // QuantizeLinear takes what DequantizeLinear makes; where that is not the weight's type,
-        // there is a Cast on either side.
-        let (mut first, mut last) = (value, dequantized);
-        if weight.cast.is_some() {
-            [first, last] = [(); 2].map(|()| model.new_value(scope, &format!("{}_float32", weight.name)));
-            model.insert_op(scope, position, cast(weight, DataType::Float, value, first));
-        }
-        for (op_type, input, output) in [("QuantizeLinear", first, quantized), ("DequantizeLinear", quantized, last)] {
-            let inputs: Vec<_> = [input].into_iter().chain(parameters.iter().copied()).collect();
-            model.insert_op(scope, position, linear(op_type, weight, axes, &inputs, output));
-        }
-        if let Some(to) = weight.cast {
-            model.insert_op(scope, position, cast(weight, to, last, dequantized));
-        }
-        let moves: HashMap<Use, ValueId> = copy
-            .sites
-            .iter()
-            .flat_map(|site| match site {
-                Site::Weight(uses) => uses.as_slice(),
-                Site::BehindGather(_) | Site::Gemm(_) | Site::Transpose(_) => &[],
-            })
-            .map(|use_| (*use_, dequantized))
-            .collect();
-        model.move_uses(value, &moves);
+        let dequantized = Pair { weight, copy, scope, position }.insert(model, value, &parameters);
+        model.move_uses(value, &uses(copy).into_iter().map(|use_| (use_, dequantized)).collect());
     }
     Ok(true)
 }
 
-/// Whether a former run was here.
-fn is_quantized(model: &Model, value: ValueId) -> bool {
-    model.uses(value).iter().any(|use_| match model.op(use_.op).op_type() {
-        "QuantizeLinear" => true,
-        "Cast" => {
-            let outputs = model.outputs(use_.op);
-            let mut uses = outputs.into_iter().flatten().flat_map(|output| model.uses(output));
-            uses.any(|use_| model.op(use_.op).is("QuantizeLinear"))
+/// Whether none of the planned uses reads the weight itself any more: a former run was here.
+fn is_served(model: &Model, weight: &WeightPlan) -> bool {
+    let reads = |use_: &Use| model.input(use_.op, use_.slot) == Some(weight.value);
+    !weight.copies.iter().flat_map(uses).any(|use_| reads(&use_))
+}
+
+fn uses(copy: &QuantizedCopy) -> Vec<Use> {
+    let served = |site: &Site| match site {
+        Site::Weight(uses) => uses.clone(),
+        Site::BehindGather(_) | Site::Gemm(_) | Site::Transpose(_) => vec![],
+    };
+    copy.sites.iter().flat_map(served).collect()
+}
+
+/// Where a pair goes, and of what.
+struct Pair<'a> {
+    weight: &'a WeightPlan,
+    copy: &'a QuantizedCopy,
+    scope: ScopeId,
+    position: Option<OpId>,
+}
+
+impl Pair<'_> {
+    /// Inserts the pair, between Casts where it neither takes nor makes the weight's own type.
+    fn insert(&self, model: &mut Model, value: ValueId, parameters: &[ValueId]) -> ValueId {
+        let mut last = value;
+        if self.weight.cast.is_some() {
+            last = self.cast(model, last, DataType::Float, "float32");
         }
-        _ => false,
-    })
+        let axes = Axes { granularity: self.copy.granularity, from_rank: None, output: None };
+        for (op_type, suffix) in [("QuantizeLinear", "quantized"), ("DequantizeLinear", "dequantized")] {
+            let output = self.value(model, suffix);
+            let inputs: Vec<_> = [last].into_iter().chain(parameters.iter().copied()).collect();
+            model.insert_op(self.scope, self.position, linear(op_type, self.weight, axes, &inputs, output));
+            last = output;
+        }
+        match self.weight.cast {
+            Some(own) => self.cast(model, last, own, "cast"),
+            None => last,
+        }
+    }
+
+    fn cast(&self, model: &mut Model, input: ValueId, to: DataType, suffix: &str) -> ValueId {
+        let output = self.value(model, suffix);
+        model.insert_op(self.scope, self.position, cast(self.weight, input, to, output));
+        output
+    }
+
+    fn value(&self, model: &mut Model, suffix: &str) -> ValueId {
+        model.new_value(self.scope, &format!("{}_{suffix}", self.weight.name))
+    }
 }

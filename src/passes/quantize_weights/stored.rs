@@ -104,10 +104,15 @@ pub(super) fn linear(
     NewOp { op_type, name: format!("{}_{op_type}", weight.name), inputs: inputs.to_vec(), output, attributes }
 }
 
-/// A Cast from or to the type of the weight.
-pub(super) fn cast(weight: &WeightPlan, to: DataType, input: ValueId, output: ValueId) -> NewOp {
-    let attributes = vec![("to", Attribute::Int(to as i64))];
-    NewOp { op_type: "Cast", name: format!("{}_Cast", weight.name), inputs: vec![input], output, attributes }
+/// A Cast.
+pub(super) fn cast(weight: &WeightPlan, input: ValueId, to: DataType, output: ValueId) -> NewOp {
+    NewOp {
+        op_type: "Cast",
+        name: format!("{}_Cast", weight.name),
+        inputs: vec![input],
+        output,
+        attributes: vec![("to", Attribute::Int(to as i64))],
+    }
 }
 
 /// How scales lie along what a QuantizeLinear or DequantizeLinear reads.

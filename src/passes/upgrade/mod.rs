@@ -13,6 +13,7 @@ mod facts;
 mod normalization;
 mod operators;
 mod resize;
+mod rules;
 mod scan;
 mod softmax;
 mod step;
@@ -96,6 +97,9 @@ impl UpgradeOpset {
         if roots.iter().any(|&root| raised(model, root)) {
             for op in model.ops().filter(|&op| raised(model, model.root(model.op(op).scope()))) {
                 check_known(model, op)?;
+            }
+            if let Some(opset) = roots.iter().map(|&root| model.opset(root)).find(|opset| *opset < 1) {
+                return Err(Error::invalid(format!("opset {opset} is imported, but the first is 1")));
             }
             check_training(model, self.to)?;
             let facts = Facts::of(model);

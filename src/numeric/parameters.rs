@@ -1,0 +1,58 @@
+//! From the elements of a tensor to the scale and zero point of each group.
+
+use super::float::FloatType;
+use super::layout::Layout;
+use super::range::{NonFinite, ranges};
+use super::scheme::{QuantParams, Scheme};
+use super::search::improve;
+use rayon::prelude::*;
+
+/// How scales and zero points are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ScaleMethod {
+    /// So that the range of every group is represented.
+    #[default]
+    MinMax,
+    /// So that the sum of the squared errors of every group is small, though its extremes may saturate.
+    /// Never worse than [`MinMax`](Self::MinMax) by that measure.
+    Mse,
+}
+
+/// The parameters of each group of `layout`, in the order of its scales, in parallel. They are the same
+/// at every thread count.
+///
+/// ```
+/// use onnx_quant::numeric::{
+///     FloatType, Granularity, Layout, QuantizedType, ScaleMethod, ScaleType, Scheme, parameters,
+/// };
+///
+/// // An outlier takes most of the four bits away from the others.
+/// let weight: Vec<u8> = (0..32).flat_map(|n| f32::to_le_bytes(if n == 0 { 2.0 } else { (n % 8) as f32 / 8.0 })).collect();
+/// let layout = Layout::new(&[32], Granularity::PerTensor)?;
+/// let scheme = Scheme { ty: QuantizedType::Int4, symmetric: true, scale: ScaleType::default() };
+/// let scale = |method| {
+///     parameters(&weight, FloatType::F32, &layout, scheme, method).map(|params| params[0].scale)
+/// };
+/// assert!(scale(ScaleMethod::Mse)? < 0.9 * scale(ScaleMethod::MinMax)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// When a value is not finite; the error names the first one.
+///
+/// # Panics
+/// When `values` does not hold the elements of `layout`.
+pub fn parameters(
+    values: &[u8],
+    ty: FloatType,
+    layout: &Layout,
+    scheme: Scheme,
+    method: ScaleMethod,
+) -> Result<Vec<QuantParams>, NonFinite> {
+    let ranges = ranges(values, ty, layout)?;
+    let mut params: Vec<_> = ranges.par_iter().with_min_len(1 << 12).map(|range| scheme.parameters(*range)).collect();
+    if method == ScaleMethod::Mse {
+        improve(values, ty, layout, scheme, &ranges, &mut params);
+    }
+    Ok(params)
+}

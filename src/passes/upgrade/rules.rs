@@ -1,0 +1,275 @@
+//! What operators tell of their outputs' types and shapes.
+
+use super::facts::{Fact, Facts, Shape, cast_target};
+use crate::{
+    ir::{DataType, Model, Op, OpId, ValueId},
+    operators::normalize_axis,
+};
+
+/// Operators whose first output has the type and shape of the first input.
+#[rustfmt::skip]
+const SAME_SHAPE: &[&str] = &[
+    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BatchNormalization", "BitwiseNot", "Ceil", "Celu", "Clip",
+    "Cos", "Cosh", "CumSum", "Dropout", "Elu", "Erf", "Exp", "Floor", "Gelu", "GroupNormalization", "HardSigmoid",
+    "HardSwish", "Hardmax", "Identity", "InstanceNormalization", "LRN", "LayerNormalization", "LeakyRelu", "Log",
+    "LogSoftmax", "LpNormalization", "MeanVarianceNormalization", "Mish", "Neg", "Not", "PRelu", "RMSNormalization",
+    "Reciprocal", "Relu", "ReverseSequence", "Round", "Scatter", "ScatterElements", "ScatterND", "Selu", "Shrink",
+    "Sigmoid", "Sign", "Sin", "Sinh", "Softmax", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh",
+    "ThresholdedRelu", "Trilu",
+];
+
+/// Operators whose outputs have the type and rank of the first input.
+#[rustfmt::skip]
+const SAME_RANK: &[&str] = &[
+    "AveragePool", "Conv", "ConvTranspose", "DeformConv", "DepthToSpace", "GlobalAveragePool", "GlobalLpPool",
+    "GlobalMaxPool", "LpPool", "MaxPool", "MaxUnpool", "Pad", "Resize", "SpaceToDepth", "Split", "Tile", "TopK",
+    "Upsample",
+];
+
+/// Operators that broadcast their inputs against each other.
+#[rustfmt::skip]
+const BROADCAST: &[&str] = &[
+    "Add", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Max", "Mean", "Min", "Mod", "Mul", "Pow", "Sub", "Sum",
+];
+
+/// The same, to booleans.
+const COMPARE: &[&str] = &["And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Or", "Xor"];
+
+/// A file may state any size of a list that is a shape; no tensor has that many dimensions.
+const MAX_RANK: usize = 64;
+
+/// An operator, and what is known of what it reads.
+struct Rule<'a> {
+    facts: &'a Facts,
+    model: &'a Model,
+    op: &'a Op,
+    inputs: Vec<Option<ValueId>>,
+}
+
+impl Facts {
+    /// What an operator tells of the values that it makes or reads.
+    pub(super) fn follow(&self, model: &Model, id: OpId) -> Vec<(ValueId, Fact)> {
+        let op = model.op(id);
+        // What a caller gives may be anything.
+        if !op.domain().is_empty() || op.shell.attribute.iter().any(|attribute| !attribute.ref_attr_name().is_empty()) {
+            return vec![];
+        }
+        let rule = Rule { facts: self, model, op, inputs: model.inputs(id) };
+        let outputs = model.outputs(id);
+        let op_type = op.op_type();
+        let constant = outputs.first().copied().flatten().and_then(|value| model.constant(value));
+        let fact = match constant {
+            Some(tensor) if op_type == "Constant" => {
+                Fact { dtype: Some(tensor.dtype()), shape: Some(tensor.shape().into_iter().map(Some).collect()) }
+            }
+            _ => Fact { dtype: rule.output_dtype(), shape: rule.output_shape() },
+        };
+        let mut told = Vec::new();
+        for (slot, value) in outputs.iter().enumerate() {
+            let Some(value) = *value else { continue };
+            let fact = match (op_type, slot) {
+                (_, 0) | ("Split", _) => fact.clone(),
+                ("TopK" | "MaxPool", 1) => Fact { dtype: Some(DataType::Int64), ..fact.clone() },
+                ("LSTM" | "GRU" | "RNN", _) => Fact { shape: Some(unknown(3)), ..fact.clone() },
+                _ => continue,
+            };
+            told.push((value, fact));
+        }
+        // The other way round, from what the file states of its outputs.
+        if let (true, Some(input), Some(output)) =
+            (SAME_SHAPE.contains(&op_type), rule.input(0), outputs.first().copied().flatten())
+        {
+            told.push((input, Fact { dtype: self.dtype(output), shape: self.shape(output).cloned() }));
+        }
+        told
+    }
+}
+
+impl Rule<'_> {
+    fn input(&self, slot: usize) -> Option<ValueId> {
+        self.inputs.get(slot).copied().flatten()
+    }
+
+    fn shape(&self, slot: usize) -> Option<&Shape> {
+        self.facts.shape(self.input(slot)?)
+    }
+
+    fn rank(&self, slot: usize) -> Option<usize> {
+        self.shape(slot).map(Vec::len)
+    }
+
+    /// How many sizes an input lists that is a shape: the rank of what gets it.
+    fn listed(&self, slot: usize) -> Option<usize> {
+        self.shape(slot)?.first().copied().flatten().filter(|&rank| rank <= MAX_RANK)
+    }
+
+    fn dtype(&self, slot: usize) -> Option<DataType> {
+        self.facts.dtype(self.input(slot)?)
+    }
+
+    /// Integers that are an attribute in some opsets, and in others an input.
+    fn integers(&self, name: &str, slot: usize) -> Option<Vec<i64>> {
+        match self.op.ints(name) {
+            Some(list) => Some(list.to_vec()),
+            None => constant_integers(self.model, self.input(slot)?),
+        }
+    }
+
+    fn output_dtype(&self) -> Option<DataType> {
+        let op_type = self.op.op_type();
+        match op_type {
+            "Cast" => cast_target(self.op.int("to"), self.op.text("to")),
+            "ConstantOfShape" => Some(self.op.tensor("value").map_or(DataType::Float, |tensor| tensor.dtype())),
+            "Shape" | "Size" | "NonZero" | "ArgMax" | "ArgMin" => Some(DataType::Int64),
+            "Constant" => self.op.attribute("value_ints").or(self.op.attribute("value_int")).map(|_| DataType::Int64),
+            "Where" | "DequantizeLinear" => self.dtype(1),
+            _ if COMPARE.contains(&op_type) => Some(DataType::Bool),
+            "Concat" | "Flatten" | "Gemm" | "MatMul" | "Transpose" | "Reshape" | "Squeeze" | "Unsqueeze" | "Gather"
+            | "Slice" | "Expand" | "LSTM" | "GRU" | "RNN" => self.dtype(0),
+            _ if SAME_SHAPE.contains(&op_type) || SAME_RANK.contains(&op_type) || BROADCAST.contains(&op_type) => {
+                self.dtype(0)
+            }
+            _ if op_type.starts_with("Reduce") => self.dtype(0),
+            _ => None,
+        }
+    }
+
+    fn output_shape(&self) -> Option<Shape> {
+        let op_type = self.op.op_type();
+        match op_type {
+            "Cast" | "DequantizeLinear" | "QuantizeLinear" => self.shape(0).cloned(),
+            "Conv" => {
+                let mut sizes = unknown(self.rank(0)?);
+                *sizes.get_mut(1)? = self.shape(1).and_then(|weight| weight.first().copied().flatten());
+                Some(sizes)
+            }
+            _ if SAME_SHAPE.contains(&op_type) => self.shape(0).cloned(),
+            _ if SAME_RANK.contains(&op_type) => self.rank(0).map(unknown),
+            _ if BROADCAST.contains(&op_type) || COMPARE.contains(&op_type) || op_type == "Where" => self.broadcast(),
+            "Constant" => self.op.ints("value_ints").map(|list| vec![Some(list.len())]),
+            "ConstantOfShape" => sizes_from(&self.integers("", 0)?),
+            "Shape" => {
+                let all = self.op.attribute("start").is_none() && self.op.attribute("end").is_none();
+                Some(vec![self.rank(0).filter(|_| all)])
+            }
+            "Size" => Some(vec![]),
+            "NonZero" | "Flatten" | "Gemm" => Some(unknown(2)),
+            "MatMul" => {
+                Some(unknown(self.rank(0).filter(|&rank| rank >= 2)?.max(self.rank(1).filter(|&rank| rank >= 2)?)))
+            }
+            "Transpose" => self.transposed(),
+            "Reshape" => match self.integers("shape", 1) {
+                Some(sizes) => sizes_from(&sizes),
+                None => self.listed(1).map(unknown),
+            },
+            "Expand" => Some(unknown(self.listed(1)?.max(self.rank(0)?))),
+            "Squeeze" => {
+                let (axes, sizes) = (self.integers("axes", 1).filter(|axes| !axes.is_empty())?, self.shape(0)?);
+                let axes = normalized(&axes, sizes.len())?;
+                Some((0..sizes.len()).filter(|axis| !axes.contains(axis)).map(|axis| sizes[axis]).collect())
+            }
+            "Unsqueeze" => {
+                let (axes, sizes) = (self.integers("axes", 1)?, self.shape(0)?);
+                let rank = sizes.len() + axes.len();
+                let axes = normalized(&axes, rank)?;
+                let mut old = sizes.iter().copied();
+                Some((0..rank).map(|axis| if axes.contains(&axis) { Some(1) } else { old.next().flatten() }).collect())
+            }
+            "Concat" => self.concatenated(),
+            "Slice" => self.sliced(),
+            "Gather" => {
+                let (data, indices) = (self.shape(0)?, self.shape(1)?);
+                let axis = normalize_axis(self.op.int("axis").unwrap_or(0), data.len())?;
+                Some([&data[..axis], indices, &data[axis + 1..]].concat())
+            }
+            "ArgMax" | "ArgMin" => {
+                self.rank(0)?.checked_sub(usize::from(self.op.int("keepdims") == Some(0))).map(unknown)
+            }
+            _ if op_type.starts_with("Reduce") => self.reduced(),
+            "LSTM" | "GRU" | "RNN" => Some(unknown(4)),
+            _ => None,
+        }
+    }
+
+    fn broadcast(&self) -> Option<Shape> {
+        let shapes: Vec<&Shape> = (0..self.inputs.len()).map(|slot| self.shape(slot)).collect::<Option<_>>()?;
+        if shapes.iter().all(|shape| *shape == shapes[0]) {
+            return shapes.first().map(|shape| (*shape).clone());
+        }
+        shapes.iter().map(|shape| shape.len()).max().map(unknown)
+    }
+
+    fn transposed(&self) -> Option<Shape> {
+        let sizes = self.shape(0)?;
+        match self.op.ints("perm") {
+            None => Some(sizes.iter().rev().copied().collect()),
+            Some(perm) => {
+                let perm = normalized(perm, sizes.len()).filter(|perm| perm.len() == sizes.len())?;
+                Some(perm.into_iter().map(|axis| sizes[axis]).collect())
+            }
+        }
+    }
+
+    fn concatenated(&self) -> Option<Shape> {
+        let axis = self.op.int("axis").unwrap_or(1);
+        let rank = (0..self.inputs.len()).find_map(|slot| self.rank(slot))?;
+        let mut sizes = unknown(rank);
+        let parts = (0..self.inputs.len()).map(|slot| self.shape(slot)?.get(normalize_axis(axis, rank)?).copied()?);
+        *sizes.get_mut(normalize_axis(axis, rank)?)? = parts.sum();
+        Some(sizes)
+    }
+
+    fn sliced(&self) -> Option<Shape> {
+        let sizes = self.shape(0)?;
+        // Only what is needed to follow vectors that hold a shape: one run of one axis, by ones.
+        let exact = || {
+            let (starts, ends) = (self.integers("starts", 1)?, self.integers("ends", 2)?);
+            let steps = self.input(4).is_none_or(|steps| constant_integers(self.model, steps) == Some(vec![1]));
+            let ([size], [start], [end], true) = (sizes.as_slice(), starts.as_slice(), ends.as_slice(), steps) else {
+                return None;
+            };
+            let size = i64::try_from((*size)?).ok()?;
+            let index = |at: i64| if at < 0 { at.saturating_add(size).max(0) } else { at.min(size) };
+            usize::try_from((index(*end) - index(*start)).max(0)).ok()
+        };
+        Some(exact().map_or_else(|| unknown(sizes.len()), |size| vec![Some(size)]))
+    }
+
+    fn reduced(&self) -> Option<Shape> {
+        let rank = self.rank(0);
+        if self.op.int("keepdims").unwrap_or(1) != 0 {
+            return rank.map(unknown);
+        }
+        match self.integers("axes", 1).filter(|axes| !axes.is_empty()) {
+            Some(axes) => rank?.checked_sub(axes.len()).map(unknown),
+            None if self.input(1).is_none() && self.op.int("noop_with_empty_axes").unwrap_or(0) == 0 => Some(vec![]),
+            None => None,
+        }
+    }
+}
+
+fn unknown(rank: usize) -> Shape {
+    vec![None; rank]
+}
+
+/// Sizes as Reshape and its like take them: 0 and -1 say what the input decides.
+fn sizes_from(sizes: &[i64]) -> Option<Shape> {
+    Some(sizes.iter().map(|&size| usize::try_from(size).ok().filter(|&size| size > 0)).collect())
+}
+
+fn normalized(axes: &[i64], rank: usize) -> Option<Vec<usize>> {
+    axes.iter().map(|&axis| normalize_axis(axis, rank)).collect()
+}
+
+/// The elements of a constant list of integers.
+fn constant_integers(model: &Model, value: ValueId) -> Option<Vec<i64>> {
+    if let Some(list) = model.producer(value).map(|op| model.op(op)).filter(|op| op.is("Constant"))
+        && let Some(attribute) = list.attribute("value_ints").filter(|_| !list.refers_to_caller("value_ints"))
+    {
+        return Some(attribute.ints.clone());
+    }
+    // Since IR version 4 an input's default value may be overridden by whoever runs the model.
+    let overridable = model.ir_version() >= 4 && model.is_input(value);
+    let tensor = model.constant(value).filter(|_| !overridable)?;
+    Some(tensor.to_i64().ok()?.into_iter().collect())
+}

@@ -1,0 +1,80 @@
+//! What a user should know of a quantized model besides its weights, one sentence each.
+
+use crate::{
+    ir::{Model, normal_domain, type_name},
+    numeric::Granularity,
+    plan::{Plan, QuantizedCopy, WeightForm, WeightPlan, storage_dtype},
+    targets::onnxruntime,
+};
+
+/// The plan's own notes, and what follows from it; nothing where nothing is quantized.
+pub(super) fn notes(model: &Model, plan: &Plan) -> Vec<String> {
+    if plan.weights.is_empty() {
+        return plan.notes.clone();
+    }
+    let mut notes = plan.notes.clone();
+    notes.extend(inputs(model, plan));
+    notes.extend(default_opset(model));
+    notes.extend(outputs(model, plan));
+    notes.extend(plan.weights.iter().filter(|weight| weight.copies.len() > 1).map(copies));
+    notes.extend(convolutions(plan));
+    notes.extend(runtime(plan));
+    notes
+}
+
+fn inputs(model: &Model, plan: &Plan) -> Option<String> {
+    if model.ir_version() < 4 {
+        let version = model.ir_version();
+        return Some(format!(
+            "IR version {version} wants every initializer to be a graph input: they are none any more, and the file has IR version 4 now"
+        ));
+    }
+    let gone = plan.weights.iter().filter(|weight| weight.was_input && weight.form == WeightForm::Dq);
+    let names: Vec<&str> = gone.map(|weight| weight.name.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        let names = names.join(", ");
+        format!("no graph inputs any more, so callers can no longer override them (--keep-overridable leaves them alone): {names}")
+    })
+}
+
+fn default_opset(model: &Model) -> Option<String> {
+    let imports = model.opset_imports(Model::MAIN).iter().filter(|import| normal_domain(import.domain()).is_empty());
+    let mut versions: Vec<i64> = imports.map(|import| import.version()).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    let [_, .., newest] = versions[..] else { return None };
+    Some(format!("the default operators are imported in versions {versions:?}: version {newest} counts now"))
+}
+
+fn outputs(model: &Model, plan: &Plan) -> Vec<String> {
+    let outputs = plan.weights.iter().filter(|weight| weight.form == WeightForm::Dq && model.is_output(weight.value));
+    outputs.map(|weight| format!("'{}' is a graph output: callers get its dequantized values", weight.name)).collect()
+}
+
+fn copies(weight: &WeightPlan) -> String {
+    let axis = |copy: &QuantizedCopy| match copy.granularity {
+        Granularity::PerTensor => "one scale".to_owned(),
+        Granularity::PerChannel { axis } | Granularity::PerBlock { axis, .. } => format!("axis {axis}"),
+    };
+    let axes: Vec<String> = weight.copies.iter().map(axis).collect();
+    let (name, count, axes) = (&weight.name, weight.copies.len(), axes.join(", "));
+    format!("'{name}' is stored {count} times, its operators need different scales: {axes}")
+}
+
+/// Measured: onnxruntime neither fuses nor folds a DequantizeLinear on a convolution's weight.
+fn convolutions(plan: &Plan) -> Option<String> {
+    let operators = plan.weights.iter().flat_map(|weight| &weight.copies).flat_map(|copy| &copy.operators);
+    let what = match operators.filter(|operator| operator.starts_with("Conv")).count() {
+        0 => return None,
+        1 => "1 convolution dequantizes its weight".to_owned(),
+        many => format!("{many} convolutions dequantize their weights"),
+    };
+    Some(format!("{what} on every run: onnxruntime runs such slower than float; the gain is the size of the file"))
+}
+
+fn runtime(plan: &Plan) -> Option<String> {
+    let copies = plan.weights.iter().flat_map(|weight| &weight.copies);
+    let scheme = copies.map(|copy| copy.scheme).find(|scheme| !onnxruntime::runs(*scheme))?;
+    let (ty, version) = (type_name(storage_dtype(scheme.ty)), onnxruntime::VERSION);
+    Some(format!("onnxruntime {version} cannot run {ty} weights in this form on the CPU"))
+}

@@ -1,0 +1,34 @@
+//! onnxruntime 1.32, CPU provider.
+
+use crate::numeric::{FloatType, Granularity, QuantizedType, ScaleType, Scheme};
+
+/// The version that the facts were measured with.
+pub const VERSION: &str = "1.32";
+
+/// Whether it has a DequantizeLinear for a weight that is stored like this.
+///
+/// ```
+/// use onnx_quant::{numeric::{QuantizedType, ScaleType, Scheme}, targets::onnxruntime::runs};
+/// let scheme = Scheme { ty: QuantizedType::Int4, symmetric: true, scale: ScaleType::default() };
+/// assert!(runs(scheme));
+/// assert!(!runs(Scheme { ty: QuantizedType::Float4E2M1, ..scheme }));
+/// ```
+pub fn runs(scheme: Scheme) -> bool {
+    use QuantizedType::*;
+    let type_runs = !matches!(scheme.ty, Float4E2M1 | Float6E2M3 | Float6E3M2);
+    type_runs && !matches!(scheme.scale, ScaleType::PowerOfTwo | ScaleType::Float(FloatType::BF16))
+}
+
+/// Whether a MatMul, or a Gemm with `alpha` and `beta` 1 and nothing transposed, becomes one
+/// MatMulNBits kernel with the DequantizeLinear of its right factor: a matrix `[in, out]` whose
+/// DequantizeLinear nothing else reads. Integers of 2, 4 and 8 bits; one scale, or scales along axis 1,
+/// or blocks along axis 0 whose size is a power of two of 16 and more.
+pub fn fuses_matmul(ty: QuantizedType, granularity: Granularity) -> bool {
+    let has_kernel = matches!(ty.bits(), 2 | 4 | 8) && !ty.is_float();
+    has_kernel
+        && match granularity {
+            Granularity::PerTensor | Granularity::PerChannel { axis: 1 } => true,
+            Granularity::PerBlock { axis: 0, size } => size >= 16 && size.is_power_of_two(),
+            Granularity::PerChannel { .. } | Granularity::PerBlock { .. } => false,
+        }
+}
