@@ -26,14 +26,14 @@ pub enum ScaleMethod {
 ///     FloatType, Granularity, Layout, QuantizedType, ScaleMethod, ScaleType, Scheme, parameters,
 /// };
 ///
-/// // An outlier takes most of the four bits away from the others.
-/// let weight: Vec<u8> = (0..32).flat_map(|n| f32::to_le_bytes(if n == 0 { 2.0 } else { (n % 8) as f32 / 8.0 })).collect();
-/// let layout = Layout::new(&[32], Granularity::PerTensor)?;
+/// // To represent one outlier, most of the sixteen integers are left unused by the others.
+/// let values = (0..512).map(|n| if n == 0 { 2.0 } else { (n % 8) as f32 / 8.0 });
+/// let weight: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
+/// let layout = Layout::new(&[512], Granularity::PerTensor)?;
 /// let scheme = Scheme { ty: QuantizedType::Int4, symmetric: true, scale: ScaleType::default() };
-/// let scale = |method| {
-///     parameters(&weight, FloatType::F32, &layout, scheme, method).map(|params| params[0].scale)
-/// };
-/// assert!(scale(ScaleMethod::Mse)? < 0.9 * scale(ScaleMethod::MinMax)?);
+/// let scale =
+///     |method| parameters(&weight, FloatType::F32, &layout, scheme, method).map(|params| params[0].scale);
+/// assert!(scale(ScaleMethod::Mse)? < 0.5 * scale(ScaleMethod::MinMax)?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
