@@ -15,7 +15,7 @@ use super::layout::Layout;
 use super::range::Range;
 use super::rounding::{Rounding, Rule};
 use super::scheme::{QuantParams, Scheme};
-use super::squares::{Best, Sums, Trial, attempt, compare, estimate, measure};
+use super::squares::{Best, Goal, Sums, Trial, attempt, compare, estimate, measure};
 use super::strips::{Buffer, LANES, Row, Strips, strips};
 use rayon::prelude::*;
 
@@ -32,6 +32,7 @@ pub(super) fn improve(
     ty: FloatType,
     layout: &Layout,
     scheme: Scheme,
+    along_weights: f32,
     ranges: &[Range],
     params: &mut [QuantParams],
 ) {
@@ -43,12 +44,13 @@ pub(super) fn improve(
         jobs.push((strips, params));
     }
     let candidates = Candidates::of(scheme, layout.elements() / layout.scales().max(1));
+    let goal = Goal { fit: candidates.fit(), along_weights };
     jobs.into_par_iter().for_each_init(Workspace::default, |workspace, (strips, params)| {
         let ranges = &ranges[strips.groups.clone()];
         let tensor = Tensor { values, ty, strips: &strips };
         match Rounding::of(scheme) {
-            Rounding::Integer(rule) => search(rule, tensor, &candidates, ranges, params, workspace),
-            Rounding::Float(rule) => search(rule, tensor, &candidates, ranges, params, workspace),
+            Rounding::Integer(rule) => search(rule, tensor, &candidates, goal, ranges, params, workspace),
+            Rounding::Float(rule) => search(rule, tensor, &candidates, goal, ranges, params, workspace),
         }
     });
 }
@@ -78,6 +80,7 @@ fn search<R: Rule>(
     rule: R,
     tensor: Tensor<'_>,
     candidates: &Candidates,
+    goal: Goal,
     ranges: &[Range],
     params: &mut [QuantParams],
     workspace: &mut Workspace,
@@ -102,7 +105,7 @@ fn search<R: Rule>(
         };
         let min = lanes(ranges, whole, 0.0, |range| range.min.min(0.0));
         let max = lanes(ranges, whole, 0.0, |range| range.max.max(0.0));
-        let mut best = Best { base, trial: base, error: [f32::INFINITY; LANES], fit: candidates.fit() };
+        let mut best = Best { base, trial: base, error: [f32::INFINITY; LANES], goal };
         for round in 0..candidates.rounds() {
             trials.clear();
             candidates.extend(round, &base, &best.trial, (&min, &max), trials);
@@ -119,7 +122,8 @@ fn search<R: Rule>(
         trials.extend([base, found]);
         sum(rows, whole, 2, sums, |rows, sums| measure(rule, rows, &base.scale, trials, sums));
         for (lane, params) in params.iter_mut().enumerate() {
-            if sums[1].ee[lane] < sums[0].ee[lane] * MARGIN {
+            let [before, after] = [sums[0], sums[1]].map(|sums| goal.measured(&sums, lane));
+            if after < before * MARGIN {
                 *params = QuantParams { scale: found.scale[lane], zero_point: found.zero_point[lane] as i32 };
             }
         }
