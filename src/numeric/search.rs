@@ -239,6 +239,35 @@ mod tests {
         Ok(())
     }
 
+    /// `sum(x * x') / sum(x * x)`: 1 where quantizing makes the weights neither smaller nor larger.
+    fn gain(values: &[f32], layout: &Layout, params: &[QuantParams], scheme: Scheme) -> f64 {
+        let indices = reference::scale_indices(layout);
+        let product = |(&x, index): (&f32, usize)| {
+            let code = reference::quantize(x, params[index], scheme);
+            f64::from(x) * f64::from(reference::dequantize(code, params[index], scheme.ty))
+        };
+        let products: f64 = values.iter().zip(indices).map(product).sum();
+        products / values.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>()
+    }
+
+    #[test]
+    fn unbiased_scales_do_not_shrink_the_weights() -> Result<(), Box<dyn std::error::Error>> {
+        let values = weights(32 * 64);
+        let bytes = reference::to_bytes(&values);
+        let layout = Layout::new(&[64, 32], Granularity::PerBlock { axis: 1, size: 32 })?;
+        for (ty, at_most) in [(QuantizedType::Int4, 0.4), (QuantizedType::Int2, 0.6)] {
+            let scheme = Scheme { ty, ..INT4 };
+            let found = |method| parameters(&bytes, FloatType::F32, &layout, scheme, method);
+            let [range, squares, unbiased] =
+                [found(ScaleMethod::MinMax)?, found(ScaleMethod::Mse)?, found(ScaleMethod::Unbiased)?];
+            let lost = |params: &[QuantParams]| (1.0 - gain(&values, &layout, params, scheme)).abs();
+            assert!(lost(&unbiased) < at_most * lost(&squares), "{ty:?} {} {}", lost(&unbiased), lost(&squares));
+            let noise = |params: &[QuantParams]| noise(&values, &layout, params, scheme);
+            assert!(noise(&squares) <= noise(&unbiased) && noise(&unbiased) < noise(&range), "{ty:?}");
+        }
+        Ok(())
+    }
+
     #[test]
     fn integers_times_a_scale_are_recognised() -> Result<(), Box<dyn std::error::Error>> {
         // The range says nothing of the scale: the largest integers are missing.
