@@ -61,9 +61,7 @@ pub enum ErrorKind {
     #[error("has fields that would be lost: {0}; they are newer than this tool or not ONNX")]
     UnknownFields(String),
     /// The model's opset cannot hold what was asked for.
-    #[error(
-        "opset {found} has no QuantizeLinear and DequantizeLinear; convert the model to opset {needed} or newer first"
-    )]
+    #[error("opset {found} has no DequantizeLinear for that; opset {needed} has")]
     Opset {
         /// The model's opset.
         found: i64,
@@ -124,6 +122,13 @@ impl Error {
     #[must_use]
     pub fn in_file(mut self, file: impl AsRef<Path>) -> Self {
         self.location.file.get_or_insert_with(|| file.as_ref().to_owned());
+        self
+    }
+
+    /// The same where the file goes without saying.
+    #[must_use]
+    pub(crate) fn without_file(mut self) -> Self {
+        self.location.file = None;
         self
     }
 

@@ -2,10 +2,10 @@
 
 use crate::{
     config::Config,
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     ir::Model,
     passes::{self, QuantizeWeights, UpgradeOpset, Upgraded},
-    plan::{plan, required_opset},
+    plan::{Plan, plan, required_opset},
     report::Report,
 };
 
@@ -32,53 +32,74 @@ pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
     }
     config.check()?;
     // Everything happens to a copy, of which tensors are no part: a failure leaves the model alone.
-    let mut quantized = model.clone();
-    let mut raised = raise_opset(&mut quantized, config)?;
-    let mut plan = plan(&quantized, config)?;
-    plan.notes.append(&mut raised.notes);
-    plan.warnings.append(&mut raised.warnings);
+    let (mut raised, mut plan) = Raised::new(model, config, i64::MAX)?.planned(config)?;
+    let needed = plan.needed_opset();
+    if raised.to.is_some_and(|to| to > needed) {
+        // The weights that would have needed more have elements that cannot be quantized.
+        (raised, plan) = Raised::new(model, config, needed)?.planned(config)?;
+    }
+    plan.notes.extend(raised.note);
+    plan.warnings.extend(raised.refused.map(|error| {
+        format!("the opset is too old for the best form and could not be raised: {}", error.without_file())
+    }));
     if config.strict
         && let Some(warning) = plan.warnings.first()
     {
         return Err(ErrorKind::Config(warning.clone()).into());
     }
+    let mut quantized = raised.model;
     let report = Report::of(&quantized, &plan, config)?;
     passes::run(&mut quantized, &[&QuantizeWeights { plan: &plan }])?;
     *model = quantized;
     Ok(report)
 }
 
-/// What raising the opset brought about.
-#[derive(Default)]
+/// A model at the opset that its quantized form needs.
 struct Raised {
-    notes: Vec<String>,
-    warnings: Vec<String>,
+    model: Model,
+    /// What the opset was raised to, where it was.
+    to: Option<i64>,
+    note: Option<String>,
+    /// Why it was not, where it should have been.
+    refused: Option<Error>,
 }
 
-/// Raises the opset as far as quantization needs, no further. Where an operator cannot be carried
-/// over, the model keeps its opset, and the plan what that can hold.
-fn raise_opset(model: &mut Model, config: &Config) -> Result<Raised> {
-    let mut refused = None;
-    for half_scales in [true, false] {
-        let needed = required_opset(model, config, half_scales)?;
-        let Some(needed) = needed.filter(|&needed| model.scopes().any(|scope| model.opset(scope) < needed)) else {
-            return Ok(Raised::default());
-        };
-        let mut copy = model.clone();
-        match (UpgradeOpset { to: needed }).upgrade(&mut copy) {
-            Ok(upgraded) => {
-                *model = copy;
-                let Upgraded { from, to, rewritten, .. } = upgraded;
-                let rewritten: Vec<String> = rewritten.iter().map(|(ty, count)| format!("{count} {ty}")).collect();
-                let rewritten =
-                    if rewritten.is_empty() { String::new() } else { format!(", rewriting {}", rewritten.join(", ")) };
-                let note = format!("the opset was raised from {from} to {to}{rewritten}");
-                return Ok(Raised { notes: Vec::from_iter((from < to).then_some(note)), warnings: vec![] });
+impl Raised {
+    /// Raises the opset as far as quantization needs, no further, and not beyond `limit`. Where an
+    /// operator cannot be carried over, the model keeps its opset, and the plan what that can hold.
+    fn new(model: &Model, config: &Config, limit: i64) -> Result<Self> {
+        let mut refused = None;
+        for half_scales in [true, false] {
+            let needed = required_opset(model, config, half_scales)?.map(|needed| needed.min(limit));
+            let Some(to) = needed.filter(|&needed| model.scopes().any(|scope| model.opset(scope) < needed)) else {
+                refused = None;
+                break;
+            };
+            let (before, mut model) = (model, model.clone());
+            match (UpgradeOpset { to }).upgrade(&mut model) {
+                Ok(upgraded) => {
+                    let note = note(before, &upgraded);
+                    return Ok(Self { model, to: Some(to), note, refused: None });
+                }
+                Err(error) => refused = refused.or(Some(error)),
             }
-            Err(error) => refused = refused.or(Some(error)),
+        }
+        Ok(Self { model: model.clone(), to: None, note: None, refused })
+    }
+
+    fn planned(self, config: &Config) -> Result<(Self, Plan)> {
+        match plan(&self.model, config) {
+            Ok(plan) => Ok((self, plan)),
+            // What the opset has no form for: why it stayed tells more.
+            Err(error) if matches!(error.kind(), ErrorKind::Opset { .. }) => Err(self.refused.unwrap_or(error)),
+            Err(error) => Err(error),
         }
     }
-    let warning =
-        refused.map(|error| format!("the opset is too old for the best form and could not be raised: {error}"));
-    Ok(Raised { notes: vec![], warnings: Vec::from_iter(warning) })
+}
+
+fn note(model: &Model, Upgraded { from, to, rewritten, .. }: &Upgraded) -> Option<String> {
+    let rewritten: Vec<String> = rewritten.iter().map(|(ty, count)| format!("{count} {ty}")).collect();
+    let rewritten = if rewritten.is_empty() { String::new() } else { format!(", rewriting {}", rewritten.join(", ")) };
+    let inputs = if model.ir_version() < 4 { "; initializers are no graph inputs any more" } else { "" };
+    (from < to).then(|| format!("the opset was raised from {from} to {to}{rewritten}{inputs}"))
 }

@@ -19,7 +19,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(HERE.parent / "tests" / "runtime"))
 
 import run as runtime  # noqa: E402
-from make import bodies, containers, external, layers, quantized, weights  # noqa: E402, F401
+from make import bodies, containers, external, layers, placement, quantized, weights  # noqa: E402, F401
 from make.builder import FIXTURES, Builder  # noqa: E402
 
 MADE = HERE / "made"

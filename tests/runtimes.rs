@@ -80,6 +80,7 @@ fn stored_integers_are_compared_with_the_reference() {
         weight: weight.to_owned(),
         quantized_model: model.clone(),
         stored: stored.to_owned(),
+        transposed: false,
     };
     let checks = [check("w", "w_quantized"), check("v", "v_quantized"), check("w", "v_quantized"), check("w", "none")];
     let Some(answers) = runtime::weights(&checks) else {

@@ -9,7 +9,7 @@ mod view;
 pub use view::View;
 pub(crate) use view::is_constant;
 
-use crate::ir::{Model, Op, Use};
+use crate::ir::{Model, Op, OpId, Use};
 
 /// The axes of a weight that matter to quantization, as the operator that takes it sees them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +141,18 @@ pub fn multiplies_constants(model: &Model, use_: Use) -> bool {
 /// Whether an operator gives an integer form to its input.
 pub fn is_quantizer(op: &Op) -> bool {
     matches!((op.domain(), op.op_type()), ("" | CONTRIB, "QuantizeLinear" | "DynamicQuantizeLinear"))
+}
+
+/// Whether an operator makes nothing but scales: those of what was picked from a table are picked from
+/// the table's, and these are no weights.
+pub fn makes_scales(model: &Model, op: OpId) -> bool {
+    let outputs = model.outputs(op);
+    let uses: Vec<Use> = outputs.into_iter().flatten().flat_map(|output| model.uses(output)).collect();
+    let scales = |use_: &Use| {
+        let op = model.op(use_.op);
+        use_.slot == 1 && (is_quantizer(op) || op.is("DequantizeLinear"))
+    };
+    !uses.is_empty() && uses.iter().all(scales)
 }
 
 /// A possibly negative axis as an index; `None` beyond the rank.

@@ -131,16 +131,14 @@ impl Context<'_> {
         let asked_type = quantized_type(config.weights);
         let microscaling = config.weights.is_microscaling();
         let scale = if microscaling { ScaleType::PowerOfTwo } else { ScaleType::Float(made_type) };
-        let groups = groups(constant, config.sharing(), rank, opset);
+        let groups = groups(constant, config.sharing(), &tensor.shape(), opset);
         let copy = |index: usize| {
             let group = &groups[index];
             let mut note = group.note.clone();
             let (mut ty, mut scale) = (asked_type, scale);
             let pairs = config.weight_form == WeightForm::Qdq;
-            if !pairs
-                && !(gather_takes(ty) && scale != ScaleType::PowerOfTwo)
-                && is_table(model, constant, group.granularity)
-            {
+            let gather_takes = gather_takes(ty) && scale != ScaleType::PowerOfTwo;
+            if !pairs && !gather_takes && is_table(model, constant, group.granularity, ty) {
                 note = Some(format!("int8: Gather takes no {}", config.weights));
                 (ty, scale) = (QuantizedType::Int8, ScaleType::Float(made_type));
             }

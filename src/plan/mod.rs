@@ -38,6 +38,14 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
+impl Plan {
+    /// The lowest opset that has all that is planned.
+    pub fn needed_opset(&self) -> i64 {
+        let copies = self.weights.iter().flat_map(|weight| &weight.copies);
+        copies.map(|copy| opset::needed_opset(copy.scheme, copy.granularity)).max().unwrap_or(0)
+    }
+}
+
 /// One weight that is quantized.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WeightPlan {

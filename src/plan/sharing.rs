@@ -16,11 +16,11 @@ pub(super) struct Group<'a> {
     pub note: Option<String>,
 }
 
-/// The copies of a weight of this rank, as far as `opset` has them.
+/// The copies of a weight of this shape, as far as `opset` has them.
 pub(super) fn groups<'a>(
     constant: &'a Constant,
     asked: config::Granularity,
-    rank: usize,
+    shape: &[usize],
     opset: i64,
 ) -> Vec<Group<'a>> {
     let all: Vec<&WeightUse> = constant.weight_uses.iter().collect();
@@ -28,8 +28,10 @@ pub(super) fn groups<'a>(
     let axis_of = |use_: &WeightUse| match asked {
         config::Granularity::PerTensor => None,
         config::Granularity::PerChannel => use_.axes.channels,
+        // A vector that is one block has one scale, which onnxruntime takes for that of a tensor.
+        config::Granularity::Block { size, .. } if matches!(shape, &[length] if length <= size) => None,
         config::Granularity::Block { axis: None, .. } => use_.axes.reduced,
-        config::Granularity::Block { axis, .. } => axis.filter(|axis| *axis < rank),
+        config::Granularity::Block { axis, .. } => axis.filter(|axis| *axis < shape.len()),
     };
     let along = |axis| match asked {
         config::Granularity::PerTensor => Granularity::PerTensor,

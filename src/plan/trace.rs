@@ -5,7 +5,7 @@ use std::{collections::HashSet, rc::Rc};
 
 use crate::{
     ir::{Model, OpId, Use, ValueId, is_float},
-    operators::{View, WeightAxes, is_quantizer, multiplies_constants, weight_axes},
+    operators::{View, WeightAxes, is_quantizer, makes_scales, multiplies_constants, weight_axes},
 };
 
 /// A float constant and where it goes.
@@ -117,6 +117,9 @@ impl Search<'_> {
         } else if let Some(seen) = weight_axes(op, use_.slot, view.shape.len()) {
             if multiplies_constants(model, use_) {
                 self.found.multiplied.push(use_.op);
+                return;
+            }
+            if makes_scales(model, use_.op) {
                 return;
             }
             let own = |axis: Option<usize>| axis.and_then(|axis| view.axes[axis]);

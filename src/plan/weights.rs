@@ -134,9 +134,6 @@ fn weight(context: &Context, constant: &Constant, tensor: &Tensor) -> Result<Wei
     let candidate = context.candidate(constant, tensor)?;
     let value = model.value(constant.value);
     let (found, needed) = (model.opset(value.scope()), candidate.needed_opset());
-    if found < needed {
-        return Err(Error::from(ErrorKind::Opset { found, needed }).into());
-    }
     let bytes = tensor.bytes()?;
     let copies = candidate
         .copies
@@ -146,6 +143,10 @@ fn weight(context: &Context, constant: &Constant, tensor: &Tensor) -> Result<Wei
             quantized_copy(config, tensor, &bytes, candidate.float_type, copy, operators)
         })
         .collect::<Result<_, Refused>>()?;
+    // Last: what cannot be quantized anyway needs no opset.
+    if found < needed {
+        return Err(Error::from(ErrorKind::Opset { found, needed }).into());
+    }
     Ok(WeightPlan {
         value: constant.value,
         name: value.name().to_owned(),

@@ -21,7 +21,8 @@ pub fn runs(scheme: Scheme) -> bool {
 
 /// Whether a MatMul, or a Gemm with `alpha` and `beta` 1 and nothing transposed, becomes one
 /// MatMulNBits kernel with the DequantizeLinear of its right factor: a matrix `[in, out]` whose
-/// DequantizeLinear nothing else reads. Integers of 2, 4 and 8 bits; one scale, or scales along axis 1,
+/// DequantizeLinear nothing else reads, as nothing else reads the integers and the scales, and where
+/// neither a Relu comes next nor a DequantizeLinear makes the left factor. Integers of 2, 4 and 8 bits; one scale, or scales along axis 1,
 /// or blocks along axis 0 whose size is a power of two of 16 and more.
 pub fn fuses_matmul(ty: QuantizedType, granularity: Granularity) -> bool {
     let has_kernel = matches!(ty.bits(), 2 | 4 | 8) && !ty.is_float();

@@ -113,8 +113,10 @@ pub struct WeightCheck {
     /// The float initializer, or the output of the Constant node, wherever it is in the model.
     pub weight: String,
     pub quantized_model: PathBuf,
-    /// What the DequantizeLinear of the quantized model reads.
+    /// What the DequantizeLinear of the quantized model reads, or the Gather in front of it.
     pub stored: String,
+    /// Whether that is the weight's transpose.
+    pub transposed: bool,
 }
 
 /// What came of a [`WeightCheck`].

@@ -29,13 +29,19 @@ def check_weight(request):
     several bodies have a weight of that name: of the weight that fits best."""
     model = onnx.load(request["quantized_model"])
     weights = list(constants(onnx.load(request["float_model"]), request["weight"]))
+    if request["transposed"]:
+        weights = [np.ascontiguousarray(weight.T) for weight in weights]
     stored_name = request["stored"]
-    readers = [n for n in nodes(model) if n.op_type == "DequantizeLinear" and n.input[0] == stored_name]
+    # A DequantizeLinear may stand behind a Gather: it counts its axis from the end then, which is
+    # also right for the integers as they are stored.
+    picked = {n.output[0]: n.input[0] for n in nodes(model) if n.op_type == "Gather"}
+    read = lambda name: picked.get(name, name)
+    readers = [n for n in nodes(model) if n.op_type == "DequantizeLinear" and read(n.input[0]) == stored_name]
     if not readers:
         raise ValueError(f"no DequantizeLinear reads {stored_name!r}")
-    stored, scale = constant(model, stored_name), constant(model, readers[0].input[1])
+    stored, scale = constant(model, stored_name), constant(model, read(readers[0].input[1]))
     has_zero = len(readers[0].input) > 2 and readers[0].input[2]
-    zero = constant(model, readers[0].input[2]) if has_zero else np.zeros(scale.shape, dtype=stored.dtype)
+    zero = constant(model, read(readers[0].input[2])) if has_zero else np.zeros(scale.shape, dtype=stored.dtype)
     fitting = [weight for weight in weights if weight.shape == stored.shape]
     if not fitting:
         shapes = [weight.shape for weight in weights]

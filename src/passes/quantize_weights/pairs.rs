@@ -18,9 +18,7 @@ pub(super) fn insert(model: &mut Model, weight: &WeightPlan, tensor: &Tensor) ->
         let position = model.first_reader(value);
         let parameters = parameters(model, weight, copy, tensor, position)?;
         let dequantized = Pair { weight, copy, scope, position }.insert(model, value, &parameters);
-        for use_ in uses(copy) {
-            model.set_input(use_, dequantized);
-        }
+        model.move_uses(value, &uses(copy).into_iter().map(|use_| (use_, dequantized)).collect());
     }
     Ok(true)
 }

@@ -1,0 +1,165 @@
+//! Quantization raises the opset as far as the quantized form needs, and no further.
+//!
+//! What is needed is told from the nodes that were added, by the versions of QuantizeLinear and
+//! DequantizeLinear in the format's changelog: 10 one scale per tensor, 13 `axis`, 19 half precision,
+//! 21 `block_size` and integers of four bits.
+
+mod quantized;
+mod testdata;
+
+use std::collections::BTreeMap;
+
+use onnx_quant::{
+    Config, Model,
+    proto::{ModelProto, TensorProto, tensor_proto::DataType},
+    quantize,
+};
+use prost::Message;
+use quantized::{NOT_TO_BE_RAISED, Quantized, constants, decoded, load, roots, way, ways};
+use testdata::{Fixture, fixtures};
+
+fn fixture(name: &str) -> Fixture {
+    fixtures().into_iter().find(|fixture| fixture.name == name).expect("there is such a fixture")
+}
+
+/// The lowest opset that has all that quantization added.
+fn needed(model: &Quantized) -> i64 {
+    let stripped = model.stripped();
+    let constants: BTreeMap<&str, &TensorProto> = constants(&model.quantized).into_iter().collect();
+    let mut needed = 0;
+    for node in &stripped.dequantizers {
+        let has = |name: &str| node.attribute.iter().any(|attribute| attribute.name() == name);
+        let of_form = match (has("block_size"), has("axis")) {
+            (true, _) => 21,
+            (_, true) => 13,
+            _ => 10,
+        };
+        needed = needed.max(of_form);
+    }
+    for tensor in stripped.constants.keys().map(|name| constants[name.as_str()]) {
+        needed = needed.max(match tensor.data_type() {
+            dtype if dtype == DataType::Float16 as i32 || dtype == DataType::Bfloat16 as i32 => 19,
+            dtype if dtype == DataType::Int4 as i32 => 21,
+            _ => 10,
+        });
+    }
+    needed
+}
+
+#[test]
+fn the_opset_rises_as_far_as_needed_and_no_further() {
+    let fixtures = fixtures();
+    let mut raised = BTreeMap::<i64, usize>::new();
+    for way in ways() {
+        for model in quantized::quantized(&fixtures, &way) {
+            let (before, needed) = (load(model.fixture), needed(&model));
+            for root in roots(&before) {
+                let (from, to) = (before.opset(root), model.model.opset(root));
+                let expected = from.max(needed);
+                let kept_back = model.fixture.name == NOT_TO_BE_RAISED;
+                assert_eq!(to, if kept_back { from } else { expected }, "{}: from {from}", model.name());
+                *raised.entry(to).or_default() += usize::from(from < to);
+            }
+            let note = model.report.notes.iter().any(|note| note.starts_with("the opset was raised from "));
+            let (from, to) = (before.opset(Model::MAIN), model.model.opset(Model::MAIN));
+            assert_eq!(note, from < to, "{}: {:?}", model.name(), model.report.notes);
+        }
+    }
+    assert!([13, 19, 21].iter().all(|opset| raised.get(opset).is_some_and(|count| *count > 3)), "{raised:?}");
+}
+
+#[test]
+fn each_form_has_its_opset() {
+    let expected = [
+        ("made/opset9.onnx", "int8", 13),
+        ("made/opset9.onnx", "per-tensor", 10),
+        ("made/opset9.onnx", "block16", 21),
+        ("made/opset12.onnx", "per-tensor", 12),
+        ("made/opset12.onnx", "qdq", 13),
+        ("made/opset12.onnx", "int4", 21),
+        ("made/double.onnx", "int8", 17),
+        ("made/float16_opset13.onnx", "int8", 19),
+        ("made/float16_table.onnx", "per-tensor", 19),
+        ("made/float16_table.onnx", "qdq", 19),
+        ("made/mixed_float16.onnx", "int8", 13),
+        ("made/mixed_float16.onnx", "qdq", 13),
+        ("made/mixed_float16.onnx", "block16", 21),
+        ("made/qdq_blocked_int4.onnx", "int8", 21),
+    ];
+    for (name, way_name, opset) in expected {
+        let fixture = fixture(name);
+        let model = Quantized::new(&fixture, &way(way_name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(model.model.opset(Model::MAIN), opset, "{}", model.name());
+    }
+}
+
+/// A fixture that says it is written for another opset.
+fn at_opset(name: &str, opset: i64) -> ModelProto {
+    let mut model = decoded(&load(&fixture(name)));
+    model.opset_import[0].version = Some(opset);
+    model
+}
+
+fn read(model: &ModelProto) -> Model {
+    Model::from_bytes(model.encode_to_vec().into()).expect("it is a model")
+}
+
+#[test]
+fn nothing_is_raised_for_weights_that_stay_float() {
+    for way in ["default", "int8", "block16", "int4"] {
+        for name in ["made/values_nan.onnx", "made/values_infinite.onnx"] {
+            let float = at_opset(name, 11);
+            let mut model = read(&float);
+            let report = quantize(&mut model, &quantized::way(way).config).expect("it is no failure");
+            assert_eq!((report.quantized.len(), report.left_float.len()), (0, 1), "{name} ({way})");
+            assert_eq!(report.notes, [""; 0], "{name} ({way})");
+            assert_eq!(decoded(&model), float, "{name} ({way})");
+        }
+    }
+    // The weights that spoke for opset 19 cannot be quantized; the one that is needs 13.
+    let mut float = at_opset("made/mixed_float16.onnx", 11);
+    let graph = float.graph.as_mut().expect("there is a graph");
+    let half = graph.initializer.iter_mut().find(|tensor| tensor.name() == "half").expect("it is there");
+    let (rows, columns) = (half.dims[0], 1024);
+    half.dims = vec![rows, columns];
+    half.raw_data = Some(vec![0xff; (rows * columns * 2) as usize].into());
+    let mut model = read(&float);
+    let report = quantize(&mut model, &way("int8").config).expect("one of two can be quantized");
+    assert_eq!((report.quantized.len(), report.left_float.len()), (1, 1));
+    assert_eq!(model.opset(Model::MAIN), 13);
+    assert_eq!(report.notes, ["the opset was raised from 11 to 13"]);
+}
+
+#[test]
+fn where_the_opset_cannot_rise_its_own_form_is_used() {
+    let fixture = fixture(NOT_TO_BE_RAISED);
+    let model = Quantized::new(&fixture, &way("int8")).expect("opset 11 has a form");
+    assert_eq!(model.model.opset(Model::MAIN), 11);
+    assert_eq!(model.report.quantized[0].copies[0].granularity, "per-tensor");
+    let [warning] = &model.report.warnings[..] else { panic!("{:?}", model.report.warnings) };
+    let start = "the opset is too old for the best form and could not be raised: Resize 'Resize_0': ";
+    assert!(warning.starts_with(start) && warning.contains("tf_half_pixel_for_nn"), "{warning}");
+    // One scale is all that it needs anyway.
+    let model = Quantized::new(&fixture, &way("per-tensor")).expect("opset 11 has that form");
+    assert_eq!((model.model.opset(Model::MAIN), model.report.warnings.len()), (11, 0));
+}
+
+#[test]
+fn a_failure_leaves_the_model_as_it_was() {
+    let strict = |config: Config| Config { strict: true, ..config };
+    let unmatched = Config { exclude: vec!["nothing".parse().expect("a pattern")], ..way("int8").config };
+    let failures = [
+        (NOT_TO_BE_RAISED, way("block16").config, "Resize 'Resize_0': cannot be carried over to opset 13"),
+        (NOT_TO_BE_RAISED, strict(way("int8").config), "the opset is too old for the best form"),
+        ("made/opset9.onnx", strict(unmatched), "pattern 'nothing' matches no weight"),
+        ("made/unknown_fields.onnx", strict(way("int8").config), "ModelProto field 999"),
+    ];
+    for (name, config, reason) in failures {
+        let mut model = load(&fixture(name));
+        let before = model.to_bytes();
+        let error = quantize(&mut model, &config).expect_err(reason).to_string();
+        assert!(error.contains(reason), "{error}");
+        assert!(model.to_bytes() == before, "{name}");
+        model.verify().unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
