@@ -29,8 +29,8 @@ pub struct Config {
     pub granularity: Granularity,
     /// Give weights a zero point of their own instead of 0 (the middle of the type).
     pub asymmetric: bool,
-    /// How scales are chosen; `None`: least squared error for types of at most 4 bits, where that
-    /// measurably helps, and the range of the weights for the others.
+    /// How scales are chosen; `None`: [`Unbiased`](WeightScales::Unbiased) for types of at most 4 bits,
+    /// where that measurably helps, and the range of the weights for the others.
     pub weight_scales: Option<WeightScales>,
     /// What is stored in the file.
     pub weight_form: WeightForm,
@@ -176,6 +176,8 @@ pub enum WeightScales {
     Minmax,
     /// So that the squared error is least, though the extremes may saturate.
     Mse,
+    /// So that the squared error is least without making the weights smaller on the whole.
+    Unbiased,
 }
 
 /// What is stored in the file for a quantized weight.
@@ -359,5 +361,5 @@ named!(WeightType {
     "mxfp4e2m1" => Self::Mxfp4e2m1,
     "mxint8" => Self::Mxint8,
 });
-named!(WeightScales { "minmax" => Self::Minmax, "mse" => Self::Mse });
+named!(WeightScales { "minmax" => Self::Minmax, "mse" => Self::Mse, "unbiased" => Self::Unbiased });
 named!(WeightForm { "dq" => Self::Dq, "qdq" => Self::Qdq });

@@ -32,8 +32,8 @@ pub struct Args {
     report: Option<PathBuf>,
 
     /// Use this many threads [default: all cores]; the output is the same with any number
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
 
     /// List every quantized tensor with its quantization error
     #[arg(short, long, conflicts_with = "quiet")]
@@ -52,7 +52,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         return Err(Failure::Usage("a model is binary: it is not written to a terminal".to_owned()));
     }
     if let Some(threads) = args.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
         pool.map_err(|error| Failure::Usage(format!("--threads {threads}: {error}")))?;
     }
     let settings = match &args.config {

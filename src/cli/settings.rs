@@ -25,8 +25,9 @@ pub struct Settings {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
     asymmetric: Option<bool>,
 
-    /// How scales are chosen: minmax, or mse for the least squared error [default: mse for types of
-    /// at most 4 bits]
+    /// How scales are chosen: by the range of the weights, by the least squared error, or the same
+    /// without making weights smaller on the whole [default: unbiased for types of at most 4 bits,
+    /// minmax for others]
     #[arg(long, value_name = "METHOD", value_parser = one_of(WeightScales::NAMES))]
     weight_scales: Option<WeightScales>,
 

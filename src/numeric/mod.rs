@@ -5,24 +5,27 @@
 //! scales. From there:
 //!
 //! ```text
-//! ranges ──▶ Scheme::parameters ──▶ quantize   ──▶ dequantize
-//!                               └─▶ distortion
+//! parameters ──▶ quantize   ──▶ dequantize
+//!            └─▶ distortion
 //! ```
+//!
+//! [`parameters`] finds scales and zero points, from the [`ranges`] of the groups or by a search for the
+//! least squared error; a [`Scheme`] says of what type the quantized values are and of what their
+//! scales.
 //!
 //! Everything here gives the same bits on every processor and at every thread count: work is cut
 //! where the tensor says, not where the threads are, and partial results are combined in order.
 //!
 //! ```
 //! use onnx_quant::numeric::{
-//!     FloatType, Granularity, Layout, QuantizedType, ScaleType, Scheme, dequantize, quantize, ranges,
+//!     FloatType, Granularity, Layout, QuantizedType, ScaleMethod, ScaleType, Scheme, dequantize, parameters, quantize,
 //! };
 //!
 //! let weight: Vec<u8> = [1.0f32, -2.0, 0.5, 8.0].iter().flat_map(|v| v.to_le_bytes()).collect();
 //! let layout = Layout::new(&[2, 2], Granularity::PerChannel { axis: 0 })?;
 //! let scheme = Scheme { ty: QuantizedType::Int8, symmetric: true, scale: ScaleType::default() };
 //!
-//! let ranges = ranges(&weight, FloatType::F32, &layout)?;
-//! let params: Vec<_> = ranges.into_iter().map(|range| scheme.parameters(range)).collect();
+//! let params = parameters(&weight, FloatType::F32, &layout, scheme, ScaleMethod::MinMax)?;
 //! let mut quantized = [0; 4];
 //! quantize(&weight, FloatType::F32, &layout, &params, scheme, 0..4, &mut quantized);
 //! assert_eq!(quantized.map(|q| q as i8), [64, -127, 8, 127]);

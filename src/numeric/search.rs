@@ -15,7 +15,7 @@ use super::layout::Layout;
 use super::range::Range;
 use super::rounding::{Rounding, Rule};
 use super::scheme::{QuantParams, Scheme};
-use super::squares::{Best, Sums, Trial, attempt, compare, estimate, measure};
+use super::squares::{Best, Goal, Sums, Trial, attempt, compare, estimate, measure};
 use super::strips::{Buffer, LANES, Row, Strips, strips};
 use rayon::prelude::*;
 
@@ -32,6 +32,7 @@ pub(super) fn improve(
     ty: FloatType,
     layout: &Layout,
     scheme: Scheme,
+    along_weights: f32,
     ranges: &[Range],
     params: &mut [QuantParams],
 ) {
@@ -43,12 +44,13 @@ pub(super) fn improve(
         jobs.push((strips, params));
     }
     let candidates = Candidates::of(scheme, layout.elements() / layout.scales().max(1));
+    let goal = Goal { fit: candidates.fit(), along_weights };
     jobs.into_par_iter().for_each_init(Workspace::default, |workspace, (strips, params)| {
         let ranges = &ranges[strips.groups.clone()];
         let tensor = Tensor { values, ty, strips: &strips };
         match Rounding::of(scheme) {
-            Rounding::Integer(rule) => search(rule, tensor, &candidates, ranges, params, workspace),
-            Rounding::Float(rule) => search(rule, tensor, &candidates, ranges, params, workspace),
+            Rounding::Integer(rule) => search(rule, tensor, &candidates, goal, ranges, params, workspace),
+            Rounding::Float(rule) => search(rule, tensor, &candidates, goal, ranges, params, workspace),
         }
     });
 }
@@ -78,6 +80,7 @@ fn search<R: Rule>(
     rule: R,
     tensor: Tensor<'_>,
     candidates: &Candidates,
+    goal: Goal,
     ranges: &[Range],
     params: &mut [QuantParams],
     workspace: &mut Workspace,
@@ -102,7 +105,7 @@ fn search<R: Rule>(
         };
         let min = lanes(ranges, whole, 0.0, |range| range.min.min(0.0));
         let max = lanes(ranges, whole, 0.0, |range| range.max.max(0.0));
-        let mut best = Best { base, trial: base, error: [f32::INFINITY; LANES], fit: candidates.fit() };
+        let mut best = Best { base, trial: base, error: [f32::INFINITY; LANES], goal };
         for round in 0..candidates.rounds() {
             trials.clear();
             candidates.extend(round, &base, &best.trial, (&min, &max), trials);
@@ -119,7 +122,8 @@ fn search<R: Rule>(
         trials.extend([base, found]);
         sum(rows, whole, 2, sums, |rows, sums| measure(rule, rows, &base.scale, trials, sums));
         for (lane, params) in params.iter_mut().enumerate() {
-            if sums[1].ee[lane] < sums[0].ee[lane] * MARGIN {
+            let [before, after] = [sums[0], sums[1]].map(|sums| goal.measured(&sums, lane));
+            if after < before * MARGIN {
                 *params = QuantParams { scale: found.scale[lane], zero_point: found.zero_point[lane] as i32 };
             }
         }
@@ -231,6 +235,35 @@ mod tests {
             }
             let noise = noise(&values, &layout, &found, scheme);
             assert!(noise <= best * (1.0 + slack), "{ty:?} {noise} {best}");
+        }
+        Ok(())
+    }
+
+    /// `sum(x * x') / sum(x * x)`: 1 where quantizing makes the weights neither smaller nor larger.
+    fn gain(values: &[f32], layout: &Layout, params: &[QuantParams], scheme: Scheme) -> f64 {
+        let indices = reference::scale_indices(layout);
+        let product = |(&x, index): (&f32, usize)| {
+            let code = reference::quantize(x, params[index], scheme);
+            f64::from(x) * f64::from(reference::dequantize(code, params[index], scheme.ty))
+        };
+        let products: f64 = values.iter().zip(indices).map(product).sum();
+        products / values.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>()
+    }
+
+    #[test]
+    fn unbiased_scales_do_not_shrink_the_weights() -> Result<(), Box<dyn std::error::Error>> {
+        let values = weights(32 * 64);
+        let bytes = reference::to_bytes(&values);
+        let layout = Layout::new(&[64, 32], Granularity::PerBlock { axis: 1, size: 32 })?;
+        for (ty, at_most) in [(QuantizedType::Int4, 0.4), (QuantizedType::Int2, 0.6)] {
+            let scheme = Scheme { ty, ..INT4 };
+            let found = |method| parameters(&bytes, FloatType::F32, &layout, scheme, method);
+            let [range, squares, unbiased] =
+                [found(ScaleMethod::MinMax)?, found(ScaleMethod::Mse)?, found(ScaleMethod::Unbiased)?];
+            let lost = |params: &[QuantParams]| (1.0 - gain(&values, &layout, params, scheme)).abs();
+            assert!(lost(&unbiased) < at_most * lost(&squares), "{ty:?} {} {}", lost(&unbiased), lost(&squares));
+            let noise = |params: &[QuantParams]| noise(&values, &layout, params, scheme);
+            assert!(noise(&squares) <= noise(&unbiased) && noise(&unbiased) < noise(&range), "{ty:?}");
         }
         Ok(())
     }

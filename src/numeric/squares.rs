@@ -61,8 +61,24 @@ pub(super) struct Best {
     pub(super) base: Trial,
     pub(super) trial: Trial,
     pub(super) error: Row,
+    pub(super) goal: Goal,
+}
+
+/// What is to be as small as possible.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Goal {
     /// 1 if scales are fitted to the integers that they give, 0 if they stay.
     pub(super) fit: f32,
+    /// How often the part of the error along the weights counts besides being a part of it.
+    pub(super) along_weights: f32,
+}
+
+impl Goal {
+    /// Of what [`measure`] found.
+    pub(super) fn measured(self, sums: &Sums<f32>, lane: usize) -> f32 {
+        let (ee, ex, xx) = (sums.ee[lane], sums.ed[lane], sums.dd[lane]);
+        ee + self.along_weights * ex * (ex / if xx > 0.0 { xx } else { 1.0 })
+    }
 }
 
 impl Best {
@@ -71,9 +87,18 @@ impl Best {
         for lane in 0..LANES {
             let scale = trial.scale[lane];
             let relative = scale / self.base.scale[lane];
-            // Without any `d` but 0, `ed` is 0 too.
-            let change = ed[lane] / select(dd[lane] > 0.0, dd[lane], 1.0) * self.fit;
-            let error = relative * relative * (ee[lane] - ed[lane] * change);
+            let (ee, ed, dd) = (ee[lane], ed[lane], dd[lane]);
+            // With `x = scale * (e + d)`: sums of `e * x` and `d * x`, whose sum is that of `x * x`, each
+            // over the squared scale. A change `c` of the scale makes `e` of `e - c * d`, and the goal
+            // `ee - 2 c ed + c^2 dd + along * (ex - c dx)^2 / xx`, which is least at this change.
+            let (ex, dx) = (ee + ed, ed + dd);
+            let along = self.goal.along_weights / select(ex + dx > 0.0, ex + dx, 1.0);
+            let curvature = dd + along * dx * dx;
+            // Without any `d` but 0, `ed` and `dx` are 0 too.
+            let change = (ed + along * ex * dx) / select(curvature > 0.0, curvature, 1.0) * self.goal.fit;
+            let left = ex - change * dx;
+            let squares = ee - change * (ed + ed - change * dd) + along * left * left;
+            let error = relative * relative * squares;
             let improved = error < self.error[lane];
             self.error[lane] = select(improved, error, self.error[lane]);
             self.trial.scale[lane] = select(improved, scale + scale * change, self.trial.scale[lane]);
@@ -135,21 +160,23 @@ pub(super) fn estimate<R: Rule>(rule: R, rows: &[Row], trials: &[Trial], sums: &
     }
 }
 
-/// The squared error of each trial exactly as quantizing and dequantizing gives it, in units of `unit`
-/// squared, and nothing else.
+/// The sums of `e * e`, `e * x` and `x * x`, in this order, with the errors `e` of each trial exactly as
+/// quantizing and dequantizing gives them, in units of `unit` squared.
 #[multiversion(targets = "simd")]
 pub(super) fn measure<R: Rule>(rule: R, rows: &[Row], unit: &Row, trials: &[Trial], sums: &mut [Sums<f32>]) {
     let inverse = unit.map(|unit| 1.0 / unit);
     for (trial, sums) in trials.iter().zip(sums) {
         let Trial { scale, zero_point } = *trial;
-        let mut ee = [0.0; LANES];
+        let (mut ee, mut ex, mut xx) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
         for row in rows {
             for lane in 0..LANES {
-                let x = row[lane];
-                let e = (x - rule.round_trip(x, scale[lane], zero_point[lane])) * inverse[lane];
+                let e = (row[lane] - rule.round_trip(row[lane], scale[lane], zero_point[lane])) * inverse[lane];
+                let x = row[lane] * inverse[lane];
                 ee[lane] += e * e;
+                ex[lane] += e * x;
+                xx[lane] += x * x;
             }
         }
-        *sums = Sums { ee, ..Default::default() };
+        *sums = Sums { ee, ed: ex, dd: xx };
     }
 }

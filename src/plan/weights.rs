@@ -179,7 +179,8 @@ fn scale_method(config: &Config, ty: QuantizedType) -> ScaleMethod {
     match config.weight_scales {
         Some(WeightScales::Minmax) => ScaleMethod::MinMax,
         Some(WeightScales::Mse) => ScaleMethod::Mse,
-        None if ty.bits() <= 4 => ScaleMethod::Mse,
+        Some(WeightScales::Unbiased) => ScaleMethod::Unbiased,
+        None if ty.bits() <= 4 => ScaleMethod::Unbiased,
         None => ScaleMethod::MinMax,
     }
 }
