@@ -93,20 +93,23 @@ fn all_but_the_weights_is_as_it_was() {
 
 #[test]
 fn annotations_of_constant_nodes_go_to_their_successors() {
-    let bytes = fs::read(testdata::path("made/constant_nodes.onnx")).expect("the fixture is there");
-    let mut float = ModelProto::decode(bytes.as_slice()).expect("it is a model");
-    let graph = float.graph.as_mut().expect("there is a graph");
-    for node in graph.node.iter_mut().filter(|node| node.op_type() == "Constant") {
-        let name = node.output[0].clone();
-        node.doc_string = Some(format!("where {name} comes from"));
-        node.metadata_props.push(StringStringEntryProto { key: Some("layer".to_owned()), value: Some(name) });
+    let fixtures = [("made/constant_nodes.onnx", vec!["w", "flat", "last"]), ("made/tables.onnx", vec!["held"])];
+    for (fixture, constants) in fixtures {
+        let bytes = fs::read(testdata::path(fixture)).expect("the fixture is there");
+        let mut float = ModelProto::decode(bytes.as_slice()).expect("it is a model");
+        let graph = float.graph.as_mut().expect("there is a graph");
+        for node in graph.node.iter_mut().filter(|node| node.op_type() == "Constant") {
+            let name = node.output[0].clone();
+            node.doc_string = Some(format!("where {name} comes from"));
+            node.metadata_props.push(StringStringEntryProto { key: Some("layer".to_owned()), value: Some(name) });
+        }
+        let mut model = Model::from_bytes(float.encode_to_vec().into()).expect("it is a model");
+        quantize(&mut model, &way("int8").config).expect("it can be quantized");
+        let mut quantized = decoded(&model);
+        let stripped = strip(&mut float, &mut quantized).unwrap_or_else(|faults| panic!("{faults}"));
+        assert!(constants.iter().all(|name| stripped.weights.iter().any(|weight| weight == name)), "{fixture}");
+        assert_eq!(float, quantized, "{fixture}");
     }
-    let mut model = Model::from_bytes(float.encode_to_vec().into()).expect("it is a model");
-    quantize(&mut model, &way("int8").config).expect("it can be quantized");
-    let mut quantized = decoded(&model);
-    let stripped = strip(&mut float, &mut quantized).unwrap_or_else(|faults| panic!("{faults}"));
-    assert_eq!(stripped.weights, ["w", "flat", "last"]);
-    assert_eq!(float, quantized);
 }
 
 #[test]

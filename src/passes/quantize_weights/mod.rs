@@ -180,7 +180,10 @@ impl Dequantize<'_> {
                 *parameter = output;
             }
         }
-        self.insert(model, (scope, behind), &picked, self.stored.axes_from_end(), output);
+        let op = self.insert(model, (scope, behind), &picked, self.stored.axes_from_end(), output);
+        if let Some(constant) = self.constant_node {
+            model.copy_annotations(constant, op);
+        }
         model.set_output(gather, 0, picked[0]);
     }
 
