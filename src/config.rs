@@ -230,7 +230,11 @@ impl FromStr for Pattern {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = |kind: &str, error: String| Error::config(format!("pattern '{text}' is no {kind}: {error}"));
+        // The last of several lines says what is wrong; those above draw where.
+        let wrong = |kind: &str, error: String| {
+            let said = error.lines().last().unwrap_or_default();
+            Error::config(format!("pattern '{text}' is no {kind}: {}", said.trim_start_matches("error: ")))
+        };
         let matcher = match text.strip_prefix("re:") {
             Some(expression) => {
                 let regex = Regex::new(expression).map_err(|error| wrong("regular expression", error.to_string()))?;

@@ -92,7 +92,14 @@ fn verbose_lists_every_weight() {
 
 #[test]
 fn warnings_and_refusals_are_said() {
-    let models = ["values_nan", "float16_opset13", "unknown_fields", "overridable_defaults", "integer_matmul"];
+    let models = [
+        "values_nan",
+        "float16_opset13",
+        "not_to_be_raised",
+        "unknown_fields",
+        "overridable_defaults",
+        "integer_matmul",
+    ];
     let folder = folder_with(&models.map(|model| format!("made/{model}.onnx")).each_ref().map(String::as_str));
     let said = models.map(|model| {
         let input = format!("{model}.onnx");
@@ -326,14 +333,15 @@ fn untouched_external_data_moves_along() {
 #[cfg(unix)] // Other systems word their errors differently.
 #[test]
 fn exit_status_and_message_say_what_went_wrong() {
-    let folder = folder_with(&["kws_dscnn.onnx", "made/opset9.onnx"]);
+    let folder = folder_with(&["kws_dscnn.onnx", "made/not_to_be_raised.onnx"]);
     fs::write(folder.path().join("text.onnx"), "no model").expect("it can be written");
     fs::create_dir(folder.path().join("folder")).expect("the folder can be made");
     let folder = folder.path();
     let failures = [
         (1, vec!["missing.onnx", "out.onnx"]),
         (1, vec!["text.onnx", "out.onnx"]),
-        (1, vec!["opset9.onnx", "out.onnx"]),
+        (1, vec!["not_to_be_raised.onnx", "out.onnx", "--granularity", "block:2", "--weight-form", "qdq"]),
+        (2, vec!["kws_dscnn.onnx", "out.onnx", "--granularity", "block:0"]),
         (1, vec!["kws_dscnn.onnx", "folder"]),
         (1, vec!["kws_dscnn.onnx", "no/such/out.onnx"]),
         (1, vec!["kws_dscnn.onnx", "out.onnx", "--report", "no/such/report.json"]),

@@ -194,17 +194,6 @@ fn quantization_is_seen_in_the_outputs() {
 }
 
 #[test]
-fn weights_of_matmul_become_integer_kernels() {
-    // onnxruntime makes MatMulNBits of a MatMul behind a DequantizeLinear, if it has the form for it.
-    let (mut fixtures, folder) = (fixtures(), tempfile::tempdir().expect("a folder"));
-    fixtures.retain(|fixture| fixture.name == "made/embedding.onnx");
-    let model = quantize_all(&fixtures, &way("default")).remove(0).save(folder.path());
-    let Some(answers) = runtime::kernels(&[model]) else { return };
-    let kernels = answers[0].as_ref().expect("it loads");
-    assert_eq!((kernels.get("MatMulNBits"), kernels.get("MatMul")), (Some(&1), None), "{kernels:?}");
-}
-
-#[test]
 fn rten_agrees_with_onnxruntime() {
     const TOLERANCE: f64 = 1e-4;
     let (mut fixtures, folder) = (fixtures(), tempfile::tempdir().expect("a folder"));

@@ -12,7 +12,7 @@ use onnx_quant::{
     passes::{Pass, UpgradeOpset},
 };
 use runtime::{Comparison, Engine, Inputs, Side, Text};
-use testdata::fixtures;
+use testdata::{Fixture, fixtures};
 
 /// What sums in another order may differ by.
 const TOLERANCE: f64 = 1e-6;
@@ -667,7 +667,8 @@ fn what_cannot_be_carried_over_is_refused_by_name() {
 fn fixtures_compute_the_same() {
     let folder = folder();
     let mut comparisons = Vec::new();
-    for fixture in fixtures().into_iter().filter(|fixture| fixture.onnxruntime.is_none()) {
+    let refused = |fixture: &Fixture| fixture.name == "made/not_to_be_raised.onnx";
+    for fixture in fixtures().into_iter().filter(|fixture| fixture.onnxruntime.is_none() && !refused(fixture)) {
         for to in [13, 21, UpgradeOpset::NEWEST_OPSET] {
             let mut model = Model::load(fixture.path()).expect("it loads");
             let done = UpgradeOpset { to }.upgrade(&mut model).unwrap_or_else(|error| panic!("{error}"));
