@@ -155,7 +155,11 @@ impl fmt::Display for Error {
         for step in self.location.path.iter().chain(&self.location.operator) {
             write!(f, "{}: ", Readable(step, 200))?;
         }
-        write!(f, "{}", Readable(&self.kind.to_string(), 1000))
+        match &*self.kind {
+            // Speaks of what the user wrote, not of names in a model.
+            kind @ ErrorKind::Config(_) => write!(f, "{kind}"),
+            kind => write!(f, "{}", Readable(&kind.to_string(), 1000)),
+        }
     }
 }
 

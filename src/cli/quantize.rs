@@ -67,7 +67,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let before = fs::metadata(input).ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
     let model = load(input)?;
     let before = before.filter(|_| !model.tensors().any(|tensor| tensor.is_external()));
-    let report_file = args.report.as_deref().map(ReportFile::create).transpose()?;
+    let report_file = args.report.as_deref().map(|path| ReportFile::create(path, output)).transpose()?;
     let (report, saved) = quantize(model, input, output, &config, &options)?;
     if let Some(file) = report_file {
         file.finish(&report)?;
@@ -100,24 +100,53 @@ fn quantize(
 /// put in its place after.
 struct ReportFile {
     path: PathBuf,
-    file: tempfile::NamedTempFile,
+    /// `None` for a device or pipe, which is written to and not replaced.
+    file: Option<tempfile::NamedTempFile>,
 }
 
 impl ReportFile {
-    fn create(path: &Path) -> Result<Self, Failure> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = tempfile::Builder::new().prefix(".onnx-quant-").suffix(".part").tempfile_in(folder);
-        let file = file.map_err(|error| {
-            let message = format!("no file can be made in {}: {}", folder.display(), error.kind());
-            failed(path.display(), io::Error::new(error.kind(), message))
-        })?;
-        Ok(Self { path: path.to_owned(), file })
+    fn create(path: &Path, output: &Path) -> Result<Self, Failure> {
+        let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        if real(path) == real(output) {
+            return Err(Failure::Usage("the report and the model are to be the same file".to_owned()));
+        }
+        // A link is followed: what it points to is replaced.
+        let path = real(path);
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => {
+                Err(failed(path.display(), io::Error::new(io::ErrorKind::IsADirectory, "it is a folder")))
+            }
+            Ok(metadata) if !metadata.is_file() => Ok(Self { path, file: None }),
+            _ => Ok(Self { file: Some(Self::beside(&path)?), path }),
+        }
     }
 
-    fn finish(mut self, report: &Report) -> Result<(), Failure> {
-        let written = self.file.write_all(report.to_json().as_bytes());
-        written.map_err(|error| failed(self.path.display(), error))?;
-        self.file.persist(&self.path).map_err(|error| failed(self.path.display(), error.error))?;
-        Ok(())
+    fn beside(path: &Path) -> Result<tempfile::NamedTempFile, Failure> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".onnx-quant-").suffix(".part");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(fs::Permissions::from_mode(0o666));
+        }
+        builder.tempfile_in(folder).map_err(|error| {
+            let message = format!("no file can be made in {}: {}", folder.display(), error.kind());
+            failed(path.display(), io::Error::new(error.kind(), message))
+        })
+    }
+
+    fn finish(self, report: &Report) -> Result<(), Failure> {
+        let json = report.to_json();
+        let written = match self.file {
+            None => {
+                fs::OpenOptions::new().write(true).open(&self.path).and_then(|mut file| file.write_all(json.as_bytes()))
+            }
+            Some(mut file) => file.write_all(json.as_bytes()).and_then(|()| {
+                file.persist(&self.path).map_err(|error| error.error)?;
+                Ok(())
+            }),
+        };
+        written.map_err(|error| failed(self.path.display(), error))
     }
 }

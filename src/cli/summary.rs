@@ -1,6 +1,6 @@
 //! What a run tells its user on stderr.
 
-use std::{fmt::Write, path::Path};
+use std::path::Path;
 
 use onnx_quant::{
     Config, Report, Saved, WeightForm,
@@ -157,8 +157,14 @@ fn kind(config: &Config) -> String {
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments) {
-    // Writing to a String does not fail.
-    let _ = writeln!(out, "{text}");
+    // Names come from the model: what would steer the terminal is spelled out.
+    for character in text.to_string().chars() {
+        match character {
+            character if character.is_control() => out.extend(character.escape_default()),
+            character => out.push(character),
+        }
+    }
+    out.push('\n');
 }
 
 fn count(number: usize, what: &str) -> String {

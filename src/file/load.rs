@@ -58,6 +58,10 @@ impl Model {
     }
 
     pub(crate) fn decode(bytes: Bytes, external: crate::ir::ExternalData) -> Result<Self> {
+        // To protobuf, no bytes are a message without fields.
+        if bytes.is_empty() {
+            return Err(crate::Error::invalid("is empty"));
+        }
         let proto = prost::Message::decode(bytes.clone()).map_err(ErrorKind::Decode)?;
         let mut model = crate::ir::import(proto, external)?;
         model.unknown_fields = unknown_fields::find(&bytes);

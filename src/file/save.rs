@@ -83,12 +83,14 @@ impl Model {
             let mut stream = fs::OpenOptions::new().write(true).open(path).map_err(ErrorKind::Write)?;
             return self.write_to(&mut stream);
         }
+        self.check_spares_external_files(path, path)?;
         let tensors = Tensors::of(self);
         if !options.external_data && !tensors.any_external_changes() {
             let model = export(self, &mut AsItIs);
             if model.len() <= LARGEST_FILE {
+                let written_model = target.write(&model)?;
                 let external_bytes = self.copy_external_files(&tensors, path)?;
-                target.write(&model)?.replace()?;
+                written_model.replace()?;
                 return Ok(Saved { model_bytes: model.len() as u64, external_bytes });
             }
         }
@@ -114,7 +116,11 @@ impl Model {
         let saved = Saved { model_bytes: model.len() as u64, external_bytes: placement.data.len() as u64 };
         let written_model = target.write(&model)?;
         if saved.external_bytes > 0 {
-            Target::new(&path.with_file_name(&name))?.write(&placement.data)?.replace()?;
+            let data_path = path.with_file_name(&name);
+            if !self.is_source(path) {
+                self.check_spares_external_files(path, &data_path)?;
+            }
+            Target::new(&data_path)?.write(&placement.data)?.replace()?;
         }
         written_model.replace()?;
         Ok(saved)
@@ -123,28 +129,56 @@ impl Model {
     /// Copies the files that the model names beside its new place, if it has one.
     fn copy_external_files(&self, tensors: &Tensors, path: &Path) -> Result<u64> {
         let (Some(source), false) = (&self.source, tensors.locations.is_empty()) else { return Ok(0) };
-        let folder = |path: &Path| -> Result<PathBuf> {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            Ok(fs::canonicalize(folder).map_err(ErrorKind::Write)?)
-        };
-        let (from, to) = (folder(source)?, folder(path)?);
+        let (from, to) = (folder(source).map_err(ErrorKind::Read)?, folder(path).map_err(ErrorKind::Write)?);
         let mut bytes = 0;
+        let mut copies = Vec::new();
         for location in &tensors.locations {
-            let from = from.join(location);
+            let (from, to) = (from.join(location), to.join(location));
             bytes += fs::metadata(&from).map_err(ErrorKind::Read)?.len();
-            let to = to.join(location);
-            if fs::canonicalize(&to).is_ok_and(|to| fs::canonicalize(&from).is_ok_and(|from| from == to)) {
+            if is_same_file(&from, &to) {
                 continue;
+            }
+            if path.file_name() == Some(location.as_ref()) {
+                let message = format!("the model's external data is to be named '{location}' too; choose another name");
+                return Err(ErrorKind::Output(message).into());
             }
             if let Some(folder) = to.parent() {
                 fs::create_dir_all(folder).map_err(ErrorKind::Write)?;
             }
             let mut data = Rope::default();
             data.push_bytes(super::map::map(&from).map_err(ErrorKind::Read)?);
-            Target::new(&to)?.write(&data)?.replace()?;
+            copies.push((Target::new(&to)?, data));
         }
+        // All are written before the first takes its place.
+        let written: Vec<_> = copies.iter().map(|(target, data)| target.write(data)).collect::<Result<_>>()?;
+        written.into_iter().try_for_each(|file| file.replace())?;
         Ok(bytes)
     }
+
+    fn is_source(&self, path: &Path) -> bool {
+        self.source.as_ref().is_some_and(|source| is_same_file(source, path))
+    }
+
+    /// Checks that writing `file` does not destroy data of the model that was read.
+    fn check_spares_external_files(&self, path: &Path, file: &Path) -> Result<()> {
+        let Some(source) = self.source.as_ref().and_then(|source| folder(source).ok()) else { return Ok(()) };
+        match self.external_files.iter().find(|location| is_same_file(&source.join(location), file)) {
+            None => Ok(()),
+            Some(location) => Err(ErrorKind::Output(format!(
+                "writing it would overwrite '{location}', which holds tensors of the input; choose another name than {}",
+                path.display()
+            ))
+            .into()),
+        }
+    }
+}
+
+fn folder(path: &Path) -> io::Result<PathBuf> {
+    fs::canonicalize(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    fs::canonicalize(one).is_ok_and(|one| fs::canonicalize(other).is_ok_and(|other| one == other))
 }
 
 fn too_large(model: &Rope, advice: &str) -> Error {
@@ -170,7 +204,7 @@ impl Tensors {
             }
             tensors.computed |= tensor.is_computed();
         }
-        tensors.external |= model.had_external_data;
+        tensors.external |= !model.external_files.is_empty();
         tensors
     }
 

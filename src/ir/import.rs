@@ -3,7 +3,7 @@
 //! First all names of a scope are declared, then its operators are wired: a file whose nodes are
 //! not sorted is as good as one whose nodes are.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use petgraph::stable_graph::StableDiGraph;
@@ -41,7 +41,7 @@ pub(crate) fn import(mut shell: ModelProto, external: ExternalData) -> Result<Mo
         next_numbers: HashMap::new(),
         source: None,
         unknown_fields: Vec::new(),
-        had_external_data: false,
+        external_files: BTreeSet::new(),
     };
     let mut importer = Importer { model, external };
     importer.reserve_training_names();
@@ -204,7 +204,8 @@ impl Importer<'_> {
             DataLocation::External => Some((self.external)(&shell)?),
             DataLocation::Default => None,
         };
-        self.model.had_external_data |= external.is_some();
+        let location = shell.external_data.iter().find(|entry| entry.key() == "location");
+        self.model.external_files.extend(location.filter(|_| external.is_some()).map(|entry| entry.value().to_owned()));
         Tensor::new(shell, external)
     }
 

@@ -7,7 +7,7 @@
 //! Ids are never given out twice: what is removed leaves an empty vertex.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     path::PathBuf,
 };
 
@@ -57,8 +57,9 @@ pub struct Model {
     /// The file it came from.
     pub(crate) source: Option<PathBuf>,
     pub(crate) unknown_fields: Vec<String>,
-    /// Whether tensors of the file lay outside it, so that new ones may too.
-    pub(crate) had_external_data: bool,
+    /// The files beside the model's in which tensors lay when it was read. Where there were any, new
+    /// tensors may lie outside too.
+    pub(crate) external_files: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone)]

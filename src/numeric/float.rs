@@ -44,13 +44,13 @@ impl FloatType {
         }
     }
 
-    /// The little-endian bytes of the value of this type nearest to `value`.
-    pub fn encode(self, value: f32) -> Vec<u8> {
+    /// The little-endian bytes of the values of this type nearest to `values`.
+    pub fn encode(self, values: impl Iterator<Item = f32>) -> Vec<u8> {
         match self {
-            Self::F16 => f16::from_f32(value).to_le_bytes().to_vec(),
-            Self::BF16 => bf16::from_f32(value).to_le_bytes().to_vec(),
-            Self::F32 => value.to_le_bytes().to_vec(),
-            Self::F64 => f64::from(value).to_le_bytes().to_vec(),
+            Self::F16 => values.flat_map(|value| f16::from_f32(value).to_le_bytes()).collect(),
+            Self::BF16 => values.flat_map(|value| bf16::from_f32(value).to_le_bytes()).collect(),
+            Self::F32 => values.flat_map(f32::to_le_bytes).collect(),
+            Self::F64 => values.flat_map(|value| f64::from(value).to_le_bytes()).collect(),
         }
     }
 

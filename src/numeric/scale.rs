@@ -42,11 +42,11 @@ impl ScaleType {
         if rounded > 0.0 && rounded.is_finite() { rounded } else { 1.0 }
     }
 
-    /// The little-endian bytes that stand for `scale`.
-    pub fn encode(self, scale: f32) -> Vec<u8> {
+    /// The little-endian bytes that stand for `scales`.
+    pub fn encode(self, scales: impl Iterator<Item = f32>) -> Vec<u8> {
         match self {
-            Self::Float(ty) => ty.encode(scale),
-            Self::PowerOfTwo => vec![encode_e8m0(scale)],
+            Self::Float(ty) => ty.encode(scales),
+            Self::PowerOfTwo => scales.map(encode_e8m0).collect(),
         }
     }
 }

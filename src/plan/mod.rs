@@ -11,7 +11,7 @@ mod sites;
 mod trace;
 mod weights;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use crate::{
     ir::{DataType, OpId, Use, ValueId},
@@ -77,7 +77,7 @@ pub struct QuantizedCopy {
     /// Storage type, symmetry, type of the scales.
     pub scheme: Scheme,
     /// Scales and zero points, in the order of the granularity.
-    pub params: Vec<QuantParams>,
+    pub params: Arc<[QuantParams]>,
     /// Whether the weight, a matrix, is stored transposed. Granularity and parameters are those of
     /// the weight as it is.
     pub transposed: bool,

@@ -172,6 +172,7 @@ fn quantized_copy(
     let method = scale_method(config, scheme.ty);
     let params = parameters(bytes, float_type, &layout, scheme, method)
         .map_err(|at| Refused::Reason(Reason::NotFinite { index: at.index, value: at.value }))?;
+    let params = params.into();
     Ok(QuantizedCopy { granularity, scheme, params, transposed, sites, operators, note })
 }
 

@@ -11,15 +11,17 @@ use onnx_quant::{
 };
 use prost::Message;
 
+/// How many ways there are for [`with_any`].
+pub const WAYS: usize = 9;
+
 /// Loads a model, quantizes it in one of several ways, prints it and writes it.
 ///
 /// # Panics
 /// Something panics that must not, or a model comes out that is broken.
 pub fn with_any(bytes: &[u8], which: usize) {
-    let configs = configs();
-    let _ = match which % (configs.len() + 1) {
+    let _ = match which % WAYS {
         0 => upgraded(bytes),
-        which => quantized(bytes, &configs[which - 1]),
+        which => quantized(bytes, &configs()[which - 1]),
     };
 }
 
@@ -72,15 +74,18 @@ pub fn refusal(model: &ModelProto) -> String {
     }
 }
 
-fn configs() -> Vec<Config> {
+fn configs() -> [Config; WAYS - 1] {
     let all = Config { allow_growth: true, ..Config::default() };
     let asymmetric = Config { weights: WeightType::Uint8, asymmetric: true, ..all.clone() };
-    vec![
+    [
         Config { measure_error: true, ..all.clone() },
         Config { granularity: Granularity::PerTensor, keep_overridable: true, ..asymmetric.clone() },
         Config { granularity: Granularity::Block { size: 16, axis: None }, ..asymmetric.clone() },
-        Config { granularity: Granularity::Block { size: 3, axis: Some(1) }, ..all },
-        Config { weight_form: WeightForm::Qdq, ..asymmetric },
+        Config { granularity: Granularity::Block { size: 3, axis: Some(1) }, ..all.clone() },
+        Config { weight_form: WeightForm::Qdq, ..asymmetric.clone() },
+        Config { weights: WeightType::Int4, granularity: Granularity::Block { size: 16, axis: None }, ..all.clone() },
+        Config { weights: WeightType::Uint2, ..asymmetric },
+        Config { weights: WeightType::Float8e4m3fn, ..all },
     ]
 }
 

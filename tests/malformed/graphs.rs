@@ -6,7 +6,7 @@ use onnx_quant::proto::{GraphProto, ModelProto, NodeProto};
 use prost::Message;
 
 use crate::{
-    attempt::{named, quantized_proto, refusal, with_any},
+    attempt::{WAYS, named, quantized_proto, refusal, with_any},
     build::{body, call, function, graph, info, int, integers, ints, model, nested, node, opset, value, weight, with},
 };
 
@@ -14,7 +14,7 @@ const EXTREMES: [i64; 10] = [0, 1, -1, 2, -2, 3, 100, i64::MAX, i64::MIN, i64::M
 
 fn assert_no_panic(what: &str, model: &ModelProto) {
     let bytes = model.encode_to_vec();
-    (0..6).for_each(|which| named(what, || with_any(&bytes, which)));
+    (0..WAYS).for_each(|which| named(what, || with_any(&bytes, which)));
 }
 
 /// The same in one of the ways, for tests of thousands of models.
@@ -56,7 +56,9 @@ fn names_that_are_defined_twice_are_an_error() {
 fn an_initializer_without_name_and_a_model_without_graph_are_errors() {
     let error = refusal(&model(graph(vec![node("Relu", &["x"], &["y"])], vec![weight("", &[1])])));
     assert_eq!(error, "an input or initializer has no name");
-    assert_eq!(refusal(&ModelProto::default()), "the model has no graph");
+    let without = ModelProto { ir_version: Some(8), ..ModelProto::default() };
+    assert_eq!(refusal(&without), "the model has no graph");
+    assert_eq!(refusal(&ModelProto::default()), "is empty");
 }
 
 /// Every operator that rearranges weights, with attributes and inputs of every kind behind it, and

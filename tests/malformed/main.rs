@@ -1,10 +1,12 @@
 //! Malformed and hostile input: a clear error or a correct result; never a panic, a stack overflow,
 //! a hang, exhausted memory, or a file left behind.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "tests say what they measure, and at what they fail")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "tests tell what they found, and how long it took")]
 
 mod attempt;
 mod build;
+mod command;
+mod external;
 mod graphs;
 mod mutations;
 mod nesting;

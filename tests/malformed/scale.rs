@@ -14,7 +14,7 @@ use prost::Message;
 use crate::build::{call, function, graph, info, int, integers, ints, model, nested, node, value, weight, with};
 
 /// Far above what is needed on a busy machine, far below a square.
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(20);
 /// Without optimization models are smaller, for the sake of those who wait for them.
 const LARGE: usize = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
 

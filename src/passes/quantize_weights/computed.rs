@@ -1,6 +1,6 @@
 //! A weight's integers, computed when they are asked for.
 
-use std::{borrow::Cow, ops::Range};
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
@@ -17,7 +17,7 @@ pub(super) struct QuantizedWeight {
     float_type: FloatType,
     /// Of the stored form.
     layout: Layout,
-    params: Vec<QuantParams>,
+    params: Arc<[QuantParams]>,
     scheme: Scheme,
     transposed: bool,
 }
@@ -49,14 +49,12 @@ impl QuantizedWeight {
         let strip = self.strip(rows, columns, first..last);
         let layout = Layout::new(&[last - first, columns], self.layout.granularity())
             .expect("a part of a matrix has the layout of the whole");
-        let params: Cow<[QuantParams]> = match self.layout.granularity() {
-            Granularity::PerBlock { size, .. } => {
-                Cow::Borrowed(&self.params[first / size * columns..last.div_ceil(size) * columns])
-            }
-            _ => Cow::Borrowed(&self.params),
+        let params = match self.layout.granularity() {
+            Granularity::PerBlock { size, .. } => &self.params[first / size * columns..last.div_ceil(size) * columns],
+            _ => &self.params[..],
         };
         let offset = first * columns;
-        quantize(&strip, self.float_type, &layout, &params, self.scheme, span.start - offset..span.end - offset, out);
+        quantize(&strip, self.float_type, &layout, params, self.scheme, span.start - offset..span.end - offset, out);
     }
 
     /// Rows of the stored form: parts of columns of the weight.

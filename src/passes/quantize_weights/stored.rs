@@ -33,12 +33,13 @@ impl Stored {
         let form = StoredForm::new(tensor, weight, copy)?;
         let granularity = form.layout.granularity();
         let shape = form.layout.shape().to_vec();
+        let parameter_tensors = parameter_tensors(weight, copy, &form)?;
         let source = QuantizedWeight::new(tensor.bytes()?, weight.float_type, copy, form);
         let integers = tensor.with_data(&format!("{}_quantized", weight.name), dtype, &shape, Arc::new(source));
         model.raise_ir_version(ir_version(dtype));
         let scope = model.value(weight.value).scope();
         let quantized = model.new_constant(scope, integers, Some(weight.value), constant_node);
-        let parameters = parameters(model, weight, copy, tensor, constant_node)?;
+        let parameters = add_parameters(model, weight, parameter_tensors, constant_node);
         // Scales that are powers of two do not say what is made of them.
         let made = if weight.cast.is_some() { DataType::Float } else { tensor.dtype() };
         let output = (copy.scheme.scale == ScaleType::PowerOfTwo).then_some(made);
@@ -70,20 +71,35 @@ pub(super) fn parameters(
     tensor: &Tensor,
     constant_node: Option<OpId>,
 ) -> Result<Vec<ValueId>> {
-    let form = StoredForm::new(tensor, weight, copy)?;
+    let tensors = parameter_tensors(weight, copy, &StoredForm::new(tensor, weight, copy)?)?;
+    Ok(add_parameters(model, weight, tensors, constant_node))
+}
+
+fn parameter_tensors(weight: &WeightPlan, copy: &QuantizedCopy, form: &StoredForm) -> Result<Vec<Tensor>> {
     let Scheme { ty, scale, .. } = copy.scheme;
     let shape = form.layout.scale_shape();
-    let scales: Vec<u8> = form.params.iter().flat_map(|params| scale.encode(params.scale)).collect();
+    let scales = scale.encode(form.params.iter().map(|params| params.scale));
     let mut tensors = vec![Tensor::from_bytes(&format!("{}_scale", weight.name), scale_dtype(scale), shape, scales)?];
     if !ty.is_float() || weight.form == WeightForm::Qdq {
         let zero_points: Vec<i32> = form.params.iter().map(|params| params.zero_point).collect();
         let name = format!("{}_zero_point", weight.name);
         tensors.push(Tensor::from_bytes(&name, storage_dtype(ty), shape, ty.encode(&zero_points))?);
     }
-    model.raise_ir_version(ir_version(scale_dtype(scale)));
+    Ok(tensors)
+}
+
+fn add_parameters(
+    model: &mut Model,
+    weight: &WeightPlan,
+    tensors: Vec<Tensor>,
+    constant_node: Option<OpId>,
+) -> Vec<ValueId> {
     let scope = model.value(weight.value).scope();
-    let add = |tensor| model.new_constant(scope, tensor, Some(weight.value), constant_node);
-    Ok(tensors.into_iter().map(add).collect())
+    let add = |tensor: Tensor| {
+        model.raise_ir_version(ir_version(tensor.dtype()));
+        model.new_constant(scope, tensor, Some(weight.value), constant_node)
+    };
+    tensors.into_iter().map(add).collect()
 }
 
 /// A QuantizeLinear or DequantizeLinear.
@@ -128,7 +144,7 @@ pub(super) struct Axes {
 /// How a copy of a weight lies in the file.
 pub(super) struct StoredForm {
     pub layout: Layout,
-    pub params: Vec<QuantParams>,
+    pub params: Arc<[QuantParams]>,
 }
 
 impl StoredForm {
@@ -154,7 +170,7 @@ impl StoredForm {
     }
 }
 
-fn transposed(params: &[QuantParams], shape: &[usize]) -> Vec<QuantParams> {
+fn transposed(params: &[QuantParams], shape: &[usize]) -> Arc<[QuantParams]> {
     let &[rows, columns] = shape else { unreachable!("only matrices are stored transposed") };
     (0..columns).flat_map(|column| (0..rows).map(move |row| params[row * columns + column])).collect()
 }

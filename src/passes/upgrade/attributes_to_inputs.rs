@@ -38,7 +38,7 @@ pub(super) fn pad(step: &mut Step, op: OpId) -> Result<bool> {
         let dtype = if value == 0.0 { None } else { Some(step.float_type(step.input(op, 0)?)?) };
         step.model.take_attribute(op, "value");
         if let Some((dtype, float)) = dtype {
-            let value = step.new_constant(op, "constant_value", dtype, &[], float.encode(value))?;
+            let value = step.new_constant(op, "constant_value", dtype, &[], float.encode(std::iter::once(value)))?;
             step.set_input(op, 2, value);
         }
     }
@@ -58,7 +58,7 @@ pub(super) fn clip(step: &mut Step, op: OpId) -> Result<bool> {
         }
         let (dtype, float) = step.float_type(step.input(op, 0)?)?;
         step.model.take_attribute(op, name);
-        let bound = step.new_constant(op, name, dtype, &[], float.encode(bound))?;
+        let bound = step.new_constant(op, name, dtype, &[], float.encode(std::iter::once(bound)))?;
         step.set_input(op, slot, bound);
     }
     Ok(changed)
