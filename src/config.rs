@@ -52,12 +52,20 @@ pub struct Config {
     pub strict: bool,
 }
 
+/// The block sizes that there are: the format keeps them as signed integers.
+const BLOCK_SIZES: std::ops::RangeInclusive<usize> = 1..=i32::MAX as usize;
+
 impl Config {
     /// Whether the settings go together.
     ///
     /// # Errors
     /// Weights are to be floats and asymmetric.
     pub fn check(&self) -> Result<()> {
+        if let Granularity::Block { size, .. } = self.granularity
+            && !BLOCK_SIZES.contains(&size)
+        {
+            return Err(Error::config(format!("a block of {size} weights is none")));
+        }
         if self.asymmetric && !self.weights.is_integer() {
             let message = format!("{} has no zero points: it cannot be asymmetric", self.weights);
             return Err(Error::config(message));
@@ -284,7 +292,7 @@ impl FromStr for Granularity {
                     Some((size, axis)) => (size, Some(axis.parse().map_err(|_| wrong())?)),
                     None => (block, None),
                 };
-                let size = size.parse().ok().filter(|size| *size > 0).ok_or_else(wrong)?;
+                let size = size.parse().ok().filter(|size| BLOCK_SIZES.contains(size)).ok_or_else(wrong)?;
                 Ok(Self::Block { size, axis })
             }
         }

@@ -18,7 +18,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("targets", &["numeric"]),
     ("plan", &["config", "error", "ir", "numeric", "operators", "targets"]),
     ("passes", &["error", "ir", "numeric", "operators", "plan", "proto"]),
-    ("report", &["config", "error", "ir", "numeric", "plan", "targets"]),
+    ("report", &["config", "error", "ir", "numeric", "operators", "plan", "targets"]),
     ("quantize", &["config", "error", "ir", "passes", "plan", "report"]),
 ];
 

@@ -16,7 +16,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use onnx_quant::Model;
 
-/// Quantizes ONNX models: float weights become integers behind DequantizeLinear.
+/// Quantizes ONNX models: float weights become integers or small floats behind DequantizeLinear.
 #[derive(Debug, Parser)]
 #[command(name = "onnx-quant", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Exit status: 0 written, 1 failed and nothing written, 2 usage.")]

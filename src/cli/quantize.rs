@@ -67,7 +67,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let before = fs::metadata(input).ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
     let model = load(input)?;
     let before = before.filter(|_| !model.tensors().any(|tensor| tensor.is_external()));
-    let report_file = args.report.as_deref().map(|path| ReportFile::create(path, output)).transpose()?;
+    let report_file = args.report.as_deref().map(|path| ReportFile::create(path, input, output)).transpose()?;
     let (report, saved) = quantize(model, input, output, &config, &options)?;
     if let Some(file) = report_file {
         file.finish(&report)?;
@@ -105,10 +105,10 @@ struct ReportFile {
 }
 
 impl ReportFile {
-    fn create(path: &Path, output: &Path) -> Result<Self, Failure> {
+    fn create(path: &Path, input: &Path, output: &Path) -> Result<Self, Failure> {
         let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        if real(path) == real(output) {
-            return Err(Failure::Usage("the report and the model are to be the same file".to_owned()));
+        if [input, output].into_iter().any(|model| real(path) == real(model)) {
+            return Err(Failure::Usage("the report and a model are to be the same file".to_owned()));
         }
         // A link is followed: what it points to is replaced.
         let path = real(path);

@@ -12,7 +12,7 @@ use super::Failure;
 #[derive(Debug, Default, clap::Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Settings {
-    /// Integer type of weights [default: int8]
+    /// Type that weights are stored as [default: int8]
     #[arg(long, value_name = "TYPE", value_parser = one_of(WeightType::NAMES))]
     weights: Option<WeightType>,
 

@@ -10,6 +10,10 @@ impl Model {
     /// there is only a segment, or whose value a function's caller decides.
     pub fn constant(&self, value: ValueId) -> Option<Cow<'_, Tensor>> {
         if let Some(tensor) = self.value(value).initializer() {
+            // Whoever runs a body gives it its inputs.
+            if self.value(value).scope() != Self::MAIN && self.is_input(value) {
+                return None;
+            }
             return Some(tensor).filter(|tensor| tensor.is_whole()).map(Cow::Borrowed);
         }
         let op = self.op(self.producer(value)?);

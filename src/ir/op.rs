@@ -124,7 +124,8 @@ impl Op {
 
     /// A list of integers; `None` if it is not there.
     pub fn ints(&self, name: &str) -> Option<&[i64]> {
-        self.attribute(name).map(|attribute| attribute.ints.as_slice())
+        let own = self.attribute(name).filter(|attribute| attribute.ref_attr_name().is_empty());
+        own.map(|attribute| attribute.ints.as_slice())
     }
 
     /// A number; `None` if it is not there.

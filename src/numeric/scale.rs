@@ -4,6 +4,7 @@
 //! OCP Microscaling Formats v1.0, section 5.4.1: a biased exponent, no sign, no mantissa, no zero).
 
 use super::float::FloatType;
+use half::f16;
 
 /// The exponents of float8e8m0: 2^-127 to 2^127.
 const E8M0_BIAS: i32 = 127;
@@ -36,6 +37,7 @@ impl ScaleType {
     /// largest one that is no larger, and 1 where that is not positive and finite.
     pub fn round(self, scale: f32) -> f32 {
         let rounded = match self {
+            Self::Float(FloatType::F16) => f16_scale(scale),
             Self::Float(ty) => ty.round(scale),
             Self::PowerOfTwo => decode_e8m0(encode_e8m0(scale)),
         };
@@ -49,6 +51,14 @@ impl ScaleType {
             Self::PowerOfTwo => scales.map(encode_e8m0).collect(),
         }
     }
+}
+
+/// Rounded to nearest, but up where float16 has few digits left: a scale that became much smaller, or
+/// zero, would saturate or erase what it stands for.
+fn f16_scale(scale: f32) -> f32 {
+    let nearest = f16::from_f32(scale);
+    let smaller = nearest < f16::MIN_POSITIVE && nearest.to_f32() < scale;
+    if smaller { f16::from_bits(nearest.to_bits() + 1).to_f32() } else { nearest.to_f32() }
 }
 
 /// The float8e8m0 of the largest power of two that is no larger than `scale`; 2^-127 for what is

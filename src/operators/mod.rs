@@ -155,6 +155,16 @@ pub fn makes_scales(model: &Model, op: OpId) -> bool {
     !uses.is_empty() && uses.iter().all(scales)
 }
 
+/// Whether an operator takes weights or activations that were quantized before.
+pub fn computes_with_integers(op: &Op) -> bool {
+    let ty = op.op_type();
+    matches!(op.domain(), "" | CONTRIB)
+        && (matches!(ty, "DequantizeLinear" | "MatMulNBits" | "GatherBlockQuantized" | "QGemm" | "QAttention")
+            || ty.starts_with("QLinear")
+            || ty.starts_with("DynamicQuantize") && ty != "DynamicQuantizeLinear"
+            || ty.ends_with("Integer"))
+}
+
 /// A possibly negative axis as an index; `None` beyond the rank.
 pub(crate) fn normalize_axis(axis: i64, rank: usize) -> Option<usize> {
     let axis = if axis < 0 { axis.checked_add(i64::try_from(rank).ok()?)? } else { axis };

@@ -145,7 +145,7 @@ impl Context<'_> {
             let others: Vec<_> =
                 groups.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, group)| group).collect();
             let found = if pairs {
-                Sites { sites: vec![Site::Weight(uses(model, constant, &others))], transposed: false }
+                Sites { sites: vec![Site::Weight(uses(model, constant, group, &others))], transposed: false }
             } else {
                 sites(model, constant, group, &others, ty, rank)
             };

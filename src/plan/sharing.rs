@@ -14,6 +14,8 @@ pub(super) struct Group<'a> {
     pub granularity: Granularity,
     pub weight_uses: Vec<&'a WeightUse>,
     pub note: Option<String>,
+    /// Whether it also serves the uses that no group is for.
+    pub first: bool,
 }
 
 /// The copies of a weight of this shape, as far as `opset` has them.
@@ -24,7 +26,8 @@ pub(super) fn groups<'a>(
     opset: i64,
 ) -> Vec<Group<'a>> {
     let all: Vec<&WeightUse> = constant.weight_uses.iter().collect();
-    let one = |granularity, note: Option<String>| vec![Group { granularity, weight_uses: all.clone(), note }];
+    let one =
+        |granularity, note: Option<String>| vec![Group { granularity, weight_uses: all.clone(), note, first: true }];
     let axis_of = |use_: &WeightUse| match asked {
         config::Granularity::PerTensor => None,
         config::Granularity::PerChannel => use_.axes.channels,
@@ -49,7 +52,7 @@ pub(super) fn groups<'a>(
     let Some(first) = deciding.into_iter().find_map(|use_| axis_of(use_)) else {
         return one(Granularity::PerTensor, Some("one scale: there is no axis for more".to_owned()));
     };
-    let mut groups = vec![Group { granularity: along(first), weight_uses: vec![], note: None }];
+    let mut groups = vec![Group { granularity: along(first), weight_uses: vec![], note: None, first: true }];
     let mut group_of = HashMap::new();
     for use_ in all {
         // Uses behind one direct use of the constant cannot be told apart: the first decides.
@@ -67,6 +70,7 @@ pub(super) fn groups<'a>(
                 granularity: axis.map_or(Granularity::PerTensor, along),
                 weight_uses: vec![use_],
                 note: None,
+                first: false,
             }),
         }
     }

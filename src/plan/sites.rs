@@ -66,7 +66,12 @@ fn is_multiplied(model: &Model, op: OpId) -> bool {
 
 /// The constant's direct uses that a copy serves: all that none of the other copies does. (A use that
 /// leads to no weight slot is one of the first copy's, which lists it.)
-pub(super) fn uses(model: &Model, constant: &Constant, others: &[&Group]) -> Vec<Use> {
+pub(super) fn uses(model: &Model, constant: &Constant, group: &Group, others: &[&Group]) -> Vec<Use> {
+    if !group.first {
+        let mut own: Vec<Use> = group.weight_uses.iter().map(|weight_use| weight_use.first).collect();
+        own.dedup();
+        return own;
+    }
     let served = others.iter().flat_map(|other| other.weight_uses.iter().map(|weight_use| weight_use.first));
     let served: HashSet<Use> = served.collect();
     model.uses(constant.value).into_iter().filter(|use_| !served.contains(use_)).collect()
@@ -82,7 +87,7 @@ pub(super) fn sites(
     rank: usize,
 ) -> Sites {
     let in_front = |sites| Sites { sites, transposed: false };
-    let uses = uses(model, constant, others);
+    let uses = uses(model, constant, group, others);
     if is_table(model, constant, group.granularity, ty) {
         return in_front(uses.iter().map(|use_| Site::BehindGather(use_.op)).collect());
     }

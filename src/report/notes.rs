@@ -3,16 +3,18 @@
 use crate::{
     ir::{Model, normal_domain, type_name},
     numeric::Granularity,
+    operators::computes_with_integers,
     plan::{Plan, QuantizedCopy, WeightForm, WeightPlan, storage_dtype},
     targets::onnxruntime,
 };
 
 /// The plan's own notes, and what follows from it; nothing where nothing is quantized.
 pub(super) fn notes(model: &Model, plan: &Plan) -> Vec<String> {
-    if plan.weights.is_empty() {
-        return plan.notes.clone();
-    }
     let mut notes = plan.notes.clone();
+    notes.extend(quantized_before(model));
+    if plan.weights.is_empty() {
+        return notes;
+    }
     notes.extend(inputs(model, plan));
     notes.extend(default_opset(model));
     notes.extend(outputs(model, plan));
@@ -20,6 +22,16 @@ pub(super) fn notes(model: &Model, plan: &Plan) -> Vec<String> {
     notes.extend(convolutions(plan));
     notes.extend(runtime(plan));
     notes
+}
+
+fn quantized_before(model: &Model) -> Option<String> {
+    let count = model.ops().filter(|&op| computes_with_integers(model.op(op))).count();
+    let what = match count {
+        0 => return None,
+        1 => "1 operator reads".to_owned(),
+        many => format!("{many} operators read"),
+    };
+    Some(format!("{what} integers already: what is quantized stays as it is, only float weights are looked at"))
 }
 
 fn inputs(model: &Model, plan: &Plan) -> Option<String> {
@@ -69,7 +81,7 @@ fn convolutions(plan: &Plan) -> Option<String> {
         1 => "1 convolution dequantizes its weight".to_owned(),
         many => format!("{many} convolutions dequantize their weights"),
     };
-    Some(format!("{what} on every run: onnxruntime runs such slower than float; the gain is the size of the file"))
+    Some(format!("{what} on every run, which is slower than float in onnxruntime; the gain is the size of the file"))
 }
 
 fn runtime(plan: &Plan) -> Option<String> {

@@ -37,24 +37,25 @@ impl QuantizedWeight {
     }
 
     /// Elements of a transposed weight: the rows of the stored form that they lie in are gathered
-    /// from the columns of the weight, then quantized like a matrix of their own.
+    /// from the columns of the weight, then quantized like a matrix of their own. Of blocks every row
+    /// gets its scales itself, so that no more rows are gathered than are asked for.
     fn quantize_transposed(&self, span: Range<usize>, out: &mut [u8]) {
         let &[rows, columns] = self.layout.shape() else { unreachable!("only matrices are stored transposed") };
-        let (step, block) = match self.layout.granularity() {
-            Granularity::PerBlock { size, .. } => (size * WHOLE_BYTES, size),
-            _ => (WHOLE_BYTES, 1),
-        };
-        let first = span.start / columns / step * step;
-        let last = span.end.div_ceil(columns).next_multiple_of(block).min(rows);
+        let first = span.start / columns / WHOLE_BYTES * WHOLE_BYTES;
+        let last = span.end.div_ceil(columns).min(rows);
         let strip = self.strip(rows, columns, first..last);
-        let layout = Layout::new(&[last - first, columns], self.layout.granularity())
-            .expect("a part of a matrix has the layout of the whole");
-        let params = match self.layout.granularity() {
-            Granularity::PerBlock { size, .. } => &self.params[first / size * columns..last.div_ceil(size) * columns],
-            _ => &self.params[..],
+        let (granularity, params) = match self.layout.granularity() {
+            Granularity::PerBlock { axis, size } => {
+                let of_row = |row: usize| &self.params[row / size * columns..][..columns];
+                (Granularity::PerBlock { axis, size: 1 }, (first..last).flat_map(of_row).copied().collect())
+            }
+            granularity => (granularity, self.params.clone()),
         };
+        let layout =
+            Layout::new(&[last - first, columns], granularity).expect("a part of a matrix is no larger than the whole");
         let offset = first * columns;
-        quantize(&strip, self.float_type, &layout, params, self.scheme, span.start - offset..span.end - offset, out);
+        let span = span.start - offset..span.end - offset;
+        quantize(&strip, self.float_type, &layout, &params, self.scheme, span, out);
     }
 
     /// Rows of the stored form: parts of columns of the weight.
