@@ -125,9 +125,20 @@ mod tests {
 
     #[test]
     fn scales_that_cannot_be_stored_become_1() {
-        assert_eq!(ScaleType::Float(FloatType::F16).round(1e-9), 1.0);
+        assert_eq!(ScaleType::Float(FloatType::F16).round(0.0), 1.0);
         assert_eq!(ScaleType::Float(FloatType::F16).round(1e9), 1.0);
         assert_eq!(ScaleType::Float(FloatType::BF16).round(1.0 + 2f32.powi(-8)), 1.0);
         assert_eq!(ScaleType::PowerOfTwo.round(0.3), 0.25);
+    }
+
+    #[test]
+    fn small_float16_scales_are_rounded_up() {
+        let smallest = 2f32.powi(-24);
+        for scale in [1e-9, 2.3e-8, smallest, 1.2 * smallest, 8.7e-8, 5.5e-5] {
+            let stored = ScaleType::Float(FloatType::F16).round(scale);
+            assert!(scale <= stored && stored < scale + smallest, "{scale:e} {stored:e}");
+        }
+        // A normal scale goes to the nearest number.
+        assert_eq!(ScaleType::Float(FloatType::F16).round(1.0001), 1.0);
     }
 }
