@@ -47,8 +47,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         model.save(&args.output, &SaveOptions::default())?;
     }
     if !args.quiet {
+        let mut text = summary(&upgraded, &model, ir_version);
+        if !model.unknown_fields().is_empty() {
+            let fields = model.unknown_fields().join(", ");
+            text += &format!("warning: fields that this version does not know are not in the output: {fields}\n");
+        }
         // Who closes stderr does not want to hear it.
-        let _ = io::stderr().lock().write_all(summary(&upgraded, &model, ir_version).as_bytes());
+        let _ = io::stderr().lock().write_all(text.as_bytes());
     }
     Ok(())
 }
