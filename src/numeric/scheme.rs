@@ -5,7 +5,6 @@
 //! the 2^-127 of float8e8m0 and the small scales of float16, and a zero point within the scheme's
 //! limits, whatever the range of values.
 
-use super::float::FloatType;
 use super::range::Range;
 use super::scale::{ScaleType, floor_log2, power_of_two};
 use super::types::QuantizedType;
@@ -40,13 +39,6 @@ impl QuantParams {
     /// The real value that a number of the quantized type stands for.
     pub(super) fn real(self, number: f32) -> f32 {
         (number - self.zero_point as f32) * self.scale
-    }
-
-    /// The parameters as they are when the scale is stored as `ty`: rounded to it, and kept positive
-    /// and finite, so that quantizing uses the very scale that a runtime will read.
-    #[must_use]
-    pub fn stored_as(self, ty: FloatType) -> Self {
-        Self { scale: ScaleType::Float(ty).round(self.scale), ..self }
     }
 }
 
@@ -138,6 +130,7 @@ impl Scheme {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::numeric::float::FloatType;
     use crate::numeric::reference::arb_scheme;
     use proptest::prelude::*;
 

@@ -1,11 +1,10 @@
 //! The form for tool chains that quantize themselves: the float weight stays, behind QuantizeLinear
 //! and DequantizeLinear.
 
-use super::stored::{Axes, cast, linear, parameters};
+use super::stored::{Axes, cast, linear, parameters, stated_output};
 use crate::{
     error::Result,
     ir::{DataType, Model, OpId, ScopeId, Tensor, Use, ValueId},
-    numeric::ScaleType,
     plan::{QuantizedCopy, Site, WeightPlan},
 };
 
@@ -17,9 +16,9 @@ pub(super) fn insert(model: &mut Model, weight: &WeightPlan, tensor: &Tensor) ->
     let scope = model.value(value).scope();
     for copy in &weight.copies {
         let position = model.first_reader(value);
-        let made = if weight.cast.is_some() { DataType::Float } else { tensor.dtype() };
+        let output = stated_output(weight, copy, tensor);
         let parameters = parameters(model, weight, copy, tensor, position)?;
-        let dequantized = Pair { weight, copy, scope, position, made }.insert(model, value, &parameters);
+        let dequantized = Pair { weight, copy, scope, position, output }.insert(model, value, &parameters);
         model.move_uses(value, &uses(copy).into_iter().map(|use_| (use_, dequantized)).collect());
     }
     Ok(true)
@@ -45,8 +44,8 @@ struct Pair<'a> {
     copy: &'a QuantizedCopy,
     scope: ScopeId,
     position: Option<OpId>,
-    /// The type that is dequantized to.
-    made: DataType,
+    /// The type that the DequantizeLinear has to be told to make.
+    output: Option<DataType>,
 }
 
 impl Pair<'_> {
@@ -58,10 +57,8 @@ impl Pair<'_> {
         }
         for (op_type, suffix) in [("QuantizeLinear", "quantized"), ("DequantizeLinear", "dequantized")] {
             let output = self.value(model, suffix);
-            // Scales that are powers of two do not say what is made of them.
-            let silent = op_type == "DequantizeLinear" && self.copy.scheme.scale == ScaleType::PowerOfTwo;
-            let made = silent.then_some(self.made);
-            let axes = Axes { granularity: self.copy.granularity, from_rank: None, output: made };
+            let stated = self.output.filter(|_| op_type == "DequantizeLinear");
+            let axes = Axes { granularity: self.copy.granularity, from_rank: None, output: stated };
             let inputs: Vec<_> = [last].into_iter().chain(parameters.iter().copied()).collect();
             model.insert_op(self.scope, self.position, linear(op_type, self.weight, axes, &inputs, output));
             last = output;

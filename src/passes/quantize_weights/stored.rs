@@ -40,9 +40,7 @@ impl Stored {
         let scope = model.value(weight.value).scope();
         let quantized = model.new_constant(scope, integers, Some(weight.value), constant_node);
         let parameters = add_parameters(model, weight, parameter_tensors, constant_node);
-        // Scales that are powers of two do not say what is made of them.
-        let made = if weight.cast.is_some() { DataType::Float } else { tensor.dtype() };
-        let output = (copy.scheme.scale == ScaleType::PowerOfTwo).then_some(made);
+        let output = stated_output(weight, copy, tensor);
         Ok(Self { quantized, parameters, granularity, rank: shape.len(), output })
     }
 
@@ -60,6 +58,12 @@ impl Stored {
     pub fn inputs(&self) -> Vec<ValueId> {
         [self.quantized].into_iter().chain(self.parameters.iter().copied()).collect()
     }
+}
+
+/// The type that a DequantizeLinear has to be told to make: scales that are powers of two do not say.
+pub(super) fn stated_output(weight: &WeightPlan, copy: &QuantizedCopy, tensor: &Tensor) -> Option<DataType> {
+    let made = if weight.cast.is_some() { DataType::Float } else { tensor.dtype() };
+    (copy.scheme.scale == ScaleType::PowerOfTwo).then_some(made)
 }
 
 /// Adds the scale and the zero point. A float type has none but zero: only a QuantizeLinear needs it,
