@@ -56,6 +56,7 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod calibration;
 mod config;
 mod error;
 mod file;
@@ -70,7 +71,9 @@ pub mod report;
 pub mod targets;
 mod text;
 
-pub use config::{Config, Granularity, Pattern, WeightForm, WeightScales, WeightType};
+pub use config::{
+    ActivationType, Activations, CalibrationMethod, Config, Granularity, Pattern, WeightForm, WeightScales, WeightType,
+};
 pub use error::{Error, ErrorKind, Location, Result};
 pub use file::{SaveOptions, Saved};
 pub use ir::Model;

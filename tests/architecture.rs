@@ -15,11 +15,12 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("file", &["error", "ir", "proto"]),
     ("text", &["ir", "proto"]),
     ("operators", &["ir"]),
-    ("targets", &["numeric"]),
-    ("plan", &["config", "error", "ir", "numeric", "operators", "targets"]),
+    ("calibration", &["config", "error", "ir", "numeric", "proto"]),
+    ("targets", &["ir", "numeric", "operators"]),
+    ("plan", &["calibration", "config", "error", "ir", "numeric", "operators", "targets"]),
     ("passes", &["error", "ir", "numeric", "operators", "plan", "proto"]),
     ("report", &["config", "error", "ir", "numeric", "operators", "plan", "targets"]),
-    ("quantize", &["config", "error", "ir", "passes", "plan", "report"]),
+    ("quantize", &["calibration", "config", "error", "ir", "passes", "plan", "report"]),
 ];
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{path::Path, str::FromStr};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use onnx_quant::{Config, Granularity, Pattern, SaveOptions, WeightForm, WeightScales, WeightType};
+use onnx_quant::{Activations, Config, Granularity, Pattern, SaveOptions, WeightForm, WeightScales, WeightType};
 use serde::Deserialize;
 
 use super::Failure;
@@ -107,6 +107,7 @@ impl Settings {
             min_elements: self.min_elements.unwrap_or_default(),
             allow_growth: self.allow_growth.unwrap_or_default(),
             keep_overridable: self.keep_overridable.unwrap_or_default(),
+            activations: Activations::default(),
             measure_error,
             strict: self.strict.unwrap_or_default(),
         };

@@ -8,6 +8,39 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+pub use activations::{ActivationType, Activations, CalibrationMethod};
+
+macro_rules! named {
+    ($type:ty { $($name:literal => $value:expr),+ $(,)? }) => {
+        impl $type {
+            /// Every value by its name on the command line and in the configuration file.
+            pub const NAMES: &'static [(&'static str, Self)] = &[$(($name, $value)),+];
+        }
+
+        impl FromStr for $type {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self> {
+                let found = Self::NAMES.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+                found.ok_or_else(|| {
+                    let names: Vec<_> = Self::NAMES.iter().map(|(name, _)| *name).collect();
+                    Error::config(format!("'{text}' is none of {}", names.join(", ")))
+                })
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let name = Self::NAMES.iter().find(|(_, value)| value == self).map_or("?", |(name, _)| *name);
+                f.write_str(name)
+            }
+        }
+    };
+}
+use named;
+
+mod activations;
+
 /// What to quantize and how. The default: every weight, int8, symmetric, one scale per output
 /// channel, stored as integers behind a DequantizeLinear.
 ///
@@ -46,6 +79,8 @@ pub struct Config {
     /// Leave initializers alone that are graph inputs too, so that whoever runs the model can still
     /// override them.
     pub keep_overridable: bool,
+    /// How activations are quantized, where they are.
+    pub activations: Activations,
     /// Measure the error of every quantized weight for the report; reads all weights once more.
     pub measure_error: bool,
     /// Take warnings for errors: unknown fields, patterns that match nothing.
@@ -316,34 +351,6 @@ impl fmt::Display for Granularity {
             Self::Block { size, axis: Some(axis) } => write!(f, "block:{size}@{axis}"),
         }
     }
-}
-
-macro_rules! named {
-    ($type:ty { $($name:literal => $value:expr),+ $(,)? }) => {
-        impl $type {
-            /// Every value by its name on the command line and in the configuration file.
-            pub const NAMES: &'static [(&'static str, Self)] = &[$(($name, $value)),+];
-        }
-
-        impl FromStr for $type {
-            type Err = Error;
-
-            fn from_str(text: &str) -> Result<Self> {
-                let found = Self::NAMES.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
-                found.ok_or_else(|| {
-                    let names: Vec<_> = Self::NAMES.iter().map(|(name, _)| *name).collect();
-                    Error::config(format!("'{text}' is none of {}", names.join(", ")))
-                })
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let name = Self::NAMES.iter().find(|(_, value)| value == self).map_or("?", |(name, _)| *name);
-                f.write_str(name)
-            }
-        }
-    };
 }
 
 named!(WeightType {

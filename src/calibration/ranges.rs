@@ -1,0 +1,12 @@
+//! What was observed of a model's values, by name.
+
+use std::collections::BTreeMap;
+
+use super::Statistics;
+
+/// What was observed of a model's values.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ranges {
+    /// By the name of the value; of one in a body whose name another value has too, after the way there.
+    pub values: BTreeMap<String, Statistics>,
+}

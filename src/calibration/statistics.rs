@@ -1,0 +1,37 @@
+//! What was observed of one value: streaming, in memory that does not grow with the samples.
+
+use crate::{
+    config::CalibrationMethod,
+    numeric::{Range, Scheme},
+};
+
+/// What is worth keeping for a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Collect {
+    /// How often which value occurred; without, only extremes and averages.
+    pub histogram: bool,
+}
+
+/// What was observed of one value over all samples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statistics {
+    range: Option<Range>,
+}
+
+impl Statistics {
+    /// Nothing observed yet.
+    pub fn new(_collect: Collect) -> Self {
+        Self { range: None }
+    }
+
+    /// A range that somebody else determined.
+    pub fn of_range(range: Range) -> Self {
+        Self { range: Some(range) }
+    }
+
+    /// The range by a method, for values that are quantized like `scheme`; `None` if there is none: never
+    /// observed, or nothing finite.
+    pub fn range(&self, _method: CalibrationMethod, _scheme: Scheme) -> Option<Range> {
+        self.range
+    }
+}

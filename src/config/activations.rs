@@ -1,0 +1,114 @@
+//! What to do with activations.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// How activations are quantized.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Activations {
+    /// The type they are stored as between integer kernels.
+    pub ty: ActivationType,
+    /// Whether real zero is the middle of the integers.
+    pub symmetric: bool,
+    /// How a range is made of what was observed.
+    pub method: CalibrationMethod,
+}
+
+/// The type that activations are stored as.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ActivationType {
+    /// 0..=255.
+    #[default]
+    Uint8,
+    /// -128..=127.
+    Int8,
+    /// 0..=65535.
+    Uint16,
+    /// -32768..=32767.
+    Int16,
+}
+
+/// How the range of an activation is made of what was observed: `minmax`, `moving-average`,
+/// `percentile` (99.99) or `percentile:P`, `entropy`, `mse`.
+///
+/// ```
+/// use onnx_quant::CalibrationMethod;
+/// assert_eq!("percentile:99.9".parse::<CalibrationMethod>()?, CalibrationMethod::Percentile(99.9));
+/// # Ok::<(), onnx_quant::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum CalibrationMethod {
+    /// From the smallest to the largest value.
+    #[default]
+    MinMax,
+    /// The smallest and the largest value of each sample, averaged so that a sample counts the less
+    /// the longer it is ago.
+    MovingAverage,
+    /// The range that this percentage of the values lies in.
+    Percentile(f64),
+    /// The range whose quantized values diverge least from the observed ones (Kullback-Leibler).
+    Entropy,
+    /// The range with the least squared error.
+    Mse,
+}
+
+impl FromStr for CalibrationMethod {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong =
+            || Error::config(format!("'{text}' is none of minmax, moving-average, percentile[:P], entropy, mse"));
+        match text {
+            "minmax" => Ok(Self::MinMax),
+            "moving-average" => Ok(Self::MovingAverage),
+            "percentile" => Ok(Self::Percentile(99.99)),
+            "entropy" => Ok(Self::Entropy),
+            "mse" => Ok(Self::Mse),
+            _ => {
+                let percentage = text.strip_prefix("percentile:").and_then(|p| p.parse().ok()).ok_or_else(wrong)?;
+                if !(50.0..=100.0).contains(&percentage) {
+                    return Err(Error::config(format!("a percentile of {percentage} is not between 50 and 100")));
+                }
+                Ok(Self::Percentile(percentage))
+            }
+        }
+    }
+}
+
+impl TryFrom<String> for CalibrationMethod {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<CalibrationMethod> for String {
+    fn from(method: CalibrationMethod) -> Self {
+        method.to_string()
+    }
+}
+
+impl fmt::Display for CalibrationMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MinMax => f.write_str("minmax"),
+            Self::MovingAverage => f.write_str("moving-average"),
+            Self::Percentile(percentage) => write!(f, "percentile:{percentage}"),
+            Self::Entropy => f.write_str("entropy"),
+            Self::Mse => f.write_str("mse"),
+        }
+    }
+}
+
+super::named!(ActivationType {
+    "uint8" => Self::Uint8,
+    "int8" => Self::Int8,
+    "uint16" => Self::Uint16,
+    "int16" => Self::Int16,
+});
