@@ -327,6 +327,18 @@ impl Model {
         !self.value(value).given_out_by.is_empty()
     }
 
+    /// What a value becomes where bodies give it out: outputs of the operators around them, and what the
+    /// bodies read in a next run.
+    pub fn given_out_as(&self, value: ValueId) -> Vec<ValueId> {
+        let owners = self.value(value).given_out_by.iter().filter_map(|&body| Some((body, self.scope(body).owner?)));
+        owners
+            .flat_map(|(body, owner)| {
+                let inputs = self.scope(body).inputs.iter().map(|input| input.value);
+                self.outputs(owner).into_iter().flatten().chain(inputs)
+            })
+            .collect()
+    }
+
     /// The value of this name that is visible in a scope.
     pub fn find(&self, scope: ScopeId, name: &str) -> Option<ValueId> {
         let mut scope = self.scope(scope);

@@ -4,8 +4,10 @@
 //! says how an axis moves through operators that only rearrange data. Neither knows anything of
 //! plans or configurations.
 
+mod activation;
 mod view;
 
+pub use activation::{Interval, clamp_bounds, number, output_interval};
 pub use view::View;
 pub(crate) use view::is_constant;
 

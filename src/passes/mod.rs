@@ -4,9 +4,11 @@
 //! nothing the second time, leaves alone what it is not about, and keeps the model's invariants
 //! ([`Model::verify`]).
 
+mod quantize_activations;
 mod quantize_weights;
 mod upgrade;
 
+pub use quantize_activations::QuantizeActivations;
 pub use quantize_weights::QuantizeWeights;
 pub use upgrade::{UpgradeOpset, Upgraded};
 

@@ -1,6 +1,8 @@
 //! Which constants can be quantized and in which form, as far as that can be told without reading
 //! their elements.
 
+use std::collections::HashSet;
+
 use super::{
     Reason, Site,
     opset::needed_opset,
@@ -12,7 +14,7 @@ use super::{
 use crate::{
     config::{Config, WeightForm, WeightType},
     error::{Error, Result},
-    ir::{DataType, Model, Tensor},
+    ir::{DataType, Model, OpId, Tensor},
     numeric::{FloatType, Granularity, Layout, QuantizedType, ScaleType, Scheme},
 };
 
@@ -66,6 +68,9 @@ pub(super) struct Context<'a> {
     /// Whether float16 and bfloat16 weights are worth raising the opset to where scales can have
     /// their type. Otherwise they get float32 scales and a Cast.
     pub half_scales: bool,
+    /// Where activations are quantized too: the operators that are to compute in integers. Weights of
+    /// others stay float.
+    pub layers: Option<&'a HashSet<OpId>>,
 }
 
 impl Context<'_> {
@@ -83,6 +88,11 @@ impl Context<'_> {
         }
         let value = model.value(constant.value);
         select(model, config, constant)?;
+        if let Some(layers) = self.layers
+            && !constant.weight_uses.iter().any(|use_| layers.contains(&use_.last.op))
+        {
+            return Err(Reason::FloatOperator.into());
+        }
         // Before IR version 4 every initializer had to be an input too; that says nothing.
         let was_input = model.is_input(constant.value);
         if was_input && model.ir_version() >= 4 && config.keep_overridable {
@@ -100,7 +110,7 @@ impl Context<'_> {
         }
         let (float_type, made_type) = self.types(tensor.dtype(), model.opset(value.scope()));
         let copies = self.copies(constant, tensor, made_type);
-        if config.weight_form == WeightForm::Dq && !config.allow_growth {
+        if config.weight_form == WeightForm::Dq && !config.allow_growth && self.layers.is_none() {
             worth_it(value.name(), tensor, &copies)?;
         }
         let cast = (made_type != float_type).then(|| tensor.dtype());
@@ -147,7 +157,7 @@ impl Context<'_> {
             let found = if pairs {
                 Sites { sites: vec![Site::Weight(uses(model, constant, group, &others))], transposed: false }
             } else {
-                sites(model, constant, group, &others, ty, rank)
+                sites(model, constant, group, &others, ty, rank, self.layers.is_some())
             };
             CandidateCopy {
                 granularity: group.granularity,

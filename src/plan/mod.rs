@@ -3,6 +3,7 @@
 //! A [`Plan`] says of every float constant that an operator takes as a weight what becomes of it
 //! and why. It is plain data: passes carry it out and decide nothing, the report tells it.
 
+mod activations;
 mod candidates;
 mod opset;
 mod select;
@@ -19,12 +20,15 @@ use crate::{
 };
 
 pub use crate::config::WeightForm;
+pub use activations::{
+    ActivationPlan, BiasPlan, FloatLayer, FloatReason, IntegerOperator, Readers, ValuePlan, plan_activations, watched,
+};
 pub(crate) use candidates::zero_points;
 pub use opset::{ir_version, scale_dtype, storage_dtype};
 pub use weights::{plan, required_opset};
 
 /// What is quantized, how, and what is not and why.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
     /// The weights that are quantized, in the order of the file.
     pub weights: Vec<WeightPlan>,
@@ -36,13 +40,16 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// What may not be as intended.
     pub warnings: Vec<String>,
+    /// What becomes of activations, where they are quantized.
+    pub activations: Option<ActivationPlan>,
 }
 
 impl Plan {
     /// The lowest opset that has all that is planned.
     pub fn needed_opset(&self) -> i64 {
         let copies = self.weights.iter().flat_map(|weight| &weight.copies);
-        copies.map(|copy| opset::needed_opset(copy.scheme, copy.granularity)).max().unwrap_or(0)
+        let of_weights = copies.map(|copy| opset::needed_opset(copy.scheme, copy.granularity)).max().unwrap_or(0);
+        of_weights.max(self.activations.as_ref().map_or(0, ActivationPlan::needed_opset))
     }
 }
 
@@ -84,6 +91,8 @@ pub struct QuantizedCopy {
     /// Where it is dequantized.
     pub sites: Vec<Site>,
     /// The operators that take it as a weight.
+    pub layers: Vec<OpId>,
+    /// Their types and names.
     pub operators: Vec<String>,
     /// Why it is not as was asked for.
     pub note: Option<String>,
@@ -99,6 +108,9 @@ pub enum Site {
     BehindGather(OpId),
     /// In front of a Gemm that reads the weight transposed, and not transposed from now on.
     Gemm(Use),
+    /// In front of these uses, in the body that they are in: what runs inside a body must be there as a
+    /// whole to become one kernel.
+    Body(Vec<Use>),
     /// In the place of a Transpose of the weight.
     Transpose(OpId),
 }
@@ -163,6 +175,8 @@ pub enum Reason {
     Trained,
     /// It is behind a QuantizeLinear already.
     AlreadyQuantized,
+    /// The operators that take it compute in float.
+    FloatOperator,
 }
 
 /// Float constants that are no weights.
@@ -189,6 +203,7 @@ impl fmt::Display for Reason {
             Self::Overridable => f.write_str("is a graph input's default value that a caller may override"),
             Self::Trained => f.write_str("the model's training information replaces it"),
             Self::AlreadyQuantized => f.write_str("is quantized already, by a QuantizeLinear behind it"),
+            Self::FloatOperator => f.write_str("its operator computes in float"),
         }
     }
 }

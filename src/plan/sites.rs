@@ -1,11 +1,11 @@
 //! Where a quantized weight is dequantized: mostly once, in front of everything that reads it, but
 //! where a runtime makes more of another place, there.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{Site, sharing::Group, trace::Constant};
 use crate::{
-    ir::{Model, OpId, Use},
+    ir::{Model, OpId, ScopeId, Use},
     numeric::{Granularity, QuantizedType},
     targets::onnxruntime,
 };
@@ -85,9 +85,13 @@ pub(super) fn sites(
     others: &[&Group],
     ty: QuantizedType,
     rank: usize,
+    in_layers: bool,
 ) -> Sites {
     let in_front = |sites| Sites { sites, transposed: false };
     let uses = uses(model, constant, group, others);
+    if in_layers {
+        return in_front(by_scope(model, constant, uses));
+    }
     if is_table(model, constant, group.granularity, ty) {
         return in_front(uses.iter().map(|use_| Site::BehindGather(use_.op)).collect());
     }
@@ -104,6 +108,21 @@ pub(super) fn sites(
         return in_front(uses.into_iter().map(|use_| Site::Weight(vec![use_])).collect());
     }
     in_front(vec![Site::Weight(uses)])
+}
+
+/// One place in every graph that uses are in.
+fn by_scope(model: &Model, constant: &Constant, uses: Vec<Use>) -> Vec<Site> {
+    let own = model.value(constant.value).scope();
+    let mut by_scope: BTreeMap<ScopeId, Vec<Use>> = BTreeMap::new();
+    for use_ in uses {
+        by_scope.entry(model.op(use_.op).scope()).or_default().push(use_);
+    }
+    // Who has the constant as output reads it in its own graph.
+    if model.is_output(constant.value) {
+        by_scope.entry(own).or_default();
+    }
+    let site = |(scope, uses)| if scope == own { Site::Weight(uses) } else { Site::Body(uses) };
+    by_scope.into_iter().map(site).collect()
 }
 
 /// Whether products fuse with a matrix once it is stored transposed. That changes the graph more than

@@ -1,19 +1,19 @@
 //! Decides, weight by weight: which are quantized, with which scales, and which stay float.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
 use super::{
     LeftFloat, Others, Plan, QuantizedCopy, Reason, WeightPlan,
     candidates::{CandidateCopy, Context, Refused, layout},
-    select::unmatched_patterns,
+    select::{select, unmatched_patterns},
     trace::{Constant, WeightUse, constants},
 };
 use crate::{
     config::{Config, WeightScales},
     error::{Error, ErrorKind, Result},
-    ir::{DataType, Model, Tensor, ValueId},
+    ir::{DataType, Model, OpId, Tensor, ValueId},
     numeric::{FloatType, QuantizedType, ScaleMethod, parameters},
 };
 
@@ -36,12 +36,35 @@ use crate::{
 pub fn plan(model: &Model, config: &Config) -> Result<Plan> {
     config.check()?;
     let constants = constants(model);
-    let context = Context { model, config, opset: None, half_scales: true };
+    let context = Context { model, config, opset: None, half_scales: true, layers: None };
+    let mut plan = plan_constants(&context, &constants)?;
+    plan.warnings = unmatched_patterns(model, config, &constants);
+    Ok(plan)
+}
+
+/// Plans the weights of these layers only, which are to become integer kernels.
+pub(super) fn plan_layers(model: &Model, config: &Config, layers: &HashSet<OpId>) -> Result<Plan> {
+    let constants = constants(model);
+    let context = Context { model, config, opset: None, half_scales: true, layers: Some(layers) };
+    let mut plan = plan_constants(&context, &constants)?;
+    plan.warnings = unmatched_patterns(model, config, &constants);
+    Ok(plan)
+}
+
+/// The operators that take a weight which patterns leave float, with the reason.
+pub(super) fn excluded_layers(model: &Model, config: &Config) -> HashMap<OpId, Reason> {
+    let constants = constants(model);
+    let excluded = constants.iter().filter_map(|constant| Some((constant, select(model, config, constant).err()?)));
+    excluded
+        .flat_map(|(constant, reason)| constant.weight_uses.iter().map(move |use_| (use_.last.op, reason.clone())))
+        .collect()
+}
+
+fn plan_constants(context: &Context, constants: &[Constant]) -> Result<Plan> {
     // In parallel over weights, and inside each of them: neither a file of one huge table nor one of
     // a thousand small weights leaves a core idle.
-    let decisions: Vec<_> = constants.par_iter().map(|constant| decide(&context, constant)).collect::<Result<_>>()?;
-    let mut plan =
-        Plan { weights: vec![], left_float: vec![], others: Others::default(), notes: vec![], warnings: vec![] };
+    let decisions: Vec<_> = constants.par_iter().map(|constant| decide(context, constant)).collect::<Result<_>>()?;
+    let mut plan = Plan::default();
     for decision in decisions {
         match decision {
             Decision::Quantize(weight) => plan.weights.push(weight),
@@ -52,7 +75,6 @@ pub fn plan(model: &Model, config: &Config) -> Result<Plan> {
             }
         }
     }
-    plan.warnings = unmatched_patterns(model, config, &constants);
     Ok(plan)
 }
 
@@ -67,7 +89,7 @@ pub fn plan(model: &Model, config: &Config) -> Result<Plan> {
 pub fn required_opset(model: &Model, config: &Config, half_scales: bool) -> Result<Option<i64>> {
     let constants = constants(model);
     let half_scales = half_scales && mostly_half(model, &constants);
-    let context = Context { model, config, opset: Some(i64::MAX), half_scales };
+    let context = Context { model, config, opset: Some(i64::MAX), half_scales, layers: None };
     let mut needed = None;
     for constant in &constants {
         match context.candidate(constant, &*tensor(model, constant.value)?) {
@@ -115,7 +137,8 @@ fn decide(context: &Context, constant: &Constant) -> Result<Decision> {
         Err(Refused::NoWeight) => Decision::NoWeight { bytes },
         Err(Refused::Reason(reason)) => {
             let name = model.value(constant.value).name().to_owned();
-            let operators = operators(model, constant.weight_uses.iter());
+            let operators = layers(constant.weight_uses.iter()).into_iter();
+            let operators = operators.map(|op| model.op(op).describe()).collect();
             Decision::LeaveFloat(LeftFloat { value: constant.value, name, operators, bytes, reason })
         }
     };
@@ -123,9 +146,9 @@ fn decide(context: &Context, constant: &Constant) -> Result<Decision> {
 }
 
 /// Each operator once, though a weight may reach it on several ways.
-fn operators<'a>(model: &Model, uses: impl Iterator<Item = &'a WeightUse>) -> Vec<String> {
+fn layers<'a>(uses: impl Iterator<Item = &'a WeightUse>) -> Vec<OpId> {
     let mut seen = HashSet::new();
-    uses.filter(|use_| seen.insert(use_.last.op)).map(|use_| model.op(use_.last.op).describe()).collect()
+    uses.map(|use_| use_.last.op).filter(|&op| seen.insert(op)).collect()
 }
 
 /// What becomes of one constant, cheap questions first: the elements are read last.
@@ -138,10 +161,7 @@ fn weight(context: &Context, constant: &Constant, tensor: &Tensor) -> Result<Wei
     let copies = candidate
         .copies
         .into_iter()
-        .map(|copy| {
-            let operators = operators(model, copy.weight_uses.iter().copied());
-            quantized_copy(config, tensor, &bytes, candidate.float_type, copy, operators)
-        })
+        .map(|copy| quantized_copy(context, tensor, &bytes, candidate.float_type, copy))
         .collect::<Result<_, Refused>>()?;
     // Last: what cannot be quantized anyway needs no opset.
     if found < needed {
@@ -160,20 +180,22 @@ fn weight(context: &Context, constant: &Constant, tensor: &Tensor) -> Result<Wei
 }
 
 fn quantized_copy(
-    config: &Config,
+    context: &Context,
     tensor: &Tensor,
     bytes: &[u8],
     float_type: FloatType,
     copy: CandidateCopy,
-    operators: Vec<String>,
 ) -> Result<QuantizedCopy, Refused> {
-    let CandidateCopy { granularity, scheme, transposed, sites, note, .. } = copy;
+    let (model, config) = (context.model, context.config);
+    let CandidateCopy { granularity, scheme, transposed, sites, weight_uses, note } = copy;
+    let layers = layers(weight_uses.into_iter());
+    let operators = layers.iter().map(|&op| model.op(op).describe()).collect();
     let layout = layout(tensor, granularity)?;
     let method = scale_method(config, scheme.ty);
     let params = parameters(bytes, float_type, &layout, scheme, method)
         .map_err(|at| Refused::Reason(Reason::NotFinite { index: at.index, value: at.value }))?;
     let params = params.into();
-    Ok(QuantizedCopy { granularity, scheme, params, transposed, sites, operators, note })
+    Ok(QuantizedCopy { granularity, scheme, params, transposed, sites, layers, operators, note })
 }
 
 fn scale_method(config: &Config, ty: QuantizedType) -> ScaleMethod {

@@ -86,10 +86,14 @@ fn store_integers(model: &mut Model, weight: &WeightPlan, tensor: &Tensor) -> Re
         let (uses, in_front) = match site {
             Site::Weight(uses) => (uses.as_slice(), true),
             Site::Gemm(use_) => (slice::from_ref(use_), false),
+            Site::Body(uses) => (uses.as_slice(), false),
             Site::Transpose(_) | Site::BehindGather(_) => continue,
         };
         outputs.push(own_value.take_if(|_| in_front).unwrap_or_else(|| {
-            let scope = model.value(value).scope();
+            let scope = match site {
+                Site::Body(_) => model.op(uses[0].op).scope(),
+                _ => model.value(value).scope(),
+            };
             let output = model.new_value(scope, &format!("{}_dequantized", weight.name));
             moves.extend(uses.iter().map(|use_| (*use_, output)));
             output
@@ -101,7 +105,7 @@ fn store_integers(model: &mut Model, weight: &WeightPlan, tensor: &Tensor) -> Re
         for site in &copy.sites {
             let dequantize = Dequantize { weight, copy, stored, constant_node };
             match site {
-                Site::Weight(_) | Site::Gemm(_) => {
+                Site::Weight(_) | Site::Gemm(_) | Site::Body(_) => {
                     if let Site::Gemm(use_) = site {
                         model.take_attribute(use_.op, "transB");
                     }
@@ -134,8 +138,9 @@ struct Dequantize<'a> {
 impl Dequantize<'_> {
     /// In the weight's scope, where the Constant node was or in front of the first reader.
     fn for_readers(&self, model: &mut Model, output: ValueId) {
-        let scope = model.value(self.weight.value).scope();
-        let position = self.constant_node.or_else(|| model.first_reader(output));
+        let scope = model.value(output).scope();
+        let here = scope == model.value(self.weight.value).scope();
+        let position = self.constant_node.filter(|_| here).or_else(|| model.first_reader(output));
         let op = self.insert(model, (scope, position), &self.stored.inputs(), self.stored.axes(), output);
         if let Some(constant) = self.constant_node {
             model.copy_annotations(constant, op);

@@ -32,7 +32,7 @@ fn is_served(model: &Model, weight: &WeightPlan) -> bool {
 
 fn uses(copy: &QuantizedCopy) -> Vec<Use> {
     let served = |site: &Site| match site {
-        Site::Weight(uses) => uses.clone(),
+        Site::Weight(uses) | Site::Body(uses) => uses.clone(),
         Site::BehindGather(_) | Site::Gemm(_) | Site::Transpose(_) => vec![],
     };
     copy.sites.iter().flat_map(served).collect()

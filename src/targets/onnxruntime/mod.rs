@@ -1,5 +1,9 @@
 //! onnxruntime 1.32, CPU provider.
 
+mod integer;
+
+pub use integer::{Kernel, data_inputs, kernel};
+
 use crate::numeric::{FloatType, Granularity, QuantizedType, ScaleType, Scheme};
 
 /// The version that the facts were measured with.

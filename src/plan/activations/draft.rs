@@ -1,0 +1,283 @@
+//! What becomes integer, as far as structure decides: layers, and the operators between them that
+//! integers spread through.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use super::{
+    FloatLayer, FloatReason, IntegerOperator, Readers,
+    layers::{Layer, absorbed, is_layer, layer},
+};
+use crate::{
+    config::Config,
+    error::Result,
+    ir::{Model, OpId, Use, ValueId},
+    operators::Interval,
+    plan::{Plan, weights},
+    targets::onnxruntime::{Kernel, data_inputs, kernel},
+};
+
+/// Layers and what surrounds them; layers can be taken back to float.
+pub(super) struct Draft<'a> {
+    model: &'a Model,
+    /// Whether a QuantizeLinear makes a Relu before it redundant.
+    absorbs: bool,
+    layers: BTreeMap<OpId, Layer>,
+    float: BTreeMap<OpId, FloatReason>,
+    /// Values that cannot be quantized.
+    refused: HashSet<ValueId>,
+}
+
+/// A value that is to be quantized.
+#[derive(Debug, Clone)]
+pub(super) struct QuantizedValue {
+    pub value: ValueId,
+    pub readers: Readers,
+    /// What it is limited to.
+    pub bounds: Interval,
+    /// The value it was moved from, with the same parameters.
+    pub moved_from: Option<ValueId>,
+}
+
+/// An operator between layers that integers pass.
+#[derive(Debug, Clone)]
+struct Passage {
+    inputs: Vec<ValueId>,
+    outputs: Vec<ValueId>,
+    bounds: Interval,
+    moves: bool,
+}
+
+/// A value that cannot be quantized, and why.
+pub(super) struct Refused {
+    pub value: ValueId,
+    pub why: &'static str,
+}
+
+impl<'a> Draft<'a> {
+    pub fn new(model: &'a Model, config: &Config) -> Result<Self> {
+        let excluded = weights::excluded_layers(model, config);
+        // With the zero point in the middle, the integers below it stand for negative numbers.
+        let absorbs = !config.activations.symmetric;
+        let mut draft =
+            Self { model, absorbs, layers: BTreeMap::new(), float: BTreeMap::new(), refused: HashSet::new() };
+        for op in model.ops() {
+            if !is_layer(model, op) {
+                continue;
+            }
+            let found = match excluded.get(&op) {
+                Some(reason) => Err(FloatReason::Weight(reason.clone())),
+                None => layer(model, op, absorbs),
+            };
+            match found {
+                Ok(layer) => drop(draft.layers.insert(op, layer)),
+                Err(reason) => drop(draft.float.insert(op, reason)),
+            }
+        }
+        let last: Vec<OpId> =
+            draft.layers.values().filter(|layer| draft.is_final(layer)).map(|layer| layer.op).collect();
+        for op in last {
+            draft.to_float(op, FloatReason::Final);
+        }
+        Ok(draft)
+    }
+
+    /// Whether a layer whose output has to be quantized has no layer behind it.
+    fn is_final(&self, layer: &Layer) -> bool {
+        layer.to_integers && !leads_to_layer(self.model, layer.output)
+    }
+
+    pub fn layer_ops(&self) -> HashSet<OpId> {
+        self.layers.keys().copied().collect()
+    }
+
+    pub fn layers(&self) -> impl Iterator<Item = &Layer> {
+        self.layers.values()
+    }
+
+    /// Layers whose weight is not among the planned ones stay float.
+    pub fn without_weights(&mut self, plan: &Plan) {
+        let planned: HashSet<OpId> = plan
+            .weights
+            .iter()
+            .flat_map(|weight| &weight.copies)
+            .flat_map(|copy| copy.layers.iter().copied())
+            .collect();
+        let missing: Vec<(OpId, ValueId)> = self
+            .layers
+            .values()
+            .filter(|layer| !planned.contains(&layer.op))
+            .filter_map(|layer| Some((layer.op, self.model.input(layer.weight.op, layer.weight.slot)?)))
+            .collect();
+        for (op, weight) in missing {
+            let left = plan.left_float.iter().find(|left| left.value == weight);
+            let reason = left.map_or(FloatReason::ComputedWeight, |left| FloatReason::Weight(left.reason.clone()));
+            self.to_float(op, reason);
+        }
+    }
+
+    fn to_float(&mut self, op: OpId, reason: FloatReason) {
+        self.layers.remove(&op);
+        self.float.insert(op, reason);
+    }
+
+    /// Takes back to float what needs values that cannot be quantized.
+    pub fn refuse(&mut self, refused: Vec<Refused>) {
+        for Refused { value, why } in refused {
+            self.refused.insert(value);
+            let name = self.model.value(value).name().to_owned();
+            let around: Vec<OpId> = self
+                .layers
+                .values()
+                .filter(|layer| {
+                    let input = self.model.input(layer.input.op, layer.input.slot);
+                    input == Some(value) || layer.to_integers && layer.output == value
+                })
+                .map(|layer| layer.op)
+                .collect();
+            for op in around {
+                self.to_float(op, FloatReason::NoRange { value: name.clone(), why });
+            }
+        }
+    }
+
+    /// Operators between layers that integers pass: each reads nothing but integers, and makes what is
+    /// wanted as integers.
+    fn passages(&self) -> BTreeMap<OpId, Passage> {
+        let model = self.model;
+        let mut possible: BTreeMap<OpId, Passage> =
+            model.ops().filter_map(|op| Some((op, self.passage(op)?))).collect();
+        // What is left when everything that lacks something is taken out, until nothing does.
+        loop {
+            let wanted = self.wanted(&possible);
+            let integers = self.integers(&possible, &wanted);
+            let before = possible.len();
+            possible.retain(|_, passage| {
+                passage.inputs.iter().all(|input| integers.contains(input))
+                    && passage.outputs.iter().all(|output| wanted.contains(output))
+            });
+            if possible.len() == before {
+                return possible;
+            }
+        }
+    }
+
+    fn passage(&self, op: OpId) -> Option<Passage> {
+        let model = self.model;
+        let kernel = kernel(model.op(op)).filter(|kernel| matches!(kernel, Kernel::Computes | Kernel::Moves))?;
+        let inputs = data_inputs(model, op);
+        if inputs.is_empty()
+            || inputs.iter().any(|input| self.refused.contains(input) || model.constant(*input).is_some())
+        {
+            return None;
+        }
+        let mut outputs: Vec<ValueId> = model.outputs(op).into_iter().flatten().collect();
+        let mut bounds = Interval::ALL;
+        if kernel == Kernel::Computes {
+            let &[output] = outputs.as_slice() else { return None };
+            if let Some((clamped, limits)) = absorbed(model, op, output).filter(|_| self.absorbs) {
+                (outputs, bounds) = (vec![clamped], limits);
+            }
+        }
+        let refused = outputs.is_empty() || outputs.iter().any(|output| self.refused.contains(output));
+        (!refused).then_some(Passage { inputs, outputs, bounds, moves: kernel == Kernel::Moves })
+    }
+
+    /// Values that are read as integers.
+    fn wanted(&self, passages: &BTreeMap<OpId, Passage>) -> HashSet<ValueId> {
+        let of_layers = self.layers.values().filter_map(|layer| self.model.input(layer.input.op, layer.input.slot));
+        let of_passages = passages.values().flat_map(|passage| passage.inputs.iter().copied());
+        of_layers.chain(of_passages).collect()
+    }
+
+    /// Values that are made as integers.
+    fn integers(&self, passages: &BTreeMap<OpId, Passage>, wanted: &HashSet<ValueId>) -> HashSet<ValueId> {
+        let of_layers = self.layers.values().filter(|layer| layer.to_integers || wanted.contains(&layer.output));
+        let of_passages = passages.values().flat_map(|passage| passage.outputs.iter().copied());
+        of_layers.map(|layer| layer.output).chain(of_passages).collect()
+    }
+
+    /// The values that are quantized, in the order of the file.
+    pub fn quantized(&self) -> Vec<QuantizedValue> {
+        let model = self.model;
+        let passages = self.passages();
+        let wanted = self.wanted(&passages);
+        let integers = self.integers(&passages, &wanted);
+        let mut values = BTreeMap::new();
+        for &value in &integers {
+            let quantized = QuantizedValue { value, readers: Readers::All, bounds: Interval::ALL, moved_from: None };
+            values.insert(value, quantized);
+        }
+        let mut readers: HashMap<ValueId, BTreeSet<Use>> = HashMap::new();
+        for layer in self.layers.values() {
+            if let Some(input) = model.input(layer.input.op, layer.input.slot) {
+                readers.entry(input).or_default().insert(layer.input);
+            }
+            if let Some(made) = values.get_mut(&layer.output) {
+                made.bounds = layer.bounds;
+            }
+        }
+        for passage in passages.values() {
+            for output in &passage.outputs {
+                if let Some(made) = values.get_mut(output) {
+                    made.bounds = passage.bounds;
+                    made.moved_from = Some(passage.inputs[0]).filter(|_| passage.moves);
+                }
+            }
+        }
+        for (value, uses) in readers {
+            values.entry(value).or_insert_with(|| QuantizedValue {
+                value,
+                readers: Readers::Some(uses.into_iter().collect()),
+                bounds: Interval::ALL,
+                moved_from: None,
+            });
+        }
+        values.into_values().collect()
+    }
+
+    /// The operators that become integer kernels, in the order of the file.
+    pub fn integer(&self) -> Vec<IntegerOperator> {
+        let passages = self.passages();
+        let model = self.model;
+        let operator = |op: OpId, layer| IntegerOperator { op, operator: model.op(op).describe(), layer };
+        model
+            .ops()
+            .filter_map(|op| match self.layers.contains_key(&op) {
+                true => Some(operator(op, true)),
+                false => passages.contains_key(&op).then(|| operator(op, false)),
+            })
+            .collect()
+    }
+
+    /// The layers that stay float, in the order of the file.
+    pub fn float_layers(&self) -> Vec<FloatLayer> {
+        let model = self.model;
+        let layer = |op: OpId| {
+            let reason = self.float.get(&op)?.clone();
+            let path = model.scope_path(model.op(op).scope());
+            Some(FloatLayer { op, operator: model.op(op).describe(), path, reason })
+        };
+        model.ops().filter_map(layer).collect()
+    }
+}
+
+/// Whether a layer, of whatever kind, reads what is made of a value.
+fn leads_to_layer(model: &Model, value: ValueId) -> bool {
+    let mut seen = HashSet::from([value]);
+    let mut ahead = vec![value];
+    while let Some(value) = ahead.pop() {
+        let mut behind: Vec<ValueId> = Vec::new();
+        for use_ in model.uses(value) {
+            if is_layer(model, use_.op) || model.called_function(use_.op).is_some() {
+                return true;
+            }
+            // What decides on a branch or a number of runs, or only tells a shape, passes no numbers on.
+            if !matches!(model.op(use_.op).op_type(), "Shape" | "Size" | "If") {
+                behind.extend(model.outputs(use_.op).into_iter().flatten());
+            }
+        }
+        behind.extend(model.given_out_as(value));
+        ahead.extend(behind.into_iter().filter(|&value| seen.insert(value)));
+    }
+    false
+}

@@ -1,0 +1,98 @@
+//! Layers: operators with weights, and what each needs to become an integer kernel.
+
+use super::FloatReason;
+use crate::{
+    ir::{Model, OpId, Use, ValueId},
+    operators::{Interval, clamp_bounds, weight_axes},
+    targets::onnxruntime::{Kernel, kernel},
+};
+
+/// A layer that can become an integer kernel.
+#[derive(Debug, Clone)]
+pub(super) struct Layer {
+    pub op: OpId,
+    /// The activation it reads.
+    pub input: Use,
+    pub weight: Use,
+    pub bias: Option<Use>,
+    /// What it gives: its output, or that of the Relu or Clip that its QuantizeLinear makes redundant.
+    pub output: ValueId,
+    /// What such a Relu or Clip limits the output to.
+    pub bounds: Interval,
+    /// Whether its output must be quantized.
+    pub to_integers: bool,
+}
+
+/// Operators that have weights, whether there are integer kernels for them or not.
+pub(super) fn is_layer(model: &Model, op: OpId) -> bool {
+    let operator = model.op(op);
+    !operator.is("Gather") && (0..model.inputs(op).len()).any(|slot| weight_axes(operator, slot, 3).is_some())
+}
+
+/// A layer, or why it stays float. `absorbs` says whether a QuantizeLinear makes a Relu before it
+/// redundant.
+pub(super) fn layer(model: &Model, op: OpId, absorbs: bool) -> Result<Layer, FloatReason> {
+    let operator = model.op(op);
+    let to_integers = match kernel(operator) {
+        Some(Kernel::LayerToIntegers) => true,
+        Some(Kernel::Layer) => false,
+        _ => return Err(FloatReason::NoKernel),
+    };
+    let unsupported = |what: &str| Err(FloatReason::Unsupported { what: what.to_owned() });
+    let plain = |name| operator.float(name).is_none_or(|factor| factor == 1.0) && !operator.refers_to_caller(name);
+    if operator.is("Gemm") {
+        if !plain("alpha") || !plain("beta") {
+            return unsupported("alpha or beta but 1");
+        }
+        if operator.int("transA").unwrap_or(0) != 0 {
+            return unsupported("transposed input");
+        }
+    }
+    let inputs = model.inputs(op);
+    let (Some(Some(_)), Some(Some(weight))) = (inputs.first(), inputs.get(1)) else {
+        return unsupported("missing input");
+    };
+    let weight_use = Use { op, slot: 1 };
+    let Some(tensor) = weight_constant(model, *weight) else { return Err(FloatReason::ComputedWeight) };
+    if operator.is("MatMul") && tensor != 2 {
+        return unsupported(&format!("weight of {tensor} axes"));
+    }
+    let bias = match inputs.get(2).copied().flatten() {
+        None => None,
+        Some(bias) => {
+            let Some(bias) = model.constant(bias) else { return Err(FloatReason::ComputedBias) };
+            let shape = bias.shape();
+            if !matches!(shape[..], [_]) && !matches!(shape[..], [1, _]) {
+                return unsupported("bias that is no vector");
+            }
+            Some(Use { op, slot: 2 })
+        }
+    };
+    let Some(Some(output)) = model.outputs(op).first().copied() else { return unsupported("missing output") };
+    let (output, bounds) = Some(output)
+        .filter(|_| absorbs)
+        .and_then(|output| absorbed(model, op, output))
+        .unwrap_or((output, Interval::ALL));
+    Ok(Layer { op, input: Use { op, slot: 0 }, weight: weight_use, bias, output, bounds, to_integers })
+}
+
+/// The rank of a weight that is a constant, or one behind a Transpose that can go.
+fn weight_constant(model: &Model, weight: ValueId) -> Option<usize> {
+    if let Some(tensor) = model.constant(weight) {
+        return Some(tensor.shape().len());
+    }
+    None
+}
+
+/// The Relu behind an operator, or the Clip from zero on, whose work the QuantizeLinear behind it does:
+/// nothing else reads what is before.
+pub(super) fn absorbed(model: &Model, op: OpId, output: ValueId) -> Option<(ValueId, Interval)> {
+    let uses = model.uses(output);
+    let &[Use { op: next, slot: 0 }] = uses.as_slice() else { return None };
+    if model.is_output(output) || model.op(next).scope() != model.op(op).scope() {
+        return None;
+    }
+    let bounds = clamp_bounds(model, next).filter(|bounds| bounds.min == 0.0)?;
+    let clamped = model.outputs(next).first().copied().flatten()?;
+    Some((clamped, bounds))
+}

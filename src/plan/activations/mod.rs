@@ -1,0 +1,231 @@
+//! Which operators compute in integers, and how the values between them are quantized.
+//!
+//! Convolutions and products with weights are the *layers* that this is done for. A layer becomes an
+//! integer kernel where everything around it plays along: constant weights, an input with a range, on
+//! the output a QuantizeLinear that every reader is behind. From layer to layer integers then spread
+//! through operators that a kernel exists for, so that no conversions are left between them.
+//!
+//! What is found out on the way (a value without range, a weight that cannot be quantized) takes layers
+//! back to float, and the rest is decided anew without them: so what remains fits together.
+
+mod biases;
+mod draft;
+mod layers;
+mod parameters;
+
+use std::{collections::HashSet, fmt};
+
+use super::{LeftFloat, Plan, Reason, WeightPlan, opset, weights};
+use crate::{
+    calibration::Ranges,
+    config::{ActivationType, Config},
+    error::{Error, Result},
+    ir::{Model, OpId, Use, ValueId},
+    numeric::{QuantParams, QuantizedType, ScaleType, Scheme},
+};
+use draft::Draft;
+
+/// What becomes of activations.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ActivationPlan {
+    /// Operators that become integer kernels, in the order of the file.
+    pub integer: Vec<IntegerOperator>,
+    /// Values that are quantized, in the order of the file.
+    pub values: Vec<ValuePlan>,
+    /// Biases that become int32.
+    pub biases: Vec<BiasPlan>,
+    /// Layers that stay float, and why, in the order of the file.
+    pub float_layers: Vec<FloatLayer>,
+}
+
+/// An operator that becomes an integer kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntegerOperator {
+    /// The operator.
+    pub op: OpId,
+    /// Its type and name.
+    pub operator: String,
+    /// Whether it is a layer, one with weights.
+    pub layer: bool,
+}
+
+/// A value that is quantized.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValuePlan {
+    /// The value.
+    pub value: ValueId,
+    /// Its name.
+    pub name: String,
+    /// Storage type and symmetry.
+    pub scheme: Scheme,
+    /// Scale and zero point.
+    pub params: QuantParams,
+    /// The value whose scale and zero point these are: its own, or that of the value it was moved from.
+    pub parameters_of: ValueId,
+    /// Who reads it dequantized.
+    pub readers: Readers,
+}
+
+/// Who reads a quantized value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readers {
+    /// Everyone, also outside of the graph.
+    All,
+    /// These uses; the others read it as it was.
+    Some(Vec<Use>),
+}
+
+/// A bias that becomes int32.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BiasPlan {
+    /// Where it is read.
+    pub use_: Use,
+    /// The bias.
+    pub value: ValueId,
+    /// Its name.
+    pub name: String,
+    /// The real value of one, one for all or one a channel: exactly the product of the scales of input
+    /// and weight, as `f32`.
+    pub scales: Vec<f32>,
+    /// The axis that scales run along, if there is one a channel.
+    pub axis: Option<usize>,
+}
+
+/// A layer that stays float.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FloatLayer {
+    /// The operator.
+    pub op: OpId,
+    /// Its type and name.
+    pub operator: String,
+    /// The body or function it is in, outermost first.
+    pub path: Vec<String>,
+    /// Why.
+    pub reason: FloatReason,
+}
+
+/// Why a layer stays float.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum FloatReason {
+    /// The runtime has no integer kernel for the operator.
+    NoKernel,
+    /// Its weight is not a constant of its own: two computed factors, or a constant behind operators.
+    ComputedWeight,
+    /// Its bias is computed.
+    ComputedBias,
+    /// An attribute or input that the integer kernel does not have.
+    Unsupported {
+        /// Which.
+        what: String,
+    },
+    /// Its weight stays float.
+    Weight(Reason),
+    /// Its rounded result would be the model's output, with no layer behind to even it out.
+    Final,
+    /// A value around it has no range.
+    NoRange {
+        /// The value.
+        value: String,
+        /// Why it has none.
+        why: &'static str,
+    },
+}
+
+impl fmt::Display for FloatReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoKernel => f.write_str("onnxruntime has no integer kernel for it"),
+            Self::ComputedWeight => f.write_str("its weight is not a constant"),
+            Self::ComputedBias => f.write_str("its bias is not a constant"),
+            Self::Unsupported { what } => write!(f, "onnxruntime's integer kernel takes no {what}"),
+            Self::Weight(reason) => write!(f, "its weight stays float: {reason}"),
+            Self::Final => {
+                f.write_str("its result goes to the outputs: rounded to integers it would be what users see")
+            }
+            Self::NoRange { value, why } => write!(f, "'{value}' {why}"),
+        }
+    }
+}
+
+/// The values that have to be observed so that activations can be planned, in the order of the file.
+///
+/// # Errors
+/// The configuration contradicts itself, or a tensor cannot be read.
+pub fn watched(model: &Model, config: &Config) -> Result<Vec<ValueId>> {
+    let draft = Draft::new(model, config)?;
+    Ok(draft.quantized().into_iter().map(|value| value.value).collect())
+}
+
+/// Plans the quantization of activations, and of weights and biases with them.
+///
+/// # Errors
+/// As [`plan`](super::plan).
+pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Result<Plan> {
+    config.check()?;
+    let mut draft = Draft::new(model, config)?;
+    let mut weights = weights::plan_layers(model, config, &draft.layer_ops())?;
+    draft.without_weights(&weights);
+    let scheme = scheme(config);
+    let values = loop {
+        match parameters::assign(model, config, &draft, ranges, scheme) {
+            Ok(values) => break values,
+            Err(refused) => draft.refuse(refused),
+        }
+    };
+    let layers = draft.layer_ops();
+    drop_weights(&mut weights, &layers, model);
+    let biases = biases::plan(model, &draft, &values, &mut weights)?;
+    weights.activations =
+        Some(ActivationPlan { integer: draft.integer(), values, biases, float_layers: draft.float_layers() });
+    Ok(weights)
+}
+
+/// Weights of layers that turned out to stay float stay float too.
+fn drop_weights(plan: &mut Plan, layers: &HashSet<OpId>, model: &Model) {
+    let reads = |weight: &WeightPlan| {
+        let uses = weight.copies.iter().flat_map(|copy| copy.layers.iter());
+        uses.into_iter().any(|op| layers.contains(op))
+    };
+    let (kept, dropped) = std::mem::take(&mut plan.weights).into_iter().partition(reads);
+    plan.weights = kept;
+    for weight in dropped {
+        let weight: WeightPlan = weight;
+        let bytes = model.constant(weight.value).map_or(0, |tensor| tensor.byte_len());
+        let operators = weight.copies.into_iter().flat_map(|copy| copy.operators).collect();
+        plan.left_float.push(LeftFloat {
+            value: weight.value,
+            name: weight.name,
+            operators,
+            bytes,
+            reason: Reason::FloatOperator,
+        });
+    }
+    plan.left_float.sort_by_key(|left| left.value);
+}
+
+/// How activations are stored.
+fn scheme(config: &Config) -> Scheme {
+    let ty = match config.activations.ty {
+        ActivationType::Uint8 => QuantizedType::UInt8,
+        ActivationType::Int8 => QuantizedType::Int8,
+        ActivationType::Uint16 => QuantizedType::UInt16,
+        ActivationType::Int16 => QuantizedType::Int16,
+    };
+    Scheme { ty, symmetric: config.activations.symmetric, scale: ScaleType::default() }
+}
+
+impl ActivationPlan {
+    /// The lowest opset that has all that is planned.
+    pub fn needed_opset(&self) -> i64 {
+        let of_values =
+            self.values.iter().map(|value| opset::needed_opset(value.scheme, crate::numeric::Granularity::PerTensor));
+        of_values.max().unwrap_or(0)
+    }
+}
+
+/// The planned weight that an operator takes.
+fn weight_of<'a>(plan: &'a Plan, op: OpId) -> Result<&'a WeightPlan> {
+    let takes = |weight: &&WeightPlan| weight.copies.iter().any(|copy| copy.layers.contains(&op));
+    plan.weights.iter().find(takes).ok_or_else(|| Error::invalid("a layer has no planned weight"))
+}

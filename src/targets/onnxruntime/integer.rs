@@ -1,0 +1,47 @@
+//! Which operators become integer kernels between DequantizeLinear and QuantizeLinear.
+//!
+//! A group of the DequantizeLinear on each data input, the operator, and the QuantizeLinear on its output
+//! becomes one kernel. Where the group does not match exactly, the operator computes in float and the
+//! conversions are paid for besides.
+
+use crate::ir::{Model, Op, OpId, ValueId};
+
+/// What becomes of an operator whose data inputs are dequantized integers of 8 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    /// A layer with weights; an integer kernel only with a QuantizeLinear on its output.
+    LayerToIntegers,
+    /// A layer with weights; an integer kernel with a QuantizeLinear on its output or without.
+    Layer,
+    /// An integer kernel that requantizes: parameters of inputs and output may differ.
+    Computes,
+    /// Runs on the integers as they are, where input and output have the same parameters.
+    Moves,
+}
+
+/// The kernel of an operator of the default domain; `None` where it computes in float whatever surrounds
+/// it. (Measured; Sub, Div, Tanh, HardSigmoid, a lone Relu, ConvTranspose and recurrent operators do.)
+pub fn kernel(op: &Op) -> Option<Kernel> {
+    if !op.domain().is_empty() {
+        return None;
+    }
+    Some(match op.op_type() {
+        "Conv" => Kernel::LayerToIntegers,
+        "MatMul" | "Gemm" => Kernel::Layer,
+        "Add" | "Mul" | "AveragePool" | "GlobalAveragePool" | "LeakyRelu" | "Sigmoid" | "Softmax" | "Concat" => {
+            Kernel::Computes
+        }
+        "Reshape" | "Flatten" | "Transpose" | "Squeeze" | "Unsqueeze" | "Slice" | "Tile" | "Expand" | "MaxPool"
+        | "ReduceMax" | "ReduceMin" | "Resize" | "Split" => Kernel::Moves,
+        _ => return None,
+    })
+}
+
+/// The data inputs of such an operator: those that a DequantizeLinear must stand on.
+pub fn data_inputs(model: &Model, op: OpId) -> Vec<ValueId> {
+    let inputs = model.inputs(op);
+    match model.op(op).op_type() {
+        "Add" | "Mul" | "Concat" => inputs.into_iter().flatten().collect(),
+        _ => inputs.into_iter().take(1).flatten().collect(),
+    }
+}
