@@ -1,6 +1,10 @@
 //! Activation functions: where they are constant, and what that says of the values around them.
 
-use crate::ir::{Model, OpId, ValueId};
+use crate::ir::{Model, OpId, Use, ValueId};
+
+/// Beyond this Sigmoid and Tanh are constant but for less than 10^-4, and so is `x * Sigmoid(x)` on the
+/// negative side but for less than 10^-3.
+const SATURATED: f32 = 10.0;
 
 /// An interval of real numbers; either end may be infinite.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,4 +57,70 @@ pub fn output_interval(model: &Model, op: OpId) -> Option<Interval> {
 pub fn number(model: &Model, value: ValueId) -> Option<f32> {
     let tensor = model.constant(value)?;
     (tensor.element_count() == 1).then(|| tensor.to_f32().ok()?.first().copied()).flatten()
+}
+
+/// The numbers between which a value matters to those who read it: beyond, its readers give the same
+/// as at the ends. So it may be clipped to them. Known are functions that saturate, and values times a
+/// gate that such a function makes of them: HardSwish, Swish, and what exporters spell them as.
+pub fn interval_that_matters(model: &Model, value: ValueId) -> Interval {
+    if model.is_output(value) {
+        return Interval::ALL;
+    }
+    let uses = model.uses(value);
+    let mut matters: Option<Interval> = None;
+    let mut gates = Vec::new();
+    let mut products = Vec::new();
+    for use_ in uses {
+        let op = model.op(use_.op);
+        let slope = || (op.float("alpha").unwrap_or(0.2), op.float("beta").unwrap_or(0.5));
+        let interval = match op.op_type() {
+            "Mul" => {
+                products.push(use_);
+                continue;
+            }
+            "HardSigmoid" if slope().0 > 0.0 => {
+                let (alpha, beta) = slope();
+                gates.push((use_.op, -beta / alpha));
+                Interval { min: -beta / alpha, max: (1.0 - beta) / alpha }
+            }
+            "Sigmoid" => {
+                gates.push((use_.op, -SATURATED));
+                Interval { min: -SATURATED, max: SATURATED }
+            }
+            "Tanh" => Interval { min: -SATURATED, max: SATURATED },
+            "HardSwish" => Interval { min: -3.0, max: f32::INFINITY },
+            "Add" => match shifted_clip(model, use_) {
+                Some((clip, interval)) => {
+                    gates.push((clip, interval.min));
+                    interval
+                }
+                None => return Interval::ALL,
+            },
+            _ => match clamp_bounds(model, use_.op) {
+                Some(bounds) => bounds,
+                None => return Interval::ALL,
+            },
+        };
+        matters = Some(matters.map_or(interval, |known| known.hull(interval)));
+    }
+    for product in products {
+        // The value times its gate: nothing where the gate is closed, anything where it is open.
+        let factor = model.inputs(product.op).into_iter().flatten().find(|&factor| factor != value);
+        let gate = factor.and_then(|factor| model.producer(factor));
+        let Some(&(_, closed)) = gates.iter().find(|(op, _)| Some(*op) == gate) else { return Interval::ALL };
+        let interval = Interval { min: closed, max: f32::INFINITY };
+        matters = Some(matters.map_or(interval, |known| known.hull(interval)));
+    }
+    matters.unwrap_or(Interval::ALL)
+}
+
+/// `Clip(x + c)` that is nothing up to where it opens: the Clip, and the interval of x in which it is
+/// neither closed nor fully open.
+fn shifted_clip(model: &Model, add: Use) -> Option<(OpId, Interval)> {
+    let inputs = model.inputs(add.op);
+    let shift = number(model, inputs.get(1 - add.slot.min(1)).copied().flatten()?)?;
+    let sum = model.outputs(add.op).first().copied().flatten()?;
+    let &[Use { op: clip, slot: 0 }] = model.uses(sum).as_slice() else { return None };
+    let bounds = clamp_bounds(model, clip).filter(|bounds| bounds.min == 0.0)?;
+    Some((clip, Interval { min: -shift, max: bounds.max - shift }))
 }

@@ -11,7 +11,7 @@ use crate::{
     config::Config,
     error::Result,
     ir::{Model, OpId, Use, ValueId},
-    operators::Interval,
+    operators::{Interval, output_interval},
     plan::{Plan, weights},
     targets::onnxruntime::{Kernel, data_inputs, kernel},
 };
@@ -77,6 +77,11 @@ impl<'a> Draft<'a> {
             draft.layers.values().filter(|layer| draft.is_final(layer)).map(|layer| layer.op).collect();
         for op in last {
             draft.to_float(op, FloatReason::Final);
+        }
+        for op in before_logarithms(model) {
+            if draft.layers.contains_key(&op) {
+                draft.to_float(op, FloatReason::Logarithm);
+            }
         }
         Ok(draft)
     }
@@ -280,4 +285,19 @@ fn leads_to_layer(model: &Model, value: ValueId) -> bool {
         ahead.extend(behind.into_iter().filter(|&value| seen.insert(value)));
     }
     false
+}
+
+/// Layers that compute what a logarithm is taken of: spectrograms inside of models. They are linear up
+/// to the logarithm, or to powers and sums, and what is quiet counts there as much as what is loud.
+fn before_logarithms(model: &Model) -> Vec<OpId> {
+    let mut seen = HashSet::new();
+    let mut ahead: Vec<OpId> = model.ops().filter(|&op| model.op(op).is("Log")).collect();
+    while let Some(op) = ahead.pop() {
+        for input in model.inputs(op).into_iter().flatten() {
+            // An activation function evens out what is loud.
+            let maker = model.producer(input).filter(|&op| output_interval(model, op).is_none());
+            ahead.extend(maker.filter(|&maker| seen.insert(maker)));
+        }
+    }
+    seen.into_iter().filter(|&op| is_layer(model, op)).collect()
 }

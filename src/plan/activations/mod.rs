@@ -123,6 +123,8 @@ pub enum FloatReason {
     Weight(Reason),
     /// Its rounded result would be the model's output, with no layer behind to even it out.
     Final,
+    /// A logarithm is taken of what it computes: small numbers count as much as large ones then.
+    Logarithm,
     /// A value around it has no range.
     NoRange {
         /// The value.
@@ -143,6 +145,7 @@ impl fmt::Display for FloatReason {
             Self::Final => {
                 f.write_str("its result goes to the outputs: rounded to integers it would be what users see")
             }
+            Self::Logarithm => f.write_str("a logarithm is taken of its result: integers are too coarse for the small numbers"),
             Self::NoRange { value, why } => write!(f, "'{value}' {why}"),
         }
     }

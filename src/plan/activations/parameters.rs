@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    ValuePlan,
+    Readers, ValuePlan,
     draft::{Draft, QuantizedValue, Refused},
 };
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     config::Config,
     ir::{Model, ValueId},
     numeric::{QuantParams, Range, Scheme},
-    operators::{Interval, output_interval},
+    operators::{Interval, interval_that_matters, output_interval},
 };
 
 /// Parameters for all values, or those values that have none.
@@ -66,7 +66,14 @@ fn params(
     let statistics = ranges.of(model, value.value).ok_or("was not observed")?;
     let range = statistics.range(config.activations.method, scheme).ok_or("has no finite values")?;
     let defined = model.producer(value.value).and_then(|op| output_interval(model, op)).unwrap_or(Interval::ALL);
-    let min = range.min.max(value.bounds.min).max(defined.min);
-    let max = range.max.min(value.bounds.max).min(defined.max);
-    Ok(scheme.parameters(Range { min, max }))
+    // What only some read quantized is not clipped for the others' sake.
+    let matters = match value.readers {
+        Readers::All => interval_that_matters(model, value.value),
+        Readers::Some(_) => Interval::ALL,
+    };
+    let within = [value.bounds, defined, matters].into_iter().fold(range, |range, limit| Range {
+        min: range.min.max(limit.min),
+        max: range.max.min(limit.max),
+    });
+    Ok(scheme.parameters(within))
 }
