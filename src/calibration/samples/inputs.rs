@@ -125,9 +125,11 @@ impl Input {
     /// What one of the samples is that an array holds along its first axis.
     pub fn slice(&self, dtype: DataType, shape: &[usize]) -> Result<Slice> {
         let misfit = || {
-            let ty = TensorType { dtype: self.ty.dtype, dims: self.ty.dims.clone().map(with_samples) };
-            let array = stated(dtype, shape);
-            self.misfit(&format!("a file of many samples needs an array of {ty}, or one whose first axis counts samples in place of a batch; it has {array}. A file of one sample belongs into a folder or a list"))
+            let expected = self.stacked_types().map(|ty| ty.to_string()).collect::<Vec<_>>().join(" or ");
+            let given = stated(dtype, shape);
+            self.misfit(&format!(
+                "one file of many samples needs {expected}, but has {given}; a file of one sample must lie in a folder or be listed"
+            ))
         };
         let (&count, one) = shape.split_first().ok_or_else(misfit)?;
         let shape = match self.ty.rank() {
@@ -136,6 +138,15 @@ impl Input {
         };
         self.check(dtype, &shape).map_err(|_| misfit())?;
         Ok(Slice { count, shape })
+    }
+
+    /// The types of an array of many samples: with an axis for them, or in place of a batch axis.
+    fn stacked_types(&self) -> impl Iterator<Item = TensorType> {
+        let with = |dims: Option<Vec<Dim>>| TensorType { dtype: self.ty.dtype, dims };
+        let samples = |behind: &[Dim]| [&[Dim::Symbol("samples".to_owned())], behind].concat();
+        let dims = self.ty.dims.as_deref();
+        let batch = dims.and_then(<[Dim]>::split_first).filter(|(first, _)| first.size().is_none_or(|size| size == 1));
+        [Some(with(dims.map(samples))), batch.map(|(_, behind)| with(Some(samples(behind))))].into_iter().flatten()
     }
 
     /// The input's tensor, of elements of a type and shape that were [checked](Self::check), given
@@ -154,11 +165,6 @@ impl Input {
     fn misfit(&self, given: &str) -> Error {
         Error::sample(format!("input '{}' is {} in the model; {given}", self.name, self.ty))
     }
-}
-
-fn with_samples(mut dims: Vec<Dim>) -> Vec<Dim> {
-    dims.insert(0, Dim::Symbol("samples".to_owned()));
-    dims
 }
 
 /// A type and shape as the textual syntax has them.
