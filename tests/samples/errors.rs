@@ -198,7 +198,8 @@ fn test_sets_that_do_not_fit_are_told() {
     assert!(said("input_0.pb", external.encode_to_vec()).contains("has its data in another file"));
     let folder = folder_with("test_data_set_0/input_0.pb", float());
     put(folder.path(), "test_data_set_0/input_00.pb", float());
-    assert!(all(folder.path(), &model).unwrap_err().to_string().contains("input 0 is there twice"));
+    let twice = all(folder.path(), &model).expect_err("input 0 is there twice").to_string();
+    assert!(twice.contains("input 0 is there twice"), "{twice}");
     put(folder.path(), "test_data_set_1/output_0.pb", float());
     let samples = Samples::open(folder.path(), &model, None).expect("two folders");
     let missing = samples.last().expect("two folders").expect_err("it has no inputs").to_string();
