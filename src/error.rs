@@ -76,6 +76,9 @@ pub enum ErrorKind {
         /// What stands in the way, and what to do.
         reason: String,
     },
+    /// Calibration samples that are not there, cannot be understood, or do not fit the model.
+    #[error("{0}")]
+    Sample(String),
     /// The configuration is wrong.
     #[error("{0}")]
     Config(String),
@@ -114,6 +117,10 @@ impl Error {
         ErrorKind::Tensor { tensor: tensor.into(), reason: reason.into() }.into()
     }
 
+    pub(crate) fn sample(reason: impl Into<String>) -> Self {
+        ErrorKind::Sample(reason.into()).into()
+    }
+
     pub(crate) fn config(message: impl Into<String>) -> Self {
         ErrorKind::Config(message.into()).into()
     }
@@ -122,6 +129,15 @@ impl Error {
     #[must_use]
     pub fn in_file(mut self, file: impl AsRef<Path>) -> Self {
         self.location.file.get_or_insert_with(|| file.as_ref().to_owned());
+        self
+    }
+
+    /// Says which part of the samples it was, in front of what is wrong with it.
+    #[must_use]
+    pub(crate) fn of_sample_part(mut self, part: impl fmt::Display) -> Self {
+        if let ErrorKind::Sample(reason) = &mut *self.kind {
+            *reason = format!("{part} {reason}");
+        }
         self
     }
 

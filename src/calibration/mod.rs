@@ -14,5 +14,5 @@ mod statistics;
 
 pub use engine::Engine;
 pub use ranges::Ranges;
-pub use samples::Sample;
+pub use samples::{Sample, Samples};
 pub use statistics::{Collect, Statistics};

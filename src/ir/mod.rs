@@ -19,6 +19,7 @@ mod order;
 pub(crate) mod rope;
 mod sequence;
 mod tensor;
+mod tensor_type;
 mod verify;
 
 pub use dtype::{DataType, element_bits, is_float, type_name};
@@ -30,3 +31,4 @@ pub use model::{Interface, Model, OpId, Scope, ScopeId, Use, Value, ValueId};
 pub(crate) use op::normal_domain;
 pub use op::{Attribute, AttributePlace, Body, Op};
 pub use tensor::{Compute, Tensor};
+pub use tensor_type::{Dim, TensorType};

@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 
 use crate::{
-    ir::{DataType, Interface, Model, ScopeId, ScopeShell, ValueId},
-    proto::{ValueInfoProto, tensor_shape_proto::dimension, type_proto},
+    ir::{DataType, Dim, Interface, Model, ScopeId, ScopeShell, TensorType, ValueId},
+    proto::ValueInfoProto,
 };
 
 /// The sizes of a tensor's dimensions; `None` for those that are not known.
@@ -114,14 +114,8 @@ impl Facts {
 }
 
 fn stated(info: &ValueInfoProto) -> Option<Fact> {
-    let type_proto::Value::TensorType(tensor) = info.r#type.as_ref()?.value.as_ref()? else { return None };
-    let dtype = DataType::try_from(tensor.elem_type()).ok().filter(|&dtype| dtype != DataType::Undefined);
-    let size = |value: &Option<dimension::Value>| match value {
-        Some(dimension::Value::DimValue(size)) => usize::try_from(*size).ok(),
-        _ => None,
-    };
-    let shape = tensor.shape.as_ref().map(|shape| shape.dim.iter().map(|dim| size(&dim.value)).collect());
-    Some(Fact { dtype, shape })
+    let TensorType { dtype, dims } = TensorType::stated(info)?;
+    Some(Fact { dtype, shape: dims.map(|dims| dims.iter().map(Dim::size).collect()) })
 }
 
 /// Whether nothing in the model is, or makes, floating-point numbers of another type than float.
