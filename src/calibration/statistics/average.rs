@@ -4,6 +4,8 @@
 //! Each sample moves it by `m = m + c (x - m)`, which is affine in `m`, and so are any number of them.
 //! In this form what two runs over parts of the samples found composes.
 
+use serde::{Deserialize, Serialize};
+
 use crate::numeric::Range;
 
 /// How far a sample moves the average; as in PyTorch's MovingAverageMinMaxObserver, and in
@@ -11,7 +13,8 @@ use crate::numeric::Range;
 const MOMENTUM: f64 = 0.01;
 
 /// The moving average over some samples, and what it would have been had others come before.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(in crate::calibration) struct Average {
     /// What is left of an average before these samples.
     pub factor: f64,
@@ -22,7 +25,8 @@ pub(in crate::calibration) struct Average {
 }
 
 /// One end of the average: `factor * before + offset`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(in crate::calibration) struct Affine {
     /// That of the first sample: where an average starts that nothing was before.
     pub first: f32,
@@ -50,5 +54,11 @@ impl Average {
     pub fn range(&self) -> Range {
         let end = |end: Affine| (self.factor * f64::from(end.first) + end.offset) as f32;
         Range { min: end(self.min), max: end(self.max) }
+    }
+
+    /// Whether samples could have led to it.
+    pub fn is_possible(&self) -> bool {
+        let is_finite = |end: Affine| end.first.is_finite() && end.offset.abs() <= f64::from(f32::MAX);
+        (0.0..=1.0).contains(&self.factor) && is_finite(self.min) && is_finite(self.max)
     }
 }

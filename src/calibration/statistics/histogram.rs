@@ -72,6 +72,12 @@ pub(super) fn magnitudes(bin: i16) -> (f32, f32) {
     }
 }
 
+/// The bin of a finite value.
+pub(super) fn bin(value: f32) -> i16 {
+    let magnitude = index(value.abs().to_bits()) as i16;
+    if value < 0.0 { -magnitude } else { magnitude }
+}
+
 /// Sign and number of the bin that a value's bits belong to, as an index below 2^15; that of its
 /// negative differs in the highest bit.
 #[inline(always)]

@@ -20,11 +20,14 @@ mod mse;
 mod percentile;
 mod scan;
 mod search;
+mod stored;
 
 use crate::{
     config::CalibrationMethod,
     numeric::{Range, Scheme},
 };
+
+pub(super) use stored::Stored;
 
 use average::Average;
 use distribution::Distribution;
