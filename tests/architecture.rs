@@ -15,7 +15,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("file", &["error", "ir", "proto"]),
     ("text", &["ir", "proto"]),
     ("operators", &["ir"]),
-    ("calibration", &["config", "error", "ir", "numeric", "proto"]),
+    ("calibration", &["config", "error", "file", "ir", "numeric", "proto"]),
     ("targets", &["ir", "numeric", "operators"]),
     ("plan", &["calibration", "config", "error", "ir", "numeric", "operators", "targets"]),
     ("passes", &["error", "ir", "numeric", "operators", "plan", "proto"]),

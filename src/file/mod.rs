@@ -9,3 +9,4 @@ mod unknown_fields;
 mod write;
 
 pub use save::{SaveOptions, Saved};
+pub(crate) use write::write_bytes;

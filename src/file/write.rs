@@ -92,6 +92,21 @@ impl Written<'_> {
     }
 }
 
+/// Writes a file that is no model: completely, or not at all; to a device or a pipe as it comes.
+pub(crate) fn write_bytes(path: &Path, bytes: Vec<u8>) -> Result<()> {
+    let target = Target::new(path)?;
+    if !target.is_regular() {
+        return Ok(fs::OpenOptions::new()
+            .write(true)
+            .open(path)
+            .and_then(|mut file| file.write_all(&bytes))
+            .map_err(ErrorKind::Write)?);
+    }
+    let mut content = Rope::default();
+    content.push_bytes(bytes.into());
+    target.write(&content)?.replace()
+}
+
 /// Writes everything in order.
 pub(crate) fn write_stream(content: &Rope, stream: &mut dyn Write) -> io::Result<()> {
     // As many blocks as there are threads are computed side by side, then written.

@@ -52,7 +52,7 @@ impl Scheme {
     }
 
     /// Whether all groups have the same zero point.
-    pub(super) const fn is_symmetric(self) -> bool {
+    pub const fn is_symmetric(self) -> bool {
         self.symmetric || self.ty.is_float()
     }
 

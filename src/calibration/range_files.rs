@@ -1,1 +1,0 @@
-//! Ranges as files.
