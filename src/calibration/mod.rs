@@ -7,12 +7,20 @@
 //! ```
 
 mod engine;
+mod observe;
 pub mod range_files;
 mod ranges;
+mod run;
 pub mod samples;
 mod statistics;
 
-pub use engine::Engine;
+#[cfg(feature = "onnxruntime")]
+pub use engine::OnnxruntimeEngine;
+#[cfg(feature = "rten")]
+pub use engine::RtenEngine;
+pub use engine::{Engine, Session};
+pub use observe::{Observation, Unwatchable, can_be_watched, value_key};
 pub use ranges::Ranges;
+pub use run::calibrate;
 pub use samples::Sample;
 pub use statistics::{Collect, Statistics};

@@ -20,6 +20,7 @@ pub(crate) mod rope;
 mod sequence;
 mod tensor;
 mod verify;
+mod widen;
 
 pub use dtype::{DataType, element_bits, is_float, type_name};
 pub use edit::NewOp;
