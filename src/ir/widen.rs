@@ -4,7 +4,10 @@ use std::{ops::Range, sync::Arc};
 
 use half::{bf16, f16};
 
-use super::{Compute, DataType, Model, Op, Tensor, Value, model::{ScopeShell, Vertex}};
+use super::{
+    Compute, DataType, Model, Op, Tensor, Value,
+    model::{ScopeShell, Vertex},
+};
 use crate::proto::{AttributeProto, TypeProto, ValueInfoProto, type_proto::Value as Kind};
 
 /// Attributes that name the type of an output or of what is computed within.
