@@ -135,11 +135,12 @@ impl Observation {
     /// # Errors
     /// The sample lacks an input, or has one that the model has not.
     pub fn inputs(&self, sample: &Sample) -> Result<Vec<Tensor>> {
-        let inputs = self.model.scope(Model::MAIN).inputs().iter().map(|input| self.model.value(input.value));
+        let interfaces = self.model.scope(Model::MAIN).inputs();
+        let inputs = interfaces.iter().map(|input| self.model.value(input.value));
         let mut feeds = Vec::new();
-        for input in inputs.clone() {
+        for (interface, input) in interfaces.iter().zip(inputs.clone()) {
             match sample.inputs.iter().find(|tensor| tensor.name() == input.name()) {
-                Some(tensor) => feeds.push(tensor.widened()),
+                Some(tensor) => feeds.push(of_rank(tensor.widened(), interface.rank())),
                 None if input.initializer().is_some() => {}
                 None => {
                     let given = quoted(sample.inputs.iter().map(Tensor::name));
@@ -166,6 +167,14 @@ impl Observation {
         let mut named = self.model.ops().filter(|&op| self.model.op(op).name() == operator);
         let op = named.next().filter(|_| named.next().is_none());
         op.map(|op| self.model.location(op)).unwrap_or_default()
+    }
+}
+
+/// A single number is as good in any rank: files often have an array of one where a model wants a scalar.
+fn of_rank(tensor: Tensor, rank: Option<usize>) -> Tensor {
+    match rank {
+        Some(rank) if tensor.element_count() == 1 => tensor.reshaped(&vec![1; rank]),
+        _ => tensor,
     }
 }
 

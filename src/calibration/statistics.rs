@@ -26,11 +26,12 @@ impl Statistics {
 
     /// Takes in what one sample's run computed for the value.
     pub fn observe(&mut self, values: &[f32]) {
-        let finite = values.iter().copied().filter(|value| value.is_finite());
-        let seen = finite.fold(None, |range: Option<(f32, f32)>, value| {
-            Some(range.map_or((value, value), |(min, max)| (min.min(value), max.max(value))))
-        });
-        if let Some((min, max)) = seen {
+        let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
+        for &value in values {
+            min = if value < min { value } else { min };
+            max = if value > max { value } else { max };
+        }
+        if min <= max {
             let known = self.range.map_or((f32::INFINITY, f32::NEG_INFINITY), |range| (range.min, range.max));
             self.range = Some(Range { min: known.0.min(min), max: known.1.max(max) });
         }

@@ -104,10 +104,10 @@ impl Engine for OnnxruntimeEngine {
 
 impl Session for OnnxruntimeSession<'_> {
     fn run(&mut self, inputs: &[Tensor], observe: &mut dyn FnMut(&[(usize, &[f32])])) -> Result<()> {
-        let mut feeds: Vec<(&str, SessionInputValue)> = Vec::with_capacity(inputs.len());
-        for tensor in inputs {
-            feeds.push((tensor.name(), value(tensor)?.into()));
-        }
+        // An output that is an input is the same memory: it has to last until it was looked at.
+        let values = inputs.iter().map(value).collect::<Result<Vec<DynValue>>>()?;
+        let names = inputs.iter().map(Tensor::name);
+        let feeds: Vec<(&str, SessionInputValue)> = names.zip(values.iter().map(|value| value.into())).collect();
         let failed = |error: ort::Error| Error::engine(NAME, format!("cannot run the model: {}", error.message()));
         let outputs = self.session.run(feeds).map_err(failed)?;
         // Doubles are few; the others are handed over where onnxruntime has them.
