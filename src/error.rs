@@ -82,6 +82,24 @@ pub enum ErrorKind {
     /// The configuration is wrong.
     #[error("{0}")]
     Config(String),
+    /// An engine cannot be had, or cannot run the model.
+    #[error("{engine} {reason}")]
+    Engine {
+        /// Its name.
+        engine: &'static str,
+        /// What it cannot, why, and what to do.
+        reason: String,
+    },
+    /// The model could not be run with a calibration sample; nothing was kept of those before it.
+    #[error("sample {number} ({origin}): {reason}")]
+    Sample {
+        /// Which sample, from 1.
+        number: usize,
+        /// Where it came from.
+        origin: String,
+        /// What went wrong.
+        reason: String,
+    },
     /// The output cannot have the form that was asked for.
     #[error("{0}")]
     Output(String),
@@ -123,6 +141,23 @@ impl Error {
 
     pub(crate) fn config(message: impl Into<String>) -> Self {
         ErrorKind::Config(message.into()).into()
+    }
+
+    pub(crate) fn engine(engine: &'static str, reason: impl Into<String>) -> Self {
+        ErrorKind::Engine { engine, reason: reason.into() }.into()
+    }
+
+    /// Says with which calibration sample it happened.
+    pub(crate) fn in_sample(self, number: usize, origin: &str) -> Self {
+        let kind = ErrorKind::Sample { number, origin: origin.to_owned(), reason: self.kind.to_string() };
+        Self { kind: Box::new(kind), location: self.location }
+    }
+
+    /// The same at a place in a model, unless one is named already.
+    #[must_use]
+    pub(crate) fn located(mut self, location: Location) -> Self {
+        self.location.file = self.location.file.or(location.file);
+        self.at(location.path, location.operator)
     }
 
     /// Says which file it was, unless a file is named already.

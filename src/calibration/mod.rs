@@ -7,13 +7,21 @@
 //! ```
 
 mod engine;
+mod observe;
 mod range_files;
 mod ranges;
+mod run;
 pub mod samples;
 mod statistics;
 
-pub use engine::Engine;
+#[cfg(feature = "onnxruntime")]
+pub use engine::OnnxruntimeEngine;
+#[cfg(feature = "rten")]
+pub use engine::RtenEngine;
+pub use engine::{Engine, Session};
+pub use observe::{Observation, Unwatchable, can_be_watched, value_key};
 pub use range_files::{RangeFormat, read as read_ranges, write as write_ranges};
 pub use ranges::Ranges;
+pub use run::calibrate;
 pub use samples::{Sample, Samples};
 pub use statistics::{Collect, Statistics};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Statistics;
+use super::{Statistics, value_key};
 use crate::{
     config::CalibrationMethod,
     error::{Error, Result},
@@ -19,7 +19,7 @@ pub struct Ranges {
 impl Ranges {
     /// What was observed of a value.
     pub fn of(&self, model: &Model, value: ValueId) -> Option<&Statistics> {
-        self.values.get(model.value(value).name())
+        self.values.get(&value_key(model, value))
     }
 
     /// Adds what was observed later: the same as if all samples had been observed in one go, except that

@@ -181,6 +181,38 @@ impl Model {
         arity.outputs = arity.outputs.max(slot + 1);
     }
 
+    /// Adds an output behind the others of an operator: a new value, under a name made from `name`.
+    pub(crate) fn add_op_output(&mut self, op: OpId, name: &str) -> ValueId {
+        let value = self.new_value(self.op(op).scope, name);
+        self.set_output(op, self.op(op).arity.outputs, value);
+        value
+    }
+
+    /// Makes a scope give out these values and no others, without stating their types.
+    pub(crate) fn set_outputs(&mut self, scope: ScopeId, values: &[ValueId]) {
+        for output in std::mem::take(&mut self.scopes[scope.0].outputs) {
+            self.value_mut(output.value).given_out_by.retain(|&by| by != scope);
+        }
+        for &value in values {
+            self.give_out(scope, value);
+        }
+    }
+
+    /// Makes a scope give out one more value, without stating its type.
+    pub(crate) fn give_out(&mut self, scope: ScopeId, value: ValueId) {
+        self.add_output(scope, Interface { value, info: None });
+    }
+
+    /// Gives operators without a name one that is made from their first output's.
+    pub(crate) fn name_ops(&mut self) {
+        let unnamed: Vec<OpId> = self.ops().filter(|&op| self.op(op).name().is_empty()).collect();
+        for op in unnamed {
+            let output = self.outputs(op).into_iter().flatten().next();
+            let name = output.map_or(self.op(op).op_type(), |output| self.value(output).name()).to_owned();
+            self.op_mut(op).shell.name = Some(self.fresh_op_name(&name));
+        }
+    }
+
     fn detach(&mut self, op: OpId, direction: Direction, port: Port) {
         let edge = self.graph.edges_directed(op.0, direction).find(|edge| *edge.weight() == port).map(|edge| edge.id());
         if let Some(edge) = edge {

@@ -21,6 +21,7 @@ mod sequence;
 mod tensor;
 mod tensor_type;
 mod verify;
+mod widen;
 
 pub use dtype::{DataType, element_bits, is_float, type_name};
 pub use edit::NewOp;

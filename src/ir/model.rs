@@ -20,7 +20,7 @@ use petgraph::{
 use super::{Op, Tensor, op::normal_domain, sequence::Sequence};
 use crate::{
     error::Location,
-    proto::{FunctionProto, GraphProto, ModelProto, ValueInfoProto},
+    proto::{FunctionProto, GraphProto, ModelProto, ValueInfoProto, type_proto::Value as Kind},
 };
 
 /// An operator of a [`Model`].
@@ -123,6 +123,16 @@ pub struct Use {
     pub op: OpId,
     /// Which of its inputs.
     pub slot: usize,
+}
+
+impl Interface {
+    /// How many dimensions the file says it has, if it says so of a tensor.
+    pub(crate) fn rank(&self) -> Option<usize> {
+        match self.info.as_ref()?.r#type.as_ref()?.value.as_ref()? {
+            Kind::TensorType(tensor) => tensor.shape.as_ref().map(|shape| shape.dim.len()),
+            _ => None,
+        }
+    }
 }
 
 impl Value {
@@ -348,6 +358,11 @@ impl Model {
             }
             scope = self.scope(self.op(scope.owner?).scope);
         }
+    }
+
+    /// Whether a scope itself has a value of this name.
+    pub(crate) fn has_name(&self, scope: ScopeId, name: &str) -> bool {
+        self.scope(scope).names.contains_key(name)
     }
 
     /// The function that an operator calls, if it is one of the model's own.

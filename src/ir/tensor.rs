@@ -88,6 +88,13 @@ impl Tensor {
         Self { shell, data: Data::Computed(data) }
     }
 
+    /// The same elements in another shape, which must have as many.
+    pub(crate) fn reshaped(mut self, shape: &[usize]) -> Self {
+        assert_eq!(shape.iter().product::<usize>(), self.element_count(), "a shape for these elements");
+        self.shell.dims = shape.iter().map(|&dim| dim as i64).collect();
+        self
+    }
+
     /// A message from a file, with its mapped external data if it has some; sizes are checked.
     pub(crate) fn new(shell: TensorProto, external: Option<Bytes>) -> Result<Self> {
         let data = external.map_or(Data::Stored, Data::External);

@@ -1,0 +1,38 @@
+//! What runs a model to observe it. An engine knows nothing of samples and statistics: arrays go in,
+//! what the watched values held comes out.
+
+#[cfg(feature = "onnxruntime")]
+mod onnxruntime;
+#[cfg(feature = "rten")]
+mod rten;
+
+#[cfg(feature = "onnxruntime")]
+pub use self::onnxruntime::OnnxruntimeEngine;
+#[cfg(feature = "rten")]
+pub use self::rten::RtenEngine;
+use super::Observation;
+use crate::{error::Result, ir::Tensor};
+
+/// Something that runs models.
+pub trait Engine {
+    /// Its name, for messages.
+    fn name(&self) -> &'static str;
+
+    /// Gets a model ready to run.
+    ///
+    /// # Errors
+    /// The engine has not all that the model needs; the error names the operator where the engine does.
+    fn load<'a>(&self, observation: &'a Observation) -> Result<Box<dyn Session + 'a>>;
+}
+
+/// A model that an engine has loaded.
+pub trait Session {
+    /// Runs the model once, with inputs that are [named](Tensor::name) like the model's, and hands over
+    /// what each watched value held: its index in the list of
+    /// [watched values](Observation::new), and its elements in row-major order. A value that this run did
+    /// not compute, in the branch not taken, is missing.
+    ///
+    /// # Errors
+    /// The engine cannot run the model with these inputs.
+    fn run(&mut self, inputs: &[Tensor], observe: &mut dyn FnMut(&[(usize, &[f32])])) -> Result<()>;
+}

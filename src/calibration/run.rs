@@ -1,0 +1,59 @@
+//! The run over the samples: what an engine computes goes into statistics, sample by sample.
+
+use rayon::prelude::*;
+
+use super::{Collect, Engine, Observation, Ranges, Sample, Statistics, value_key};
+use crate::{
+    error::{Error, Result},
+    ir::{Model, ValueId},
+};
+
+/// Runs a model with every sample and gathers what its watched values held. `progress` hears after each
+/// sample how many there were.
+///
+/// Memory holds the watched values of one sample at a time. The result is the same at every number of
+/// threads, as far as the engine's is.
+///
+/// # Errors
+/// There is no sample; a sample cannot be had, does not fit the model, or the engine fails: then nothing
+/// is returned of the samples before it either. A value [cannot be watched](super::can_be_watched).
+pub fn calibrate(
+    model: &Model,
+    watched: &[ValueId],
+    samples: impl IntoIterator<Item = Result<Sample>>,
+    engine: &dyn Engine,
+    collect: Collect,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Ranges> {
+    let observation = Observation::new(model, watched)?;
+    let mut session = engine.load(&observation)?;
+    let mut statistics = vec![Statistics::new(collect); watched.len()];
+    let mut count = 0;
+    for sample in samples {
+        let sample = sample?;
+        count += 1;
+        observation
+            .inputs(&sample)
+            .and_then(|inputs| session.run(&inputs, &mut |observed| update(&mut statistics, observed)))
+            .map_err(|error| error.in_sample(count, &sample.origin))?;
+        progress(count);
+    }
+    if count == 0 {
+        return Err(Error::config("there are no calibration samples"));
+    }
+    let keys = watched.iter().map(|&value| value_key(model, value));
+    Ok(Ranges { values: keys.zip(statistics).collect() })
+}
+
+/// Each value's statistics are one thread's work, so their order of additions is always the same.
+fn update(statistics: &mut [Statistics], observed: &[(usize, &[f32])]) {
+    let mut values: Vec<Option<&[f32]>> = vec![None; statistics.len()];
+    for &(index, elements) in observed {
+        values[index] = Some(elements);
+    }
+    statistics.par_iter_mut().zip(values).with_max_len(1).for_each(|(statistics, elements)| {
+        if let Some(elements) = elements {
+            statistics.observe(elements);
+        }
+    });
+}
