@@ -54,6 +54,49 @@ impl FloatType {
         }
     }
 
+    /// The elements of little-endian bytes, exactly.
+    pub fn widen(self, values: &[u8]) -> Vec<f64> {
+        let halves = || values.as_chunks().0.iter().copied();
+        match self {
+            Self::F16 => halves().map(|bytes| f16::from_le_bytes(bytes).to_f64()).collect(),
+            Self::BF16 => halves().map(|bytes| bf16::from_le_bytes(bytes).to_f64()).collect(),
+            Self::F32 => values.as_chunks().0.iter().map(|&bytes| f64::from(f32::from_le_bytes(bytes))).collect(),
+            Self::F64 => values.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect(),
+        }
+    }
+
+    /// The little-endian bytes of the values of this type nearest to `values`, rounded once; `None`
+    /// where one of them is not finite.
+    ///
+    /// ```
+    /// use onnx_quant::numeric::FloatType;
+    /// let third = FloatType::F16.narrow(&[1.0 / 3.0]).unwrap();
+    /// assert_eq!(FloatType::F16.widen(&third), [0.333251953125]);
+    /// assert_eq!(FloatType::F16.narrow(&[65520.0]), None);
+    /// ```
+    pub fn narrow(self, values: &[f64]) -> Option<Vec<u8>> {
+        fn all<const N: usize>(values: &[f64], nearest: impl Fn(f64) -> (bool, [u8; N])) -> Option<Vec<u8>> {
+            let mut bytes = Vec::with_capacity(values.len() * N);
+            for &value in values {
+                let (is_finite, nearest) = nearest(value);
+                bytes.extend(is_finite.then_some(nearest)?);
+            }
+            Some(bytes)
+        }
+        match self {
+            Self::F16 => all(values, |value| {
+                let value = f16::from_f64(value);
+                (value.is_finite(), value.to_le_bytes())
+            }),
+            Self::BF16 => all(values, |value| {
+                let value = bf16::from_f64(value);
+                (value.is_finite(), value.to_le_bytes())
+            }),
+            Self::F32 => all(values, |value| ((value as f32).is_finite(), (value as f32).to_le_bytes())),
+            Self::F64 => all(values, |value| (value.is_finite(), value.to_le_bytes())),
+        }
+    }
+
     /// Panics unless `values` holds exactly `elements` elements.
     pub(super) fn check(self, values: &[u8], elements: usize) {
         let expected = elements.checked_mul(self.size());

@@ -4,10 +4,19 @@
 //! nothing the second time, leaves alone what it is not about, and keeps the model's invariants
 //! ([`Model::verify`]).
 
+mod constants;
+mod facts;
+mod fold_batch_normalization;
+mod fold_scales;
+mod linear;
 mod quantize_weights;
+mod remove_identities;
 mod upgrade;
 
+pub use fold_batch_normalization::FoldBatchNormalization;
+pub use fold_scales::FoldScales;
 pub use quantize_weights::QuantizeWeights;
+pub use remove_identities::RemoveIdentities;
 pub use upgrade::{UpgradeOpset, Upgraded};
 
 use crate::{error::Result, ir::Model};

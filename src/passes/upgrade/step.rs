@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::facts::Facts;
+use super::super::{constants, facts::Facts};
 use crate::{
     error::{Error, ErrorKind, Result},
     ir::{Attribute, DataType, Model, NewOp, OpId, ScopeShell, Tensor, Use, ValueId},
@@ -147,8 +147,7 @@ impl Step<'_> {
         missing
     }
 
-    /// A new constant for operator `op` and those around it. Initializers must be graph inputs
-    /// before IR version 4, so there (and in functions, which have none) it is a Constant node.
+    /// A new constant for operator `op` and those around it.
     pub fn new_constant(
         &mut self,
         op: OpId,
@@ -157,14 +156,8 @@ impl Step<'_> {
         shape: &[usize],
         bytes: Vec<u8>,
     ) -> Result<ValueId> {
-        let scope = self.model.op(op).scope();
         let tensor = Tensor::from_bytes(&self.name(op, suffix), dtype, shape, bytes)?;
-        if self.model.ir_version() >= 4 {
-            return Ok(self.model.new_constant(scope, tensor, None, Some(op)));
-        }
-        let value = self.model.new_value(scope, tensor.name());
-        self.model.insert_constant(scope, tensor, value, Some(op));
-        Ok(value)
+        Ok(constants::add(self.model, op, tensor))
     }
 
     /// A list of integers as a constant.

@@ -1,8 +1,10 @@
 //! What is known of values without running the model: element type, rank, and sizes where stated.
 //!
 //! A little is enough: what the file states, and what follows from it through the operators that
-//! stand between. It is gathered once, before anything changes; an upgrade keeps what every value
-//! is, so it stays true. What operators tell is in `rules.rs`.
+//! stand between. It is gathered once, before anything changes; a pass that keeps what every value
+//! is keeps it true. What operators tell is in `rules.rs`.
+
+mod rules;
 
 use std::collections::HashMap;
 
@@ -12,18 +14,18 @@ use crate::{
 };
 
 /// The sizes of a tensor's dimensions; `None` for those that are not known.
-pub(super) type Shape = Vec<Option<usize>>;
+pub(in crate::passes) type Shape = Vec<Option<usize>>;
 
 /// What is known of the values of a model.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
+pub(in crate::passes) struct Facts {
     known: HashMap<ValueId, Fact>,
     only_float32: bool,
 }
 
 /// What is known of one value.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(super) struct Fact {
+pub(in crate::passes) struct Fact {
     pub dtype: Option<DataType>,
     pub shape: Option<Shape>,
 }
@@ -32,11 +34,21 @@ pub(super) struct Fact {
 const MAX_ROUNDS: usize = 4;
 
 impl Facts {
-    /// Gathers what can be known.
-    pub(super) fn of(model: &Model) -> Self {
+    /// Gathers what can be known, taking the file's word.
+    pub(in crate::passes) fn of(model: &Model) -> Self {
+        Self::gather(model, |_| true)
+    }
+
+    /// Gathers what must be so whenever the model runs at all: sizes that the file states of anything
+    /// but the inputs of the main graph are not enforced, and often those of another batch size.
+    pub(in crate::passes) fn enforced(model: &Model) -> Self {
+        Self::gather(model, |value| model.is_input(value) && model.value(value).scope() == Model::MAIN)
+    }
+
+    fn gather(model: &Model, sizes_count: impl Fn(ValueId) -> bool) -> Self {
         let mut facts = Self { only_float32: only_float32(model), ..Self::default() };
         for scope in model.scopes() {
-            facts.read_stated(model, scope);
+            facts.read_stated(model, scope, &sizes_count);
         }
         for _ in 0..MAX_ROUNDS {
             let mut changed = false;
@@ -53,23 +65,23 @@ impl Facts {
     }
 
     /// A value's element type.
-    pub(super) fn dtype(&self, value: ValueId) -> Option<DataType> {
+    pub(in crate::passes) fn dtype(&self, value: ValueId) -> Option<DataType> {
         self.known.get(&value)?.dtype
     }
 
     /// The element type of a value that can only be of a floating-point type. Where nothing says
     /// which, it is float if the model has no source of any other.
-    pub(super) fn float_dtype(&self, value: ValueId) -> Option<DataType> {
+    pub(in crate::passes) fn float_dtype(&self, value: ValueId) -> Option<DataType> {
         self.dtype(value).or(self.only_float32.then_some(DataType::Float))
     }
 
     /// A value's shape.
-    pub(super) fn shape(&self, value: ValueId) -> Option<&Shape> {
+    pub(in crate::passes) fn shape(&self, value: ValueId) -> Option<&Shape> {
         self.known.get(&value)?.shape.as_ref()
     }
 
     /// A value's rank.
-    pub(super) fn rank(&self, value: ValueId) -> Option<usize> {
+    pub(in crate::passes) fn rank(&self, value: ValueId) -> Option<usize> {
         self.shape(value).map(Vec::len)
     }
 
@@ -88,11 +100,12 @@ impl Facts {
         *known != before
     }
 
-    fn read_stated(&mut self, model: &Model, scope: ScopeId) {
+    fn read_stated(&mut self, model: &Model, scope: ScopeId, sizes_count: &impl Fn(ValueId) -> bool) {
+        let counting = |value: ValueId, fact: Fact| Fact { shape: fact.shape.filter(|_| sizes_count(value)), ..fact };
         let interfaces = model.scope(scope).inputs().iter().chain(model.scope(scope).outputs());
         for Interface { value, info } in interfaces {
             if let Some(fact) = info.as_ref().and_then(stated) {
-                self.learn(*value, fact);
+                self.learn(*value, counting(*value, fact));
             }
         }
         let infos = match &model.scope(scope).shell {
@@ -101,7 +114,7 @@ impl Facts {
         };
         for info in infos {
             if let (Some(value), Some(fact)) = (model.find(scope, info.name()), stated(info)) {
-                self.learn(value, fact);
+                self.learn(value, counting(value, fact));
             }
         }
         for &value in model.scope(scope).initializers() {
@@ -148,7 +161,7 @@ fn only_float32(model: &Model) -> bool {
 }
 
 /// The type that Cast's `to` names, by number or (before opset 6) by name.
-pub(super) fn cast_target(number: Option<i64>, name: Option<&str>) -> Option<DataType> {
+pub(in crate::passes) fn cast_target(number: Option<i64>, name: Option<&str>) -> Option<DataType> {
     match name {
         Some(name) => DataType::from_str_name(name),
         None => DataType::try_from(i32::try_from(number?).ok()?).ok(),
