@@ -73,6 +73,9 @@ impl FloatType {
     /// let third = FloatType::F16.narrow(&[1.0 / 3.0]).unwrap();
     /// assert_eq!(FloatType::F16.widen(&third), [0.333251953125]);
     /// assert_eq!(FloatType::F16.narrow(&[65520.0]), None);
+    /// // A little above the middle between 1 and the next: up, where twice rounded would be down.
+    /// let above = FloatType::F16.narrow(&[1.0 + 0.5f64.powi(11) + 0.5f64.powi(40)]).unwrap();
+    /// assert_eq!(FloatType::F16.widen(&above), [1.0 + 0.5f64.powi(10)]);
     /// ```
     pub fn narrow(self, values: &[f64]) -> Option<Vec<u8>> {
         fn all<const N: usize>(values: &[f64], nearest: impl Fn(f64) -> (bool, [u8; N])) -> Option<Vec<u8>> {
@@ -85,11 +88,11 @@ impl FloatType {
         }
         match self {
             Self::F16 => all(values, |value| {
-                let value = f16::from_f64(value);
+                let value = f16::from_f32(to_odd(value));
                 (value.is_finite(), value.to_le_bytes())
             }),
             Self::BF16 => all(values, |value| {
-                let value = bf16::from_f64(value);
+                let value = bf16::from_f32(to_odd(value));
                 (value.is_finite(), value.to_le_bytes())
             }),
             Self::F32 => all(values, |value| ((value as f32).is_finite(), (value as f32).to_le_bytes())),
@@ -142,6 +145,22 @@ impl FloatType {
             let stored = <[u8; 8]>::try_from(bytes).map_or(f64::from(value), f64::from_le_bytes);
             Some((index, stored))
         })
+    }
+}
+
+/// The binary32 value next to `value` that is equal, or else has an odd significand. Rounded to nearest
+/// in a type at least two bits shorter, that is what `value` itself rounds to. (Boldo and Melquiond,
+/// "Emulation of a FMA and correctly rounded sums: proved algorithms using rounding to odd", 2008.)
+fn to_odd(value: f64) -> f32 {
+    let nearest = value as f32;
+    let difference = value.abs() - f64::from(nearest).abs();
+    // The neighbours of an even significand are odd; those of infinity and zero too.
+    if difference == 0.0 || value.is_nan() || nearest.to_bits() & 1 == 1 || value.is_infinite() {
+        nearest
+    } else if difference > 0.0 {
+        f32::from_bits(nearest.to_bits() + 1)
+    } else {
+        f32::from_bits(nearest.to_bits() - 1)
     }
 }
 

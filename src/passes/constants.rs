@@ -35,14 +35,14 @@ pub(super) fn remove_unread(model: &mut Model, values: Vec<ValueId>) {
     let mut waiting = values;
     let mut unread = Vec::new();
     while let Some(value) = waiting.pop() {
-        if !model.contains_value(value) || is_read(model, value) {
+        if !model.contains_value(value) || model.is_read(value) {
             continue;
         }
         if let Some(op) = model.producer(value) {
             let outputs: Vec<ValueId> = model.outputs(op).into_iter().flatten().collect();
             let shell = model.op(op);
             let plain = shell.domain().is_empty() && shell.bodies().is_empty() && model.called_function(op).is_none();
-            if plain && !outputs.iter().any(|&output| is_read(model, output)) {
+            if plain && !outputs.iter().any(|&output| model.is_read(output)) {
                 waiting.extend(model.inputs(op).into_iter().flatten());
                 model.remove_op(op);
                 unread.extend(outputs);
@@ -57,11 +57,6 @@ pub(super) fn remove_unread(model: &mut Model, values: Vec<ValueId>) {
         }
     }
     model.remove_values(unread);
-}
-
-/// Whether an operator reads a value, or a scope gives it out.
-pub(super) fn is_read(model: &Model, value: ValueId) -> bool {
-    model.is_output(value) || !model.uses(value).is_empty()
 }
 
 fn is_trained(model: &Model, value: ValueId) -> bool {

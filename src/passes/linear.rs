@@ -49,7 +49,7 @@ impl Linear {
     /// same scope, and no one else.
     pub fn behind(model: &Model, value: ValueId, reader: OpId) -> Option<Self> {
         let op = model.producer(value)?;
-        let alone = model.uses(value).len() == 1 && !model.is_output(value);
+        let alone = model.only_use(value).is_some() && !model.is_output(value);
         (alone && model.op(op).scope() == model.op(reader).scope()).then(|| Self::new(model, op)).flatten()
     }
 
@@ -88,7 +88,7 @@ impl Linear {
 
     /// Whether something else reads the weight too, so that another one is another copy.
     pub fn shares_weight(&self, model: &Model) -> bool {
-        model.is_output(self.weight) || model.uses(self.weight).len() > 1
+        model.is_output(self.weight) || model.only_use(self.weight).is_none()
     }
 
     /// One number for each channel of a constant that is broadcast against the output; `None` where it
@@ -216,7 +216,7 @@ impl Linear {
         if let Some(old) = old
             && !model.is_input(old)
             && !model.is_output(old)
-            && model.uses(old) == [use_]
+            && model.only_use(old) == Some(use_)
         {
             model.set_constant(old, tensor);
             return None;

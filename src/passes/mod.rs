@@ -7,6 +7,7 @@
 mod constants;
 mod facts;
 mod fold_batch_normalization;
+mod fold_constants;
 mod fold_scales;
 mod linear;
 mod quantize_weights;
@@ -14,12 +15,35 @@ mod remove_identities;
 mod upgrade;
 
 pub use fold_batch_normalization::FoldBatchNormalization;
+pub use fold_constants::FoldConstants;
 pub use fold_scales::FoldScales;
 pub use quantize_weights::QuantizeWeights;
 pub use remove_identities::RemoveIdentities;
 pub use upgrade::{UpgradeOpset, Upgraded};
 
 use crate::{error::Result, ir::Model};
+
+/// The passes that simplify a model before its activations are quantized, in order.
+///
+/// ```
+/// use onnx_quant::{Model, passes};
+/// let mut model = Model::load("testdata/ppocr_cls.onnx")?;
+/// passes::run(&mut model, &passes::before_activations())?;
+/// assert!(!model.ops().any(|op| model.op(op).is("BatchNormalization")));
+/// # Ok::<(), onnx_quant::Error>(())
+/// ```
+pub fn before_activations() -> [&'static dyn Pass; 5] {
+    [
+        // First: an Identity or Dropout hides from all others what is behind what.
+        &RemoveIdentities,
+        // Weights and parameters must be constants before anything is folded into them.
+        &FoldConstants,
+        // Exporters add a bias, or a scale, before the normalization as often as behind it.
+        &FoldScales,
+        &FoldBatchNormalization,
+        &FoldScales,
+    ]
+}
 
 /// A rewrite of a model.
 ///

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     Pass,
-    constants::{fixed, is_read, remove_unread},
+    constants::{fixed, remove_unread},
     facts::{Facts, cast_target},
 };
 use crate::{
@@ -107,7 +107,7 @@ fn does_nothing(model: &Model, id: OpId) -> bool {
             mode.is_none_or(|mode| mode.iter().any(|&byte| byte != 0))
         }),
     };
-    !trains && mask.is_none_or(|mask| !is_read(model, mask))
+    !trains && mask.is_none_or(|mask| !model.is_read(mask))
 }
 
 /// Takes an operator away whose output `output` is the same as `same`. Returns the value that is gone
