@@ -5,8 +5,10 @@
 
 use std::borrow::Cow;
 
-use crate::ir::{DataType, Model, OpId, Tensor, ValueId};
-use crate::numeric::FloatType;
+use crate::{
+    ir::{DataType, Model, OpId, Tensor, ValueId},
+    numeric::FloatType,
+};
 
 /// The tensor of a constant that is the same in every run.
 pub(super) fn fixed(model: &Model, value: ValueId) -> Option<Cow<'_, Tensor>> {

@@ -6,6 +6,7 @@
 
 mod constants;
 mod facts;
+mod fix_parameters;
 mod fold_batch_normalization;
 mod fold_constants;
 mod fold_scales;
@@ -14,6 +15,7 @@ mod quantize_weights;
 mod remove_identities;
 mod upgrade;
 
+pub use fix_parameters::FixParameters;
 pub use fold_batch_normalization::FoldBatchNormalization;
 pub use fold_constants::FoldConstants;
 pub use fold_scales::FoldScales;
@@ -23,7 +25,8 @@ pub use upgrade::{UpgradeOpset, Upgraded};
 
 use crate::{error::Result, ir::Model};
 
-/// The passes that simplify a model before its activations are quantized, in order.
+/// The passes that simplify a model before its activations are quantized, in order. Without the first of
+/// them, [`FixParameters`], callers can go on overriding what they could.
 ///
 /// ```
 /// use onnx_quant::{Model, passes};
@@ -32,9 +35,11 @@ use crate::{error::Result, ir::Model};
 /// assert!(!model.ops().any(|op| model.op(op).is("BatchNormalization")));
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
-pub fn before_activations() -> [&'static dyn Pass; 5] {
+pub fn before_activations() -> [&'static dyn Pass; 6] {
     [
-        // First: an Identity or Dropout hides from all others what is behind what.
+        // What callers may override is no constant to the others.
+        &FixParameters,
+        // Before the others: an Identity or Dropout hides from all others what is behind what.
         &RemoveIdentities,
         // Weights and parameters must be constants before anything is folded into them.
         &FoldConstants,

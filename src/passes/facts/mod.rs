@@ -14,18 +14,18 @@ use crate::{
 };
 
 /// The sizes of a tensor's dimensions; `None` for those that are not known.
-pub(in crate::passes) type Shape = Vec<Option<usize>>;
+pub(super) type Shape = Vec<Option<usize>>;
 
 /// What is known of the values of a model.
 #[derive(Debug, Default)]
-pub(in crate::passes) struct Facts {
+pub(super) struct Facts {
     known: HashMap<ValueId, Fact>,
     only_float32: bool,
 }
 
 /// What is known of one value.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(in crate::passes) struct Fact {
+pub(super) struct Fact {
     pub dtype: Option<DataType>,
     pub shape: Option<Shape>,
 }
@@ -35,13 +35,13 @@ const MAX_ROUNDS: usize = 4;
 
 impl Facts {
     /// Gathers what can be known, taking the file's word.
-    pub(in crate::passes) fn of(model: &Model) -> Self {
+    pub(super) fn of(model: &Model) -> Self {
         Self::gather(model, |_| true)
     }
 
     /// Gathers what must be so whenever the model runs at all: sizes that the file states of anything
     /// but the inputs of the main graph are not enforced, and often those of another batch size.
-    pub(in crate::passes) fn enforced(model: &Model) -> Self {
+    pub(super) fn enforced(model: &Model) -> Self {
         Self::gather(model, |value| model.is_input(value) && model.value(value).scope() == Model::MAIN)
     }
 
@@ -65,23 +65,23 @@ impl Facts {
     }
 
     /// A value's element type.
-    pub(in crate::passes) fn dtype(&self, value: ValueId) -> Option<DataType> {
+    pub(super) fn dtype(&self, value: ValueId) -> Option<DataType> {
         self.known.get(&value)?.dtype
     }
 
     /// The element type of a value that can only be of a floating-point type. Where nothing says
     /// which, it is float if the model has no source of any other.
-    pub(in crate::passes) fn float_dtype(&self, value: ValueId) -> Option<DataType> {
+    pub(super) fn float_dtype(&self, value: ValueId) -> Option<DataType> {
         self.dtype(value).or(self.only_float32.then_some(DataType::Float))
     }
 
     /// A value's shape.
-    pub(in crate::passes) fn shape(&self, value: ValueId) -> Option<&Shape> {
+    pub(super) fn shape(&self, value: ValueId) -> Option<&Shape> {
         self.known.get(&value)?.shape.as_ref()
     }
 
     /// A value's rank.
-    pub(in crate::passes) fn rank(&self, value: ValueId) -> Option<usize> {
+    pub(super) fn rank(&self, value: ValueId) -> Option<usize> {
         self.shape(value).map(Vec::len)
     }
 
@@ -161,7 +161,7 @@ fn only_float32(model: &Model) -> bool {
 }
 
 /// The type that Cast's `to` names, by number or (before opset 6) by name.
-pub(in crate::passes) fn cast_target(number: Option<i64>, name: Option<&str>) -> Option<DataType> {
+pub(super) fn cast_target(number: Option<i64>, name: Option<&str>) -> Option<DataType> {
     match name {
         Some(name) => DataType::from_str_name(name),
         None => DataType::try_from(i32::try_from(number?).ok()?).ok(),

@@ -1,9 +1,10 @@
 //! One operator whose inputs are all constant, and what it makes of them.
 
 use super::array::Array;
-use crate::ir::{DataType, Model, Op, OpId};
-
-use super::super::{constants::fixed, facts::cast_target};
+use crate::{
+    ir::{DataType, Model, Op, OpId},
+    passes::{constants::fixed, facts::cast_target},
+};
 
 /// An operator with its inputs.
 pub(super) struct Evaluation<'a> {

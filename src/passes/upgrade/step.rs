@@ -3,11 +3,11 @@
 
 use std::collections::HashSet;
 
-use super::super::{constants, facts::Facts};
 use crate::{
     error::{Error, ErrorKind, Result},
     ir::{Attribute, DataType, Model, NewOp, OpId, ScopeShell, Tensor, Use, ValueId},
     numeric::FloatType,
+    passes::{constants, facts::Facts},
     proto::{AttributeProto, attribute_proto::AttributeType},
 };
 
@@ -104,13 +104,7 @@ impl Step<'_> {
     /// The floating-point type of a value, to make constants of the same.
     pub fn float_type(&self, value: ValueId) -> Result<(DataType, FloatType)> {
         let dtype = self.facts.float_dtype(value);
-        let float = match dtype {
-            Some(DataType::Float) => Some(FloatType::F32),
-            Some(DataType::Float16) => Some(FloatType::F16),
-            Some(DataType::Bfloat16) => Some(FloatType::BF16),
-            Some(DataType::Double) => Some(FloatType::F64),
-            _ => None,
-        };
+        let float = dtype.and_then(constants::float_type);
         let name = self.model.value(value).name();
         dtype.zip(float).ok_or_else(|| match dtype {
             Some(dtype) => self.refuse(format!("'{name}' is {dtype:?}, not of a floating-point type")),
