@@ -92,7 +92,7 @@ pub enum ErrorKind {
     },
     /// The model could not be run with a calibration sample; nothing was kept of those before it.
     #[error("sample {number} ({origin}): {reason}")]
-    Sample {
+    SampleRun {
         /// Which sample, from 1.
         number: usize,
         /// Where it came from.
@@ -149,7 +149,7 @@ impl Error {
 
     /// Says with which calibration sample it happened.
     pub(crate) fn in_sample(self, number: usize, origin: &str) -> Self {
-        let kind = ErrorKind::Sample { number, origin: origin.to_owned(), reason: self.kind.to_string() };
+        let kind = ErrorKind::SampleRun { number, origin: origin.to_owned(), reason: self.kind.to_string() };
         Self { kind: Box::new(kind), location: self.location }
     }
 

@@ -244,7 +244,7 @@ fn a_failure_names_its_sample_and_leaves_nothing() {
     let mut samples = branches();
     samples[1].inputs.pop();
     let error = error_of(&model, ok(samples));
-    assert!(matches!(error.kind(), ErrorKind::Sample { number: 2, origin, .. } if origin == "1.npz"));
+    assert!(matches!(error.kind(), ErrorKind::SampleRun { number: 2, origin, .. } if origin == "1.npz"));
     assert!(error.to_string().contains("lacks input 'x'; it has 'outer', 'inner'"), "{error}");
 
     let mut samples = branches();

@@ -26,12 +26,15 @@ impl Model {
         if let Some(tensor) = op.tensor("value") {
             return Some(tensor).filter(|tensor| tensor.is_whole()).map(Cow::Borrowed);
         }
-        let (shape, bytes) = if let Some(number) = op.float("value_float") {
-            (vec![], number.to_le_bytes().to_vec())
-        } else {
-            let numbers = &op.attribute("value_floats")?.floats;
-            (vec![numbers.len()], numbers.iter().flat_map(|number| number.to_le_bytes()).collect())
+        let floats = |numbers: &[f32]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
+        let ints = |numbers: &[i64]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
+        let (dtype, shape, bytes) = match attribute.name() {
+            "value_float" => (DataType::Float, vec![], floats(&[attribute.f?])),
+            "value_floats" => (DataType::Float, vec![attribute.floats.len()], floats(&attribute.floats)),
+            "value_int" => (DataType::Int64, vec![], ints(&[attribute.i?])),
+            "value_ints" => (DataType::Int64, vec![attribute.ints.len()], ints(&attribute.ints)),
+            _ => return None,
         };
-        Tensor::from_bytes("", DataType::Float, &shape, bytes).ok().map(Cow::Owned)
+        Tensor::from_bytes("", dtype, &shape, bytes).ok().map(Cow::Owned)
     }
 }

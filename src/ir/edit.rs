@@ -59,10 +59,16 @@ impl Model {
     }
 
     /// Inserts a Constant node that makes `value`, before operator `at` or at the scope's end.
-    pub(crate) fn insert_constant(&mut self, scope: ScopeId, mut tensor: Tensor, value: ValueId, at: Option<OpId>) {
+    pub(crate) fn insert_constant(
+        &mut self,
+        scope: ScopeId,
+        mut tensor: Tensor,
+        value: ValueId,
+        at: Option<OpId>,
+    ) -> OpId {
         tensor.shell.name = None;
         let name = self.value(value).name.clone();
-        let op = self.insert_op(
+        let id = self.insert_op(
             scope,
             at,
             NewOp { op_type: "Constant", name, inputs: vec![], output: value, attributes: vec![] },
@@ -70,9 +76,10 @@ impl Model {
         let mut attribute = AttributeProto { name: Some("value".to_owned()), ..AttributeProto::default() };
         attribute.set_type(AttributeType::Tensor);
         let place = AttributePlace { attribute: "value".to_owned(), element: None };
-        let op = self.op_mut(op);
+        let op = self.op_mut(id);
         op.shell.attribute.push(attribute);
         op.tensors.push(AttributeTensor { place, tensor });
+        id
     }
 
     /// Inserts an operator before another one of the scope, or at its end.
@@ -220,19 +227,55 @@ impl Model {
         }
     }
 
+    /// Makes a value a constant, in the place of what gave it before: an initializer stays one, a
+    /// Constant node too, any other operator makes room for a Constant node. The tensor's name is the
+    /// value's.
+    ///
+    /// # Panics
+    /// The value is neither an initializer nor the only output of an operator without bodies.
+    pub(crate) fn set_constant(&mut self, value: ValueId, mut tensor: Tensor) {
+        if self.value(value).initializer.is_some() {
+            tensor.shell.name = Some(self.value(value).name.clone());
+            self.value_mut(value).initializer = Some(tensor);
+            return;
+        }
+        let op = self.producer(value).expect("what is no initializer is made by an operator");
+        assert!(self.op(op).bodies.is_empty() && self.op(op).arity.outputs == 1, "only a plain operator makes room");
+        let name = self.op(op).name().to_owned();
+        let constant = self.insert_constant(self.op(op).scope, tensor, value, Some(op));
+        self.copy_annotations(op, constant);
+        self.remove_op(op);
+        // No other has it now.
+        self.op_mut(constant).shell.name = Some(name);
+    }
+
     /// Removes a value that nothing makes and nothing reads.
     ///
     /// # Panics
     /// Something still makes or reads it.
     pub fn remove_value(&mut self, id: ValueId) {
-        assert!(self.graph.neighbors_undirected(id.0).next().is_none(), "a value in use is not removed");
-        let (scope, name) = (self.value(id).scope, self.value(id).name.clone());
-        let scope = &mut self.scopes[scope.0];
-        scope.names.remove(&name);
-        if let ScopeShell::Graph(graph) = &mut scope.shell {
-            graph.value_info.retain(|info| info.name() != name);
+        self.remove_values([id]);
+    }
+
+    /// Removes values that nothing makes and nothing reads. All at once: what the file states of each
+    /// alone would be searched for among all of it.
+    ///
+    /// # Panics
+    /// Something still makes or reads one of them.
+    pub fn remove_values(&mut self, ids: impl IntoIterator<Item = ValueId>) {
+        let mut removed: HashMap<ScopeId, HashSet<String>> = HashMap::new();
+        for id in ids {
+            assert!(self.graph.neighbors_undirected(id.0).next().is_none(), "a value in use is not removed");
+            let (scope, name) = (self.value(id).scope, self.value(id).name.clone());
+            self.scopes[scope.0].names.remove(&name);
+            removed.entry(scope).or_default().insert(name);
+            self.graph[id.0] = Vertex::Removed;
         }
-        self.graph[id.0] = Vertex::Removed;
+        for (scope, names) in removed {
+            if let ScopeShell::Graph(graph) = &mut self.scopes[scope.0].shell {
+                graph.value_info.retain(|info| !names.contains(info.name()));
+            }
+        }
     }
 
     /// Puts an operator into the body of a new one that takes its place: with the same inputs and

@@ -327,6 +327,23 @@ impl Model {
         uses
     }
 
+    /// The use of a value that has one and no other.
+    pub fn only_use(&self, value: ValueId) -> Option<Use> {
+        let mut edges = self.graph.edges_directed(value.0, Direction::Outgoing);
+        match (edges.next(), edges.next()) {
+            (Some(edge), None) => match *edge.weight() {
+                Port::Input(slot) => Some(Use { op: OpId(edge.target()), slot }),
+                Port::Output(_) => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether an operator reads a value, or a scope gives it out.
+    pub fn is_read(&self, value: ValueId) -> bool {
+        self.is_output(value) || self.graph.edges_directed(value.0, Direction::Outgoing).next().is_some()
+    }
+
     /// Whether a value is an input of its scope.
     pub fn is_input(&self, value: ValueId) -> bool {
         self.value(value).is_input

@@ -95,6 +95,25 @@ impl Tensor {
         self
     }
 
+    /// A tensor that stands for this one, of the same name and type and with the same doc string and
+    /// metadata, with other elements.
+    ///
+    /// # Errors
+    /// The number of bytes is not what type and shape require.
+    pub fn with_bytes(&self, shape: &[usize], bytes: impl Into<Bytes>) -> Result<Self> {
+        let mut shell = without_data(&self.shell);
+        shell.dims = shape.iter().map(|&dim| dim as i64).collect();
+        shell.raw_data = Some(bytes.into());
+        Self::new(shell, None)
+    }
+
+    /// The same under another name.
+    #[must_use]
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        self.shell.name = Some(name.to_owned());
+        self
+    }
+
     /// A message from a file, with its mapped external data if it has some; sizes are checked.
     pub(crate) fn new(shell: TensorProto, external: Option<Bytes>) -> Result<Self> {
         let data = external.map_or(Data::Stored, Data::External);

@@ -54,6 +54,52 @@ impl FloatType {
         }
     }
 
+    /// The elements of little-endian bytes, exactly.
+    pub fn widen(self, values: &[u8]) -> Vec<f64> {
+        let halves = || values.as_chunks().0.iter().copied();
+        match self {
+            Self::F16 => halves().map(|bytes| f16::from_le_bytes(bytes).to_f64()).collect(),
+            Self::BF16 => halves().map(|bytes| bf16::from_le_bytes(bytes).to_f64()).collect(),
+            Self::F32 => values.as_chunks().0.iter().map(|&bytes| f64::from(f32::from_le_bytes(bytes))).collect(),
+            Self::F64 => values.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect(),
+        }
+    }
+
+    /// The little-endian bytes of the values of this type nearest to `values`, rounded once; `None`
+    /// where one of them is not finite.
+    ///
+    /// ```
+    /// use onnx_quant::numeric::FloatType;
+    /// let third = FloatType::F16.narrow(&[1.0 / 3.0]).unwrap();
+    /// assert_eq!(FloatType::F16.widen(&third), [0.333251953125]);
+    /// assert_eq!(FloatType::F16.narrow(&[65520.0]), None);
+    /// // A little above the middle between 1 and the next: up, where twice rounded would be down.
+    /// let above = FloatType::F16.narrow(&[1.0 + 0.5f64.powi(11) + 0.5f64.powi(40)]).unwrap();
+    /// assert_eq!(FloatType::F16.widen(&above), [1.0 + 0.5f64.powi(10)]);
+    /// ```
+    pub fn narrow(self, values: &[f64]) -> Option<Vec<u8>> {
+        fn all<const N: usize>(values: &[f64], nearest: impl Fn(f64) -> (bool, [u8; N])) -> Option<Vec<u8>> {
+            let mut bytes = Vec::with_capacity(values.len() * N);
+            for &value in values {
+                let (is_finite, nearest) = nearest(value);
+                bytes.extend(is_finite.then_some(nearest)?);
+            }
+            Some(bytes)
+        }
+        match self {
+            Self::F16 => all(values, |value| {
+                let value = f16::from_f32(to_odd(value));
+                (value.is_finite(), value.to_le_bytes())
+            }),
+            Self::BF16 => all(values, |value| {
+                let value = bf16::from_f32(to_odd(value));
+                (value.is_finite(), value.to_le_bytes())
+            }),
+            Self::F32 => all(values, |value| ((value as f32).is_finite(), (value as f32).to_le_bytes())),
+            Self::F64 => all(values, |value| (value.is_finite(), value.to_le_bytes())),
+        }
+    }
+
     /// Panics unless `values` holds exactly `elements` elements.
     pub(super) fn check(self, values: &[u8], elements: usize) {
         let expected = elements.checked_mul(self.size());
@@ -99,6 +145,22 @@ impl FloatType {
             let stored = <[u8; 8]>::try_from(bytes).map_or(f64::from(value), f64::from_le_bytes);
             Some((index, stored))
         })
+    }
+}
+
+/// The binary32 value next to `value` that is equal, or else has an odd significand. Rounded to nearest
+/// in a type at least two bits shorter, that is what `value` itself rounds to. (Boldo and Melquiond,
+/// "Emulation of a FMA and correctly rounded sums: proved algorithms using rounding to odd", 2008.)
+fn to_odd(value: f64) -> f32 {
+    let nearest = value as f32;
+    let difference = value.abs() - f64::from(nearest).abs();
+    // The neighbours of an even significand are odd; those of infinity and zero too.
+    if difference == 0.0 || value.is_nan() || nearest.to_bits() & 1 == 1 || value.is_infinite() {
+        nearest
+    } else if difference > 0.0 {
+        f32::from_bits(nearest.to_bits() + 1)
+    } else {
+        f32::from_bits(nearest.to_bits() - 1)
     }
 }
 

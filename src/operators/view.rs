@@ -180,11 +180,6 @@ fn axes_of(model: &Model, op: OpId) -> Option<Option<Vec<i64>>> {
 }
 
 fn constant_integers(model: &Model, value: ValueId) -> Option<Vec<i64>> {
-    if let Some(op) = model.producer(value).map(|op| model.op(op)).filter(|op| op.is("Constant"))
-        && let Some(list) = op.ints("value_ints")
-    {
-        return Some(list.to_vec());
-    }
     // An input's default value may be overridden by whoever runs the model.
     let overridable = model.is_input(value) && model.ir_version() >= 4;
     let tensor = model.constant(value).filter(|_| !overridable)?;

@@ -4,15 +4,53 @@
 //! nothing the second time, leaves alone what it is not about, and keeps the model's invariants
 //! ([`Model::verify`]).
 
+mod constants;
+mod facts;
+mod fix_parameters;
+mod fold_batch_normalization;
+mod fold_constants;
+mod fold_scales;
+mod linear;
 mod quantize_activations;
 mod quantize_weights;
+mod remove_identities;
 mod upgrade;
 
+pub use fix_parameters::FixParameters;
+pub use fold_batch_normalization::FoldBatchNormalization;
+pub use fold_constants::FoldConstants;
+pub use fold_scales::FoldScales;
 pub use quantize_activations::QuantizeActivations;
 pub use quantize_weights::QuantizeWeights;
+pub use remove_identities::RemoveIdentities;
 pub use upgrade::{UpgradeOpset, Upgraded};
 
 use crate::{error::Result, ir::Model};
+
+/// The passes that simplify a model before its activations are quantized, in order. Without the first of
+/// them, [`FixParameters`], callers can go on overriding what they could.
+///
+/// ```
+/// use onnx_quant::{Model, passes};
+/// let mut model = Model::load("testdata/ppocr_cls.onnx")?;
+/// passes::run(&mut model, &passes::before_activations())?;
+/// assert!(!model.ops().any(|op| model.op(op).is("BatchNormalization")));
+/// # Ok::<(), onnx_quant::Error>(())
+/// ```
+pub fn before_activations() -> [&'static dyn Pass; 6] {
+    [
+        // What callers may override is no constant to the others.
+        &FixParameters,
+        // Before the others: an Identity or Dropout hides from all others what is behind what.
+        &RemoveIdentities,
+        // Weights and parameters must be constants before anything is folded into them.
+        &FoldConstants,
+        // Exporters add a bias, or a scale, before the normalization as often as behind it.
+        &FoldScales,
+        &FoldBatchNormalization,
+        &FoldScales,
+    ]
+}
 
 /// A rewrite of a model.
 ///

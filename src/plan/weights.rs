@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use rayon::prelude::*;
 
 use super::{
-    LeftFloat, Others, Plan, QuantizedCopy, Reason, WeightPlan,
+    LeftFloat, Plan, QuantizedCopy, Reason, WeightPlan,
     candidates::{CandidateCopy, Context, Refused, layout},
     select::{select, unmatched_patterns},
     trace::{Constant, WeightUse, constants},

@@ -9,11 +9,9 @@
 mod attributes;
 mod attributes_to_inputs;
 mod broadcasting;
-mod facts;
 mod normalization;
 mod operators;
 mod resize;
-mod rules;
 mod scan;
 mod softmax;
 mod step;
@@ -21,11 +19,10 @@ mod step;
 use std::collections::{BTreeMap, HashSet};
 
 use self::{
-    facts::Facts,
     operators::{Change, NEWEST, OPERATORS},
     step::Step,
 };
-use super::Pass;
+use super::{Pass, facts::Facts};
 use crate::{
     error::{Error, ErrorKind, Location, Result},
     ir::{Model, OpId, ScopeId},

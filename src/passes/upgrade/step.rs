@@ -3,11 +3,11 @@
 
 use std::collections::HashSet;
 
-use super::facts::Facts;
 use crate::{
     error::{Error, ErrorKind, Result},
     ir::{Attribute, DataType, Model, NewOp, OpId, ScopeShell, Tensor, Use, ValueId},
     numeric::FloatType,
+    passes::{constants, facts::Facts},
     proto::{AttributeProto, attribute_proto::AttributeType},
 };
 
@@ -104,13 +104,7 @@ impl Step<'_> {
     /// The floating-point type of a value, to make constants of the same.
     pub fn float_type(&self, value: ValueId) -> Result<(DataType, FloatType)> {
         let dtype = self.facts.float_dtype(value);
-        let float = match dtype {
-            Some(DataType::Float) => Some(FloatType::F32),
-            Some(DataType::Float16) => Some(FloatType::F16),
-            Some(DataType::Bfloat16) => Some(FloatType::BF16),
-            Some(DataType::Double) => Some(FloatType::F64),
-            _ => None,
-        };
+        let float = dtype.and_then(constants::float_type);
         let name = self.model.value(value).name();
         dtype.zip(float).ok_or_else(|| match dtype {
             Some(dtype) => self.refuse(format!("'{name}' is {dtype:?}, not of a floating-point type")),
@@ -147,8 +141,7 @@ impl Step<'_> {
         missing
     }
 
-    /// A new constant for operator `op` and those around it. Initializers must be graph inputs
-    /// before IR version 4, so there (and in functions, which have none) it is a Constant node.
+    /// A new constant for operator `op` and those around it.
     pub fn new_constant(
         &mut self,
         op: OpId,
@@ -157,14 +150,8 @@ impl Step<'_> {
         shape: &[usize],
         bytes: Vec<u8>,
     ) -> Result<ValueId> {
-        let scope = self.model.op(op).scope();
         let tensor = Tensor::from_bytes(&self.name(op, suffix), dtype, shape, bytes)?;
-        if self.model.ir_version() >= 4 {
-            return Ok(self.model.new_constant(scope, tensor, None, Some(op)));
-        }
-        let value = self.model.new_value(scope, tensor.name());
-        self.model.insert_constant(scope, tensor, value, Some(op));
-        Ok(value)
+        Ok(constants::add(self.model, op, tensor))
     }
 
     /// A list of integers as a constant.

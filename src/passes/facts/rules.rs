@@ -1,6 +1,6 @@
 //! What operators tell of their outputs' types and shapes.
 
-use super::facts::{Fact, Facts, Shape, cast_target};
+use super::{Fact, Facts, Shape, cast_target};
 use crate::{
     ir::{DataType, Model, Op, OpId, ValueId},
     operators::normalize_axis,
@@ -263,11 +263,6 @@ fn normalized(axes: &[i64], rank: usize) -> Option<Vec<usize>> {
 
 /// The elements of a constant list of integers.
 fn constant_integers(model: &Model, value: ValueId) -> Option<Vec<i64>> {
-    if let Some(list) = model.producer(value).map(|op| model.op(op)).filter(|op| op.is("Constant"))
-        && let Some(attribute) = list.attribute("value_ints").filter(|_| !list.refers_to_caller("value_ints"))
-    {
-        return Some(attribute.ints.clone());
-    }
     // Since IR version 4 an input's default value may be overridden by whoever runs the model.
     let overridable = model.ir_version() >= 4 && model.is_input(value);
     let tensor = model.constant(value).filter(|_| !overridable)?;

@@ -1,8 +1,10 @@
 //! What is known of values without running the model: element type, rank, and sizes where stated.
 //!
 //! A little is enough: what the file states, and what follows from it through the operators that
-//! stand between. It is gathered once, before anything changes; an upgrade keeps what every value
-//! is, so it stays true. What operators tell is in `rules.rs`.
+//! stand between. It is gathered once, before anything changes; a pass that keeps what every value
+//! is keeps it true. What operators tell is in `rules.rs`.
+
+mod rules;
 
 use std::collections::HashMap;
 
@@ -32,11 +34,21 @@ pub(super) struct Fact {
 const MAX_ROUNDS: usize = 4;
 
 impl Facts {
-    /// Gathers what can be known.
+    /// Gathers what can be known, taking the file's word.
     pub(super) fn of(model: &Model) -> Self {
+        Self::gather(model, |_| true)
+    }
+
+    /// Gathers what must be so whenever the model runs at all: sizes that the file states of anything
+    /// but the inputs of the main graph are not enforced, and often those of another batch size.
+    pub(super) fn enforced(model: &Model) -> Self {
+        Self::gather(model, |value| model.is_input(value) && model.value(value).scope() == Model::MAIN)
+    }
+
+    fn gather(model: &Model, sizes_count: impl Fn(ValueId) -> bool) -> Self {
         let mut facts = Self { only_float32: only_float32(model), ..Self::default() };
         for scope in model.scopes() {
-            facts.read_stated(model, scope);
+            facts.read_stated(model, scope, &sizes_count);
         }
         for _ in 0..MAX_ROUNDS {
             let mut changed = false;
@@ -88,11 +100,12 @@ impl Facts {
         *known != before
     }
 
-    fn read_stated(&mut self, model: &Model, scope: ScopeId) {
+    fn read_stated(&mut self, model: &Model, scope: ScopeId, sizes_count: &impl Fn(ValueId) -> bool) {
+        let counting = |value: ValueId, fact: Fact| Fact { shape: fact.shape.filter(|_| sizes_count(value)), ..fact };
         let interfaces = model.scope(scope).inputs().iter().chain(model.scope(scope).outputs());
         for Interface { value, info } in interfaces {
             if let Some(fact) = info.as_ref().and_then(stated) {
-                self.learn(*value, fact);
+                self.learn(*value, counting(*value, fact));
             }
         }
         let infos = match &model.scope(scope).shell {
@@ -101,7 +114,7 @@ impl Facts {
         };
         for info in infos {
             if let (Some(value), Some(fact)) = (model.find(scope, info.name()), stated(info)) {
-                self.learn(value, fact);
+                self.learn(value, counting(value, fact));
             }
         }
         for &value in model.scope(scope).initializers() {

@@ -1,0 +1,77 @@
+//! Constants as the passes read, add and remove them.
+//!
+//! A constant that callers may override, or that the model's training information sets, is none here:
+//! nothing may be computed from it ahead of time.
+
+use std::borrow::Cow;
+
+use crate::{
+    ir::{DataType, Model, OpId, Tensor, ValueId},
+    numeric::FloatType,
+};
+
+/// The tensor of a constant that is the same in every run.
+pub(super) fn fixed(model: &Model, value: ValueId) -> Option<Cow<'_, Tensor>> {
+    let overridable = model.is_input(value) && model.ir_version() >= 4;
+    model.constant(value).filter(|_| !overridable && !is_trained(model, value))
+}
+
+/// Adds a constant for operator `op`, in its scope. Initializers must be graph inputs before IR
+/// version 4, so there (and in functions, which have none) it is a Constant node.
+pub(super) fn add(model: &mut Model, op: OpId, tensor: Tensor) -> ValueId {
+    let scope = model.op(op).scope();
+    if model.ir_version() >= 4 {
+        return model.new_constant(scope, tensor, None, Some(op));
+    }
+    let value = model.new_value(scope, tensor.name());
+    model.insert_constant(scope, tensor, value, Some(op));
+    value
+}
+
+/// Removes those of the values that nothing reads any more, with the operators that made them, and
+/// then what only these read. Inputs and outputs stay, and operators of which more is expected than
+/// their outputs: those with bodies, and those outside the default operator set.
+///
+/// Before IR version 4 every initializer is an input by necessity; it goes none the less.
+pub(super) fn remove_unread(model: &mut Model, values: Vec<ValueId>) {
+    let mut waiting = values;
+    let mut unread = Vec::new();
+    while let Some(value) = waiting.pop() {
+        if !model.contains_value(value) || model.is_read(value) {
+            continue;
+        }
+        if let Some(op) = model.producer(value) {
+            let outputs: Vec<ValueId> = model.outputs(op).into_iter().flatten().collect();
+            let shell = model.op(op);
+            let plain = shell.domain().is_empty() && shell.bodies().is_empty() && model.called_function(op).is_none();
+            if plain && !outputs.iter().any(|&output| model.is_read(output)) {
+                waiting.extend(model.inputs(op).into_iter().flatten());
+                model.remove_op(op);
+                unread.extend(outputs);
+            }
+        } else if model.value(value).initializer().is_some()
+            && (!model.is_input(value) || model.ir_version() < 4)
+            && !is_trained(model, value)
+        {
+            model.remove_inputs([value]);
+            model.take_initializer(value);
+            unread.push(value);
+        }
+    }
+    model.remove_values(unread);
+}
+
+fn is_trained(model: &Model, value: ValueId) -> bool {
+    model.trained_names().any(|name| name == model.value(value).name())
+}
+
+/// The floating-point types in which weights are stored.
+pub(super) fn float_type(dtype: DataType) -> Option<FloatType> {
+    match dtype {
+        DataType::Float => Some(FloatType::F32),
+        DataType::Float16 => Some(FloatType::F16),
+        DataType::Bfloat16 => Some(FloatType::BF16),
+        DataType::Double => Some(FloatType::F64),
+        _ => None,
+    }
+}

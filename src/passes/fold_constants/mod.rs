@@ -1,0 +1,128 @@
+//! Computes what is the same in every run.
+
+mod arithmetic;
+mod array;
+mod evaluate;
+mod rearrange;
+
+use std::collections::HashSet;
+
+use super::{
+    Pass,
+    constants::{fixed, remove_unread},
+    facts::Facts,
+};
+use crate::{
+    error::Result,
+    ir::{Model, OpId, Tensor, ValueId, is_float},
+};
+use evaluate::{Evaluation, computes, is_computed, moves, shape_of};
+
+/// Computes operators whose inputs are all constant, and Shape and Size of values whose sizes are
+/// known; their outputs become constants under the same names.
+///
+/// The operators are those that exporters leave in the constant parts of models: for shapes, indices,
+/// masks, and weights that are scaled or normalized. Additions to divisions and square roots are bit for
+/// bit what every runtime computes. The file does not grow: of more than 1 KiB a result takes no more
+/// bytes than the constants that go for it. A weight that is only rearranged stays as it is, since
+/// quantization looks through that, unless an operator needs the result to be folded into it.
+///
+/// ```
+/// use onnx_quant::{Model, passes::{FoldConstants, Pass}};
+/// let mut model = Model::load("testdata/ppocr_cls.onnx")?;
+/// assert!(FoldConstants.run(&mut model)?);
+/// assert!(!FoldConstants.run(&mut model)?);
+/// # Ok::<(), onnx_quant::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct FoldConstants;
+
+/// A result of at most so many bytes may be larger than what goes for it.
+const SMALL: usize = 1 << 10;
+
+impl Pass for FoldConstants {
+    fn name(&self) -> &'static str {
+        "fold-constants"
+    }
+
+    fn run(&self, model: &mut Model) -> Result<bool> {
+        let facts = Facts::enforced(model);
+        let mut changed = false;
+        let mut unread = Vec::new();
+        // One after the other may stand in any order in the file.
+        let mut waiting: Vec<OpId> = model.ops().collect();
+        waiting.reverse();
+        while let Some(op) = waiting.pop() {
+            if !model.contains_op(op) {
+                continue;
+            }
+            let Some((output, tensor)) = folded(model, &facts, op) else { continue };
+            unread.extend(model.inputs(op).into_iter().flatten());
+            model.set_constant(output, tensor);
+            waiting.extend(model.uses(output).into_iter().map(|use_| use_.op));
+            changed = true;
+        }
+        remove_unread(model, unread);
+        Ok(changed)
+    }
+}
+
+/// What an operator makes, if that is to be a constant.
+fn folded(model: &Model, facts: &Facts, id: OpId) -> Option<(ValueId, Tensor)> {
+    let op = model.op(id);
+    let [Some(output)] = model.outputs(id)[..] else { return None };
+    if !model.is_read(output) || model.called_function(id).is_some() {
+        return None;
+    }
+    if matches!(op.op_type(), "Shape" | "Size") {
+        let sizes = facts.shape(model.input(id, 0)?)?;
+        return Some((output, shape_of(op, sizes)?.tensor()?));
+    }
+    if !is_computed(op, model.opset(op.scope())) {
+        return None;
+    }
+    let mut freed = 0;
+    let mut is_weight = false;
+    for value in model.inputs(id).into_iter().flatten() {
+        let tensor = fixed(model, value)?;
+        let alone = !model.is_output(value) && model.only_use(value).is_some();
+        freed += if alone { tensor.byte_len() } else { 0 };
+        is_weight |= is_float(tensor.dtype()) && tensor.byte_len() > SMALL;
+    }
+    if is_weight && moves(op.op_type()) && !is_needed(model, output) {
+        return None;
+    }
+    let limit = freed.max(SMALL);
+    let result = Evaluation::new(model, id, limit)?.result()?.tensor()?;
+    (result.byte_len() <= limit).then_some((output, result))
+}
+
+/// Operators that are looked at behind a rearranged weight: beyond what exporters write.
+const MAX_READERS: usize = 64;
+
+/// Whether some reader of a rearranged weight needs it to be a constant, because it computes another one
+/// of it, or what follows is folded into its weight; or whether one behind further rearrangements does.
+fn is_needed(model: &Model, value: ValueId) -> bool {
+    let mut waiting = vec![value];
+    let mut seen = HashSet::new();
+    while let Some(value) = waiting.pop() {
+        for use_ in model.uses(value) {
+            let op = model.op(use_.op);
+            let plain = op.domain().is_empty() && model.called_function(use_.op).is_none();
+            if !plain || seen.len() > MAX_READERS || !seen.insert(use_.op) {
+                continue;
+            }
+            let is_fixed = |other: ValueId| other == value || fixed(model, other).is_some();
+            let computed = op.op_type() != "Gather" && computes(op.op_type());
+            if use_.slot == 1 && matches!(op.op_type(), "Conv" | "ConvTranspose" | "Gemm")
+                || computed && model.inputs(use_.op).into_iter().flatten().all(is_fixed)
+            {
+                return true;
+            }
+            if moves(op.op_type()) {
+                waiting.extend(model.outputs(use_.op).into_iter().flatten());
+            }
+        }
+    }
+    false
+}
