@@ -7,13 +7,12 @@
 //! ```
 
 mod engine;
-mod range_files;
+pub mod range_files;
 mod ranges;
 pub mod samples;
 mod statistics;
 
 pub use engine::Engine;
-pub use range_files::{RangeFormat, read as read_ranges, write as write_ranges};
 pub use ranges::Ranges;
 pub use samples::Sample;
 pub use statistics::{Collect, Statistics};
