@@ -77,6 +77,6 @@ pub use config::{
 pub use error::{Error, ErrorKind, Location, Result};
 pub use file::{SaveOptions, Saved};
 pub use ir::Model;
-pub use quantize::quantize;
+pub use quantize::{calibrate, quantize, quantize_activations};
 pub use report::Report;
 pub use text::TextOptions;

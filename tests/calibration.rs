@@ -12,7 +12,7 @@ use std::{
 
 use onnx_quant::{
     Error, ErrorKind, Model, Result,
-    calibration::{Collect, Engine, Observation, RtenEngine, Sample, Session, calibrate, can_be_watched, value_key},
+    calibration::{Collect, Engine, Observation, RtenEngine, Sample, Session, can_be_watched, observe, value_key},
     ir::{DataType, Tensor, ValueId},
 };
 use runtime::{Inputs, Run, Side};
@@ -211,7 +211,7 @@ fn ranges_are_the_same_at_every_number_of_threads() {
         let mut heard = Vec::new();
         let ranges = pool.install(|| {
             let mut heard_of = Vec::new();
-            let ranges = calibrate(&model, &watched, samples, &RtenEngine, MIN_MAX, &mut |count| heard_of.push(count));
+            let ranges = observe(&model, &watched, samples, &RtenEngine, MIN_MAX, &mut |count| heard_of.push(count));
             heard = heard_of;
             ranges.expect("it runs")
         });
@@ -235,7 +235,7 @@ fn keys_tell_values_of_one_name_apart() {
 
 fn error_of(model: &Model, samples: impl Iterator<Item = Result<Sample>>) -> Error {
     let watched = [find(model, "y")];
-    calibrate(model, &watched, samples, &RtenEngine, MIN_MAX, &mut |_| {}).expect_err("something is wrong")
+    observe(model, &watched, samples, &RtenEngine, MIN_MAX, &mut |_| {}).expect_err("something is wrong")
 }
 
 #[test]

@@ -7,7 +7,14 @@ mod testdata;
 
 use std::path::{Path, PathBuf};
 
-use onnx_quant::{Config, Granularity, WeightForm, WeightType};
+use onnx_quant::{
+    CalibrationMethod, Config, Granularity, WeightForm, WeightType,
+    calibration::{
+        Ranges, Statistics,
+        range_files::{self, RangeFormat},
+    },
+    numeric::{QuantizedType, Range, ScaleType, Scheme},
+};
 use quantized::{Quantized, quantized as quantize_all, way, ways};
 use runtime::{Comparison, Difference, Engine, Inputs, Run, Side, WeightCheck, rten_engine};
 use testdata::{Fixture, fixtures};
@@ -46,6 +53,22 @@ fn the_checker_accepts_what_it_accepted_as_float() {
     let Some(answers) = runtime::check(&paths) else { return };
     let faults = models.iter().zip(answers);
     assert_none(faults.filter_map(|((model, _), a)| Some(format!("{}: {}", model.name(), a.err()?))).collect());
+}
+
+#[test]
+fn its_quantizer_reads_our_calibration_caches() {
+    let mut ranges = Ranges::default();
+    for (name, min, max) in [("conv/out", -0.1, 3.5), ("größe \"x\"", 0.0, 1e-30), ("mask", -3e38, 0.0)] {
+        ranges.values.insert(name.to_owned(), Statistics::of_range(Range { min, max }));
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("cache.json");
+    let scheme = Scheme { ty: QuantizedType::UInt8, symmetric: false, scale: ScaleType::default() };
+    range_files::write(&path, &ranges, RangeFormat::Onnxruntime, CalibrationMethod::Entropy, scheme).expect("written");
+    let Some(mut answers) = runtime::ranges(&[path]) else { return };
+    let read = answers.remove(0).expect("onnxruntime reads it");
+    let expected = ranges.values.iter().filter_map(|(name, statistics)| Some((name.clone(), statistics.extremes()?)));
+    assert_eq!(read, expected.map(|(name, range)| (name, (range.min, range.max))).collect());
 }
 
 /// The signal-to-noise ratio in decibels that the outputs must have at least.

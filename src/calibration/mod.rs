@@ -8,7 +8,7 @@
 
 mod engine;
 mod observe;
-mod range_files;
+pub mod range_files;
 mod ranges;
 mod run;
 pub mod samples;
@@ -20,8 +20,7 @@ pub use engine::OnnxruntimeEngine;
 pub use engine::RtenEngine;
 pub use engine::{Engine, Session};
 pub use observe::{Observation, Unwatchable, can_be_watched, value_key};
-pub use range_files::{RangeFormat, read as read_ranges, write as write_ranges};
 pub use ranges::Ranges;
-pub use run::calibrate;
+pub use run::observe;
 pub use samples::{Sample, Samples};
 pub use statistics::{Collect, Statistics};

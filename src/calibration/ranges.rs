@@ -47,7 +47,7 @@ impl Ranges {
             None => Ok(()),
             Some(name) => Err(Error::config(format!(
                 "the method {method} needs histograms, which the ranges of {count} of {} values lack, the first of \
-                 them '{name}': calibrate again with --method {method}, or use minmax or moving-average",
+                 them '{name}': calibrate again with --calibration {method}, or use minmax or moving-average",
                 self.values.len(),
             ))),
         }

@@ -17,7 +17,7 @@ use crate::{
 /// # Errors
 /// There is no sample; a sample cannot be had, does not fit the model, or the engine fails: then nothing
 /// is returned of the samples before it either. A value [cannot be watched](super::can_be_watched).
-pub fn calibrate(
+pub fn observe(
     model: &Model,
     watched: &[ValueId],
     samples: impl IntoIterator<Item = Result<Sample>>,

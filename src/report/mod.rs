@@ -3,7 +3,10 @@
 //! Tables and colours are the command's business; [`Report::to_json`] is the file that
 //! `--report` writes.
 
+mod activations;
 mod notes;
+
+pub use activations::{Activations, FloatLayer, IntegerOperator, QuantizedValue};
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -31,6 +34,9 @@ pub struct Report {
     pub notes: Vec<String>,
     /// What may not be as intended.
     pub warnings: Vec<String>,
+    /// What became of activations, where they were quantized.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activations: Option<Activations>,
 }
 
 /// Bytes of tensors before and after.
@@ -131,6 +137,7 @@ impl Report {
             bytes,
             notes: notes::notes(model, plan),
             warnings,
+            activations: plan.activations.as_ref().map(|plan| Activations::of(model, plan)),
         })
     }
 

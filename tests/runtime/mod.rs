@@ -157,6 +157,11 @@ pub fn kernels(models: &[PathBuf]) -> Answers<BTreeMap<String, usize>> {
     ask("kernels", &by_model(models))
 }
 
+/// Reads calibration caches as onnxruntime's quantizer does; the ranges are by name.
+pub fn ranges(caches: &[PathBuf]) -> Answers<BTreeMap<String, (f32, f32)>> {
+    ask("ranges", &by_model(caches))
+}
+
 /// Compares quantized weights with the reference implementation.
 pub fn weights(requests: &[WeightCheck]) -> Answers<WeightAnswer> {
     ask("weights", requests)

@@ -74,6 +74,13 @@ def compare(request):
     return {name: difference(expected[name], got[name]) for name in expected}
 
 
+def ranges(request):
+    """The ends of each range in a calibration cache, as onnxruntime's quantizer reads it."""
+    from onnxruntime.quantization.calibrate import load_tensors_data  # takes its time
+
+    return {name: [float(end) for end in data.range_value] for name, data in load_tensors_data(request["model"]).items()}
+
+
 def kernels(request):
     """How often each operator occurs in the graph that onnxruntime makes of the model."""
     with tempfile.TemporaryDirectory() as folder:
@@ -149,6 +156,7 @@ KINDS = {
     "run": run,
     "compare": compare,
     "kernels": kernels,
+    "ranges": ranges,
     "weights": check_weight,
     "parse": parse,
     "versions": versions,

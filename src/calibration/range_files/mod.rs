@@ -2,10 +2,10 @@
 //!
 //! | format | holds | precision of what comes back |
 //! |---|---|---|
-//! | [`json`](own) | all statistics | exact |
-//! | [`onnxruntime`](onnxruntime) | a range | exact |
-//! | [`tensorrt`](tensorrt) | the scale of symmetric 8-bit integers | the larger end, to a rounding |
-//! | [`aimet`](aimet) | scale and offset | half a step |
+//! | `json` | all statistics | exact |
+//! | `onnxruntime` | a range | exact |
+//! | `tensorrt` | the scale of symmetric 8-bit integers | the larger end, to a rounding |
+//! | `aimet` | scale and offset | half a step |
 //!
 //! A file tells its format by its content, whatever its name. Of foreign files only ranges are taken,
 //! which then are those of every method. Reading never panics, whatever the bytes.
@@ -86,7 +86,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<Ranges> {
 /// ```
 /// use onnx_quant::{
 ///     CalibrationMethod,
-///     calibration::{Collect, RangeFormat, Ranges, Statistics, read_ranges, write_ranges},
+///     calibration::{Collect, Ranges, Statistics, range_files::{self, RangeFormat}},
 ///     numeric::{QuantizedType, ScaleType, Scheme},
 /// };
 ///
@@ -97,8 +97,8 @@ pub fn read(path: impl AsRef<Path>) -> Result<Ranges> {
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let path = folder.path().join("ranges.json");
 /// let scheme = Scheme { ty: QuantizedType::UInt8, symmetric: false, scale: ScaleType::default() };
-/// write_ranges(&path, &ranges, RangeFormat::Json, CalibrationMethod::MinMax, scheme)?;
-/// assert_eq!(read_ranges(&path)?, ranges);
+/// range_files::write(&path, &ranges, RangeFormat::Json, CalibrationMethod::MinMax, scheme)?;
+/// assert_eq!(range_files::read(&path)?, ranges);
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
 pub fn write(

@@ -1,5 +1,9 @@
 //! The order of the stages, and nothing but the order.
 
+mod activations;
+
+pub use activations::{calibrate, quantize_activations};
+
 use crate::{
     config::Config,
     error::{Error, ErrorKind, Result},
@@ -27,10 +31,7 @@ use crate::{
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
 pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
-    if config.strict && !model.unknown_fields().is_empty() {
-        return Err(ErrorKind::UnknownFields(model.unknown_fields().join(", ")).into());
-    }
-    config.check()?;
+    checked(model, config)?;
     // Everything happens to a copy, of which tensors are no part: a failure leaves the model alone.
     let (mut raised, mut plan) = Raised::new(model, config, i64::MAX)?.planned(config)?;
     let needed = plan.needed_opset();
@@ -42,16 +43,27 @@ pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
     plan.warnings.extend(raised.refused.map(|error| {
         format!("the opset is too old for the best form and could not be raised: {}", error.without_file())
     }));
-    if config.strict
-        && let Some(warning) = plan.warnings.first()
-    {
-        return Err(ErrorKind::Config(warning.clone()).into());
-    }
+    check_strict(&plan, config)?;
     let mut quantized = raised.model;
     let report = Report::of(&quantized, &plan, config)?;
     passes::run(&mut quantized, &[&QuantizeWeights { plan: &plan }])?;
     *model = quantized;
     Ok(report)
+}
+
+/// Whether model and configuration are fit to begin with.
+fn checked(model: &Model, config: &Config) -> Result<()> {
+    if config.strict && !model.unknown_fields().is_empty() {
+        return Err(ErrorKind::UnknownFields(model.unknown_fields().join(", ")).into());
+    }
+    config.check()
+}
+
+fn check_strict(plan: &Plan, config: &Config) -> Result<()> {
+    match plan.warnings.first() {
+        Some(warning) if config.strict => Err(ErrorKind::Config(warning.clone()).into()),
+        _ => Ok(()),
+    }
 }
 
 /// A model at the opset that its quantized form needs.

@@ -1,0 +1,94 @@
+//! The order of the stages where activations are quantized too.
+
+use super::{check_strict, checked, note};
+use crate::{
+    calibration::{self, Collect, Engine, Ranges, Sample},
+    config::{ActivationType, Config},
+    error::Result,
+    ir::Model,
+    passes::{self, FixParameters, Pass, QuantizeActivations, QuantizeWeights, UpgradeOpset},
+    plan::{plan_activations, watched},
+    report::Report,
+};
+
+/// Runs a model with calibration samples and tells what its activations were: of every value that
+/// [`quantize_activations`] quantizes. `progress` hears after each sample how many there were.
+///
+/// # Errors
+/// As [`calibration::observe`]: no sample, one that does not fit, an engine that cannot run the model;
+/// or the model's opset cannot be raised as far as its quantized form needs.
+///
+/// ```
+/// # #[cfg(feature = "rten")] {
+/// use onnx_quant::{Config, Model, calibrate, calibration::{RtenEngine, Samples}, quantize_activations};
+///
+/// let mut model = Model::load("testdata/kws_dscnn.onnx")?;
+/// let config = Config::default();
+/// let samples = Samples::open("testdata/calibration/kws_dscnn".as_ref(), &model, None)?;
+/// let ranges = calibrate(&model, &config, samples, &RtenEngine, &mut |_| {})?;
+/// let report = quantize_activations(&mut model, &config, &ranges)?;
+/// assert_eq!(report.activations.unwrap().float_layers.len(), 0);
+/// # }
+/// # Ok::<(), onnx_quant::Error>(())
+/// ```
+pub fn calibrate(
+    model: &Model,
+    config: &Config,
+    samples: impl IntoIterator<Item = Result<Sample>>,
+    engine: &dyn Engine,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Ranges> {
+    config.check()?;
+    let (model, _) = prepared(model, config)?;
+    let collect = Collect::for_method(config.activations.method);
+    calibration::observe(&model, &watched(&model, config)?, samples, engine, collect, progress)
+}
+
+/// Quantizes a model's weights and activations, so that its convolutions and products with weights
+/// compute in integers, and reports what was done, what was not and why. Before that the model is
+/// [simplified](passes::before_activations) and its opset raised as far as the quantized form needs.
+///
+/// # Errors
+/// The ranges have not what the method needs, the model's opset cannot be raised, a tensor cannot be read,
+/// or, with [`strict`](Config::strict), there is something to warn of. The model is unchanged then.
+pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges) -> Result<Report> {
+    checked(model, config)?;
+    ranges.check(config.activations.method)?;
+    let (mut quantized, notes) = prepared(model, config)?;
+    let mut plan = plan_activations(&quantized, config, ranges)?;
+    plan.notes.extend(notes);
+    check_strict(&plan, config)?;
+    let report = Report::of(&quantized, &plan, config)?;
+    let mut passes: Vec<&dyn Pass> = Vec::new();
+    let weights = QuantizeWeights { plan: &plan };
+    let activations = plan.activations.as_ref().map(|plan| QuantizeActivations { plan });
+    passes.push(&weights);
+    passes.extend(activations.iter().map(|pass| pass as &dyn Pass));
+    passes::run(&mut quantized, &passes)?;
+    *model = quantized;
+    Ok(report)
+}
+
+/// The model in the form that is observed and quantized: simplified, and at the opset that takes what will
+/// be written. What happened to it is told in notes.
+fn prepared(model: &Model, config: &Config) -> Result<(Model, Vec<String>)> {
+    let mut prepared = model.clone();
+    for pass in passes::before_activations() {
+        let fixes = pass.name() == FixParameters.name();
+        if !(fixes && config.keep_overridable) {
+            passes::run(&mut prepared, &[pass])?;
+        }
+    }
+    let before = prepared.clone();
+    let upgraded = UpgradeOpset { to: opset(config) }.upgrade(&mut prepared)?;
+    Ok((prepared, note(&before, &upgraded).into_iter().collect()))
+}
+
+/// The opset whose QuantizeLinear and DequantizeLinear take what will be written: scales for channels,
+/// and 16 bits.
+fn opset(config: &Config) -> i64 {
+    match config.activations.ty {
+        ActivationType::Uint8 | ActivationType::Int8 => 13,
+        ActivationType::Uint16 | ActivationType::Int16 => 21,
+    }
+}
