@@ -9,7 +9,7 @@ mod rules;
 use std::collections::HashMap;
 
 use crate::{
-    ir::{DataType, Interface, Model, ScopeId, ScopeShell, ValueId},
+    ir::{DataType, Interface, Model, OpId, ScopeId, ScopeShell, ValueId},
     proto::{ValueInfoProto, tensor_shape_proto::dimension, type_proto},
 };
 
@@ -62,6 +62,24 @@ impl Facts {
             }
         }
         facts
+    }
+
+    /// Takes to account that a value has become a constant: what operators tell may depend on its
+    /// elements. Returns those that read what more is known of now.
+    pub(super) fn spread(&mut self, model: &Model, constant: ValueId) -> Vec<OpId> {
+        let uses = model.uses(constant).into_iter().map(|use_| use_.op);
+        let mut waiting: Vec<OpId> = uses.chain(model.producer(constant)).collect();
+        let mut readers = Vec::new();
+        while let Some(op) = waiting.pop() {
+            for (value, fact) in self.follow(model, op) {
+                if self.learn(value, fact) {
+                    let behind = model.uses(value).into_iter().map(|use_| use_.op);
+                    readers.extend(behind.clone());
+                    waiting.extend(behind.chain(model.producer(value)));
+                }
+            }
+        }
+        readers
     }
 
     /// A value's element type.
