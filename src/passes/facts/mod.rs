@@ -107,7 +107,7 @@ impl Facts {
         let known = self.known.entry(value).or_default();
         let before = known.clone();
         known.dtype = known.dtype.or(fact.dtype);
-        match (&mut known.shape, fact.shape) {
+        match (&mut known.shape, fact.shape.filter(|shape| shape.len() <= rules::MAX_RANK)) {
             (Some(sizes), Some(new)) if sizes.len() == new.len() => {
                 sizes.iter_mut().zip(new).for_each(|(size, new)| *size = size.or(new));
             }

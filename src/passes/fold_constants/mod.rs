@@ -39,6 +39,8 @@ pub struct FoldConstants;
 
 /// A result of at most so many bytes may be larger than what goes for it.
 const SMALL: usize = 1 << 10;
+/// Axes beyond what any runtime takes.
+const MAX_RANK: usize = 64;
 /// Two do for what exporters write.
 const MAX_ROUNDS: usize = 8;
 
@@ -102,7 +104,7 @@ fn folded(model: &Model, facts: &Facts, id: OpId) -> Option<(ValueId, Tensor)> {
     let mut freed = 0;
     let mut is_weight = false;
     for value in model.inputs(id).into_iter().flatten() {
-        let tensor = fixed(model, value)?;
+        let tensor = fixed(model, value).filter(|tensor| tensor.shape().len() <= MAX_RANK)?;
         let alone = !model.is_output(value) && model.only_use(value).is_some();
         freed += if alone { tensor.byte_len() } else { 0 };
         is_weight |= is_float(tensor.dtype()) && tensor.byte_len() > SMALL;
