@@ -218,6 +218,23 @@ mod tests {
     }
 
     #[test]
+    fn every_middle_between_two_binary16_is_rounded_once() {
+        let narrow = |value: f64| FloatType::F16.narrow(&[value]).map(|bytes| FloatType::F16.widen(&bytes)[0]);
+        for bits in 0..f16::MAX.to_bits() {
+            let (below, above) = (f16::from_bits(bits).to_f64(), f16::from_bits(bits + 1).to_f64());
+            let middle = (below + above) / 2.0;
+            let even = if bits % 2 == 0 { below } else { above };
+            for sign in [1.0, -1.0] {
+                assert_eq!(narrow(sign * middle), Some(sign * even), "{bits:#x}");
+                assert_eq!(narrow(sign * middle.next_up()), Some(sign * above), "{bits:#x}");
+                assert_eq!(narrow(sign * middle.next_down()), Some(sign * below), "{bits:#x}");
+            }
+        }
+        assert_eq!(narrow(65520f64.next_down()), Some(65504.0));
+        assert_eq!(narrow(f64::MAX), None);
+    }
+
+    #[test]
     fn binary64_is_rounded_to_nearest() {
         let near_one = 1.0 + 2f64.powi(-24) + 2f64.powi(-40);
         let actual = read_one(FloatType::F64, &near_one.to_le_bytes());

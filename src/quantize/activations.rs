@@ -24,7 +24,7 @@ use crate::{
 ///
 /// let mut model = Model::load("testdata/kws_dscnn.onnx")?;
 /// let config = Config::default();
-/// let samples = Samples::open("testdata/calibration/kws_dscnn".as_ref(), &model, None)?;
+/// let samples = Samples::open("testdata/calibration/kws_dscnn", &model, None)?;
 /// let ranges = calibrate(&model, &config, samples, &RtenEngine, &mut |_| {})?;
 /// let report = quantize_activations(&mut model, &config, &ranges)?;
 /// assert_eq!(report.activations.unwrap().float_layers.len(), 0);

@@ -5,14 +5,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use bytes::Bytes;
 use onnx_quant::{
     Config, Error, ErrorKind, Granularity, Model, WeightForm, WeightType,
-    passes::{Pass, UpgradeOpset},
+    passes::{self, Pass, UpgradeOpset},
     proto::ModelProto,
     quantize,
 };
 use prost::Message;
 
 /// How many ways there are for [`with_any`].
-pub const WAYS: usize = 9;
+pub const WAYS: usize = 10;
 
 /// Loads a model, quantizes it in one of several ways, prints it and writes it.
 ///
@@ -21,7 +21,8 @@ pub const WAYS: usize = 9;
 pub fn with_any(bytes: &[u8], which: usize) {
     let _ = match which % WAYS {
         0 => upgraded(bytes),
-        which => quantized(bytes, &configs()[which - 1]),
+        1 => simplified(bytes),
+        which => quantized(bytes, &configs()[which - 2]),
     };
 }
 
@@ -57,6 +58,13 @@ fn upgraded(bytes: &[u8]) -> Result<Bytes, Error> {
     quantized(&model.to_bytes(), &Config::default())
 }
 
+fn simplified(bytes: &[u8]) -> Result<Bytes, Error> {
+    let mut model = Model::from_bytes(Bytes::copy_from_slice(bytes))?;
+    passes::run(&mut model, &passes::before_activations()).inspect_err(assert_readable)?;
+    model.verify().expect("what was simplified keeps the invariants");
+    quantized(&model.to_bytes(), &Config::default())
+}
+
 /// With the default configuration.
 pub fn quantized_proto(model: &ModelProto) -> Result<ModelProto, Error> {
     let written = quantized(&model.encode_to_vec(), &Config::default())?;
@@ -74,7 +82,7 @@ pub fn refusal(model: &ModelProto) -> String {
     }
 }
 
-fn configs() -> [Config; WAYS - 1] {
+fn configs() -> [Config; WAYS - 2] {
     let all = Config { allow_growth: true, ..Config::default() };
     let asymmetric = Config { weights: WeightType::Uint8, asymmetric: true, ..all.clone() };
     [

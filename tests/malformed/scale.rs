@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use onnx_quant::{
-    Config, Model, WeightForm,
+    Config, Model, WeightForm, passes,
     proto::{ModelProto, NodeProto},
     quantize,
 };
@@ -20,6 +20,12 @@ const LARGE: usize = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
 
 fn assert_quick(what: &str, model: &ModelProto) {
     let bytes = Bytes::from(model.encode_to_vec());
+    let mut simplified = Model::from_bytes(bytes.clone()).expect("it is valid");
+    let start = Instant::now();
+    passes::run(&mut simplified, &passes::before_activations()).expect("it can be simplified");
+    let took = start.elapsed();
+    println!("{what}: simplify {took:.0?}");
+    assert!(took < LIMIT, "{what}: simplifying took {took:?}");
     for weight_form in [WeightForm::Dq, WeightForm::Qdq] {
         let start = Instant::now();
         let mut model = Model::from_bytes(bytes.clone()).expect("it is valid");
@@ -58,6 +64,18 @@ fn a_long_chain_of_nodes() {
     let mut nodes = chain("Relu", "x", "n", LARGE);
     nodes.push(node("MatMul", &[&name("n", LARGE - 1), "w"], &["y"]));
     assert_quick("chain", &model(graph(nodes, vec![weight("w", &[64, 64])])));
+}
+
+#[test]
+fn many_identities_and_constants() {
+    let mut nodes = chain("Identity", "x", "n", LARGE);
+    nodes.push(node("MatMul", &[&name("n", LARGE - 1), "w"], &["y"]));
+    // Of one constant each, and in a chain.
+    nodes.extend((0..LARGE).map(|index| node("Neg", &["c"], &[&name("m", index)])));
+    nodes.extend((0..LARGE).map(|index| node("Add", &["x", &name("m", index)], &[&name("a", index)])));
+    nodes.extend(chain("Neg", "c", "k", LARGE));
+    nodes.push(node("Add", &["y", &name("k", LARGE - 1)], &["z"]));
+    assert_quick("identities", &model(graph(nodes, vec![weight("w", &[64, 64]), weight("c", &[1])])));
 }
 
 #[test]

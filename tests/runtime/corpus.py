@@ -57,10 +57,29 @@ def cases():
 
 
 def write_corpus(request):
-    """Writes all models into a folder; returns their names."""
-    for name, (model, _) in cases().items():
-        Path(request["folder"], f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
-    return list(cases())
+    """Writes all models into a folder; returns their names. With `constant`, those that can be written
+    with their inputs as initializers."""
+    names = []
+    for name, (model, sets) in cases().items():
+        written = with_constants(model, sets) if request["constant"] else model
+        if written is not None:
+            Path(request["folder"], f"{name}.onnx").write_bytes(written.SerializeToString(deterministic=True))
+            names.append(name)
+    return names
+
+
+def with_constants(model, sets):
+    """A copy of a model that has its inputs as initializers; nothing where one of them is no tensor of
+    numbers, or there are several sets of them."""
+    if len(sets) != 1 or not all(isinstance(one, np.ndarray) and one.dtype != object for one in sets[0][0]):
+        return None
+    copy = onnx.ModelProto.FromString(model.SerializeToString())
+    # Before that every initializer has to be an input.
+    copy.ir_version = max(copy.ir_version, 4)
+    for one, constant in zip(fed(model), sets[0][0], strict=True):
+        copy.graph.input.remove(one)
+        copy.graph.initializer.append(numpy_helper.from_array(constant, one.name))
+    return copy
 
 
 def run_case(request):
@@ -87,8 +106,8 @@ def run(model, sets, engine):
         warnings.simplefilter("ignore")
         session = runner(model, engine)
         for inputs, expected in sets:
-            # An optional input that is left out is fed as None.
-            feeds = dict(zip(names, inputs, strict=True))
+            # An optional input that is left out is fed as None; where the inputs are constants, nothing is.
+            feeds = dict(zip(names, inputs, strict=True)) if names else {}
             got = session(feeds)
             for one, wanted in zip(got, expected, strict=True):
                 assert_same(one, wanted)

@@ -194,7 +194,16 @@ pub fn versions() -> Option<BTreeMap<String, Vec<OperatorVersion>>> {
 
 /// Writes the models that the onnx package tests backends with into a folder; returns their names.
 pub fn write_corpus(folder: &Path) -> Option<Vec<String>> {
-    let request = BTreeMap::from([("folder", folder)]);
+    write_corpus_as(folder, false)
+}
+
+/// The same with the inputs as initializers, of those that can be written so: nothing but constants.
+pub fn write_constant_corpus(folder: &Path) -> Option<Vec<String>> {
+    write_corpus_as(folder, true)
+}
+
+fn write_corpus_as(folder: &Path, constant: bool) -> Option<Vec<String>> {
+    let request = serde_json::json!({ "folder": folder, "constant": constant });
     Some(ask("write_corpus", &[request])?.remove(0).expect("the package has its models"))
 }
 

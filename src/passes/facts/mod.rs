@@ -9,7 +9,7 @@ mod rules;
 use std::collections::HashMap;
 
 use crate::{
-    ir::{DataType, Dim, Interface, Model, ScopeId, ScopeShell, TensorType, ValueId},
+    ir::{DataType, Dim, Interface, Model, OpId, ScopeId, ScopeShell, TensorType, ValueId},
     proto::ValueInfoProto,
 };
 
@@ -64,6 +64,24 @@ impl Facts {
         facts
     }
 
+    /// Takes to account that a value has become a constant: what operators tell may depend on its
+    /// elements. Returns those that read what more is known of now.
+    pub(super) fn spread(&mut self, model: &Model, constant: ValueId) -> Vec<OpId> {
+        let uses = model.uses(constant).into_iter().map(|use_| use_.op);
+        let mut waiting: Vec<OpId> = uses.chain(model.producer(constant)).collect();
+        let mut readers = Vec::new();
+        while let Some(op) = waiting.pop() {
+            for (value, fact) in self.follow(model, op) {
+                if self.learn(value, fact) {
+                    let behind = model.uses(value).into_iter().map(|use_| use_.op);
+                    readers.extend(behind.clone());
+                    waiting.extend(behind.chain(model.producer(value)));
+                }
+            }
+        }
+        readers
+    }
+
     /// A value's element type.
     pub(super) fn dtype(&self, value: ValueId) -> Option<DataType> {
         self.known.get(&value)?.dtype
@@ -89,7 +107,7 @@ impl Facts {
         let known = self.known.entry(value).or_default();
         let before = known.clone();
         known.dtype = known.dtype.or(fact.dtype);
-        match (&mut known.shape, fact.shape) {
+        match (&mut known.shape, fact.shape.filter(|shape| shape.len() <= rules::MAX_RANK)) {
             (Some(sizes), Some(new)) if sizes.len() == new.len() => {
                 sizes.iter_mut().zip(new).for_each(|(size, new)| *size = size.or(new));
             }

@@ -36,7 +36,7 @@ const BROADCAST: &[&str] = &[
 const COMPARE: &[&str] = &["And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Or", "Xor"];
 
 /// A file may state any size of a list that is a shape; no tensor has that many dimensions.
-const MAX_RANK: usize = 64;
+pub(super) const MAX_RANK: usize = 64;
 
 /// An operator, and what is known of what it reads.
 struct Rule<'a> {
@@ -109,10 +109,11 @@ impl Rule<'_> {
 
     /// Integers that are an attribute in some opsets, and in others an input.
     fn integers(&self, name: &str, slot: usize) -> Option<Vec<i64>> {
-        match self.op.ints(name) {
+        let list = match self.op.ints(name) {
             Some(list) => Some(list.to_vec()),
             None => constant_integers(self.model, self.input(slot)?),
-        }
+        };
+        list.filter(|list| list.len() <= MAX_RANK)
     }
 
     fn output_dtype(&self) -> Option<DataType> {
@@ -215,7 +216,8 @@ impl Rule<'_> {
         let rank = (0..self.inputs.len()).find_map(|slot| self.rank(slot))?;
         let mut sizes = unknown(rank);
         let parts = (0..self.inputs.len()).map(|slot| self.shape(slot)?.get(normalize_axis(axis, rank)?).copied()?);
-        *sizes.get_mut(normalize_axis(axis, rank)?)? = parts.sum();
+        *sizes.get_mut(normalize_axis(axis, rank)?)? =
+            parts.into_iter().try_fold(0usize, |sum, part| sum.checked_add(part?));
         Some(sizes)
     }
 

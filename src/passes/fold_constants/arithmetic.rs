@@ -157,6 +157,10 @@ impl Evaluation<'_> {
             None => (0..data.rank()).collect(),
         };
         along.sort_unstable();
+        // Along an axis without elements the result is larger.
+        let shape = data.shape().into_iter().enumerate();
+        let shape = shape.map(|(axis, size)| if along.contains(&axis) { 1 } else { size }).collect::<Vec<_>>();
+        self.allow(&shape, data)?;
         let keep = self.op.int("keepdims").unwrap_or(1) != 0;
         macro_rules! reduced {
             ($elements:expr) => {{

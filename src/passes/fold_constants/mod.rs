@@ -39,6 +39,10 @@ pub struct FoldConstants;
 
 /// A result of at most so many bytes may be larger than what goes for it.
 const SMALL: usize = 1 << 10;
+/// Axes beyond what any runtime takes.
+const MAX_RANK: usize = 64;
+/// Two do for what exporters write.
+const MAX_ROUNDS: usize = 8;
 
 impl Pass for FoldConstants {
     fn name(&self) -> &'static str {
@@ -46,25 +50,41 @@ impl Pass for FoldConstants {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let facts = Facts::enforced(model);
-        let mut changed = false;
+        let mut facts = Facts::enforced(model);
         let mut unread = Vec::new();
-        // One after the other may stand in any order in the file.
-        let mut waiting: Vec<OpId> = model.ops().collect();
-        waiting.reverse();
-        while let Some(op) = waiting.pop() {
-            if !model.contains_op(op) {
-                continue;
+        // What one operator frees may be what another one's result may take.
+        for _ in 0..MAX_ROUNDS {
+            let folded = fold_all(model, &mut facts);
+            if folded.is_empty() {
+                break;
             }
-            let Some((output, tensor)) = folded(model, &facts, op) else { continue };
-            unread.extend(model.inputs(op).into_iter().flatten());
-            model.set_constant(output, tensor);
-            waiting.extend(model.uses(output).into_iter().map(|use_| use_.op));
-            changed = true;
+            unread.extend(folded);
         }
+        let changed = !unread.is_empty();
         remove_unread(model, unread);
         Ok(changed)
     }
+}
+
+/// Folds every operator that can be, in one go over all of them. Returns what they made and read, which
+/// may have no reader any more.
+fn fold_all(model: &mut Model, facts: &mut Facts) -> Vec<ValueId> {
+    let mut touched = Vec::new();
+    // One after the other may stand in any order in the file.
+    let mut waiting: Vec<OpId> = model.ops().collect();
+    waiting.reverse();
+    while let Some(op) = waiting.pop() {
+        if !model.contains_op(op) {
+            continue;
+        }
+        let Some((output, tensor)) = folded(model, facts, op) else { continue };
+        touched.push(output);
+        touched.extend(model.inputs(op).into_iter().flatten());
+        model.set_constant(output, tensor);
+        waiting.extend(facts.spread(model, output));
+        waiting.extend(model.uses(output).into_iter().map(|use_| use_.op));
+    }
+    touched
 }
 
 /// What an operator makes, if that is to be a constant.
@@ -84,7 +104,7 @@ fn folded(model: &Model, facts: &Facts, id: OpId) -> Option<(ValueId, Tensor)> {
     let mut freed = 0;
     let mut is_weight = false;
     for value in model.inputs(id).into_iter().flatten() {
-        let tensor = fixed(model, value)?;
+        let tensor = fixed(model, value).filter(|tensor| tensor.shape().len() <= MAX_RANK)?;
         let alone = !model.is_output(value) && model.only_use(value).is_some();
         freed += if alone { tensor.byte_len() } else { 0 };
         is_weight |= is_float(tensor.dtype()) && tensor.byte_len() > SMALL;

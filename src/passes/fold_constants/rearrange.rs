@@ -3,6 +3,7 @@
 use ndarray::{ArrayD, Axis, IxDyn, concatenate};
 
 use super::{
+    MAX_RANK,
     array::{Array, each_same},
     evaluate::Evaluation,
 };
@@ -26,7 +27,7 @@ impl Evaluation<'_> {
 
     pub(super) fn reshape(&self) -> Option<Array> {
         let data = self.input(0)?;
-        let target = self.integers("shape", 1)?;
+        let target = self.integers("shape", 1).filter(|target| target.len() <= MAX_RANK)?;
         let old = data.shape();
         let elements: usize = old.iter().product();
         let allow_zero = self.op.int("allowzero").unwrap_or(0) != 0;
@@ -58,7 +59,7 @@ impl Evaluation<'_> {
 
     pub(super) fn unsqueeze(&self) -> Option<Array> {
         let data = self.input(0)?;
-        let list = self.integers("axes", 1)?;
+        let list = self.integers("axes", 1).filter(|list| list.len() <= MAX_RANK)?;
         let rank = data.rank() + list.len();
         let new = axes(&list, rank)?;
         let shape = data.shape();
@@ -192,12 +193,17 @@ fn reshaped(data: &Array, shape: &[usize]) -> Option<Array> {
 
 /// Axes as indices, each once.
 pub(super) fn axes(axes: &[i64], rank: usize) -> Option<Vec<usize>> {
+    // There are more of them than axes.
+    if axes.len() > rank {
+        return None;
+    }
     let axes: Vec<usize> = axes.iter().map(|&axis| normalize_axis(axis, rank)).collect::<Option<_>>()?;
     let twice = (1..axes.len()).any(|index| axes[..index].contains(&axes[index]));
     (!twice).then_some(axes)
 }
 
 fn sizes(sizes: &[i64]) -> Option<Vec<usize>> {
+    let sizes = Some(sizes).filter(|sizes| sizes.len() <= MAX_RANK)?;
     sizes.iter().map(|&size| usize::try_from(size).ok()).collect()
 }
 
