@@ -136,6 +136,7 @@ impl Error {
         ErrorKind::Config(message.into()).into()
     }
 
+    #[cfg(any(feature = "rten", feature = "onnxruntime"))]
     pub(crate) fn engine(engine: &'static str, reason: impl Into<String>) -> Self {
         ErrorKind::Engine { engine, reason: reason.into() }.into()
     }
@@ -147,6 +148,7 @@ impl Error {
     }
 
     /// The same at a place in a model, unless one is named already.
+    #[cfg(feature = "rten")]
     #[must_use]
     pub(crate) fn located(mut self, location: Location) -> Self {
         self.location.file = self.location.file.or(location.file);
