@@ -129,6 +129,8 @@ fn engines_observe_what_onnxruntime_computes() {
             .map(|(value, output)| (value, &expected.outputs[output]))
             .filter(|(_, tensor)| tensor.dtype.starts_with("float"))
             .collect();
+        #[cfg(feature = "onnxruntime")]
+        compare(&fixture, &model, &expected.inputs, &floats, &onnxruntime()).expect("onnxruntime runs it here too");
         match compare(&fixture, &model, &expected.inputs, &floats, &RtenEngine) {
             Ok(()) => bodies.extend(
                 floats
@@ -148,6 +150,21 @@ fn engines_observe_what_onnxruntime_computes() {
     assert!(bodies.contains("made/if_nested.onnx") && bodies.len() >= 4, "{bodies:?}");
 }
 
+#[cfg(feature = "onnxruntime")]
+fn onnxruntime() -> onnx_quant::calibration::OnnxruntimeEngine {
+    let library = runtime::onnxruntime_library().expect("the package has the library");
+    onnx_quant::calibration::OnnxruntimeEngine::new(Some(&library)).expect("the library can be loaded")
+}
+
+#[cfg(feature = "onnxruntime")]
+#[test]
+fn a_library_that_is_not_there_is_named() {
+    let error = onnx_quant::calibration::OnnxruntimeEngine::new(Some("nowhere/libonnxruntime.so".as_ref()));
+    let error = error.err().expect("there is none").to_string();
+    assert!(error.contains("nowhere") || error.contains("is loaded already"), "{error}");
+    assert!(error.contains("ORT_DYLIB_PATH") || error.contains("is loaded already"), "{error}");
+}
+
 /// In the main graph all that is computed; in If bodies what must be floats, as nothing else can be
 /// watched there.
 fn is_watched(model: &Model, value: ValueId) -> bool {
@@ -155,7 +172,7 @@ fn is_watched(model: &Model, value: ValueId) -> bool {
     let floats = ["MatMul", "Gemm", "Conv", "Add", "Relu", "If"];
     let main = model.value(value).scope() == Model::MAIN;
     let is_watched = match computed {
-        Some(computed) if main => computed != "Constant",
+        Some(computed) if main => computed != "Constant" && !computed.contains("Sequence"),
         Some(computed) => floats.contains(&computed),
         None => main && model.is_input(value),
     };

@@ -15,6 +15,8 @@
 mod provision;
 pub mod rten_engine;
 
+pub use provision::onnxruntime_library;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
