@@ -25,6 +25,9 @@ pub fn calibrate(
     collect: Collect,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Ranges> {
+    if watched.is_empty() {
+        return Ok(Ranges::default());
+    }
     let observation = Observation::new(model, watched)?;
     let mut session = engine.load(&observation)?;
     let mut statistics = vec![Statistics::new(collect); watched.len()];

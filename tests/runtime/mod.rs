@@ -12,10 +12,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of this module")]
 
-mod provision;
+pub mod provision;
 pub mod rten_engine;
-
-pub use provision::onnxruntime_library;
 
 use std::collections::BTreeMap;
 use std::io::Write;
