@@ -143,6 +143,7 @@ impl Error {
         ErrorKind::Config(message.into()).into()
     }
 
+    #[cfg(any(feature = "rten", feature = "onnxruntime"))]
     pub(crate) fn engine(engine: &'static str, reason: impl Into<String>) -> Self {
         ErrorKind::Engine { engine, reason: reason.into() }.into()
     }
@@ -154,6 +155,7 @@ impl Error {
     }
 
     /// The same at a place in a model, unless one is named already.
+    #[cfg(feature = "rten")]
     #[must_use]
     pub(crate) fn located(mut self, location: Location) -> Self {
         self.location.file = self.location.file.or(location.file);

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Collect, Engine, Observation, Ranges, Sample, Statistics, value_key};
+use super::{Collect, Engine, Observation, Observed, Ranges, Sample, Statistics, value_key};
 use crate::{
     error::{Error, Result},
     ir::{Model, ValueId},
@@ -25,6 +25,9 @@ pub fn observe(
     collect: Collect,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Ranges> {
+    if watched.is_empty() {
+        return Ok(Ranges::default());
+    }
     let observation = Observation::new(model, watched)?;
     let mut session = engine.load(&observation)?;
     let mut statistics = vec![Statistics::new(collect); watched.len()];
@@ -46,7 +49,7 @@ pub fn observe(
 }
 
 /// Each value's statistics are one thread's work, so their order of additions is always the same.
-fn update(statistics: &mut [Statistics], observed: &[(usize, &[f32])]) {
+fn update(statistics: &mut [Statistics], observed: Observed) {
     let mut values: Vec<Option<&[f32]>> = vec![None; statistics.len()];
     for &(index, elements) in observed {
         values[index] = Some(elements);

@@ -391,6 +391,9 @@ impl Model {
         let name = self.fresh_value_name(name);
         self.value_names.insert(name.clone());
         let renamed = self.value_mut(value);
+        if let Some(tensor) = &mut renamed.initializer {
+            tensor.shell.name = Some(name.clone());
+        }
         let (scope, old) = (renamed.scope, std::mem::replace(&mut renamed.name, name.clone()));
         let names = &mut self.scopes[scope.0].names;
         names.remove(&old);

@@ -12,7 +12,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of this module")]
 
-mod provision;
+pub mod provision;
 pub mod rten_engine;
 
 use std::collections::BTreeMap;

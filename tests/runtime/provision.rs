@@ -34,6 +34,20 @@ pub fn python() -> Option<&'static Path> {
         .as_deref()
 }
 
+/// onnxruntime's library, as its Python package has it.
+pub fn onnxruntime_library() -> Option<PathBuf> {
+    let home = python()?.parent()?.parent()?;
+    // Which Python it is only the folder's name says.
+    let folders = fs::read_dir(home.join("lib")).into_iter().flatten().flatten().map(|entry| entry.path());
+    let packages = folders.map(|folder| folder.join("site-packages")).chain([home.join("Lib/site-packages")]);
+    let files = packages.filter_map(|packages| fs::read_dir(packages.join("onnxruntime/capi")).ok());
+    let mut libraries = files.flatten().flatten().map(|entry| entry.path()).filter(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("libonnxruntime.") || name == "onnxruntime.dll"
+    });
+    libraries.next()
+}
+
 fn provision() -> Result<PathBuf, String> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory is above");
     let version =

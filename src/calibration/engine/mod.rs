@@ -25,14 +25,17 @@ pub trait Engine {
     fn load<'a>(&self, observation: &'a Observation) -> Result<Box<dyn Session + 'a>>;
 }
 
+/// What one run computed: the index of a value among the
+/// [watched](Observation::new) ones, and its elements in row-major order.
+pub type Observed<'a> = &'a [(usize, &'a [f32])];
+
 /// A model that an engine has loaded.
 pub trait Session {
     /// Runs the model once, with inputs that are [named](Tensor::name) like the model's, and hands over
-    /// what each watched value held: its index in the list of
-    /// [watched values](Observation::new), and its elements in row-major order. A value that this run did
-    /// not compute, in the branch not taken, is missing.
+    /// what each watched value held. A value that this run did not compute, in the branch not taken, is
+    /// missing.
     ///
     /// # Errors
     /// The engine cannot run the model with these inputs.
-    fn run(&mut self, inputs: &[Tensor], observe: &mut dyn FnMut(&[(usize, &[f32])])) -> Result<()>;
+    fn run(&mut self, inputs: &[Tensor], observe: &mut dyn FnMut(Observed)) -> Result<()>;
 }

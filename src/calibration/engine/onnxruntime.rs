@@ -14,7 +14,7 @@ use ort::{
     value::{DynValue, TensorElementType, ValueType},
 };
 
-use super::{Engine, Session};
+use super::{Engine, Observed, Session};
 use crate::{
     calibration::Observation,
     error::{Error, Result},
@@ -103,7 +103,7 @@ impl Engine for OnnxruntimeEngine {
 }
 
 impl Session for OnnxruntimeSession<'_> {
-    fn run(&mut self, inputs: &[Tensor], observe: &mut dyn FnMut(&[(usize, &[f32])])) -> Result<()> {
+    fn run(&mut self, inputs: &[Tensor], observe: &mut dyn FnMut(Observed)) -> Result<()> {
         // An output that is an input is the same memory: it has to last until it was looked at.
         let values = inputs.iter().map(value).collect::<Result<Vec<DynValue>>>()?;
         let names = inputs.iter().map(Tensor::name);

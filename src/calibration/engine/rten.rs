@@ -9,7 +9,7 @@ use std::{
 
 use rten::{LoadError, ModelOptions, NodeId, RunError, Value, ValueOrView};
 
-use super::{Engine, Session};
+use super::{Engine, Observed, Session};
 use crate::{
     calibration::Observation,
     error::{Error, Result},
@@ -46,7 +46,7 @@ impl Engine for RtenEngine {
 }
 
 impl Session for RtenSession<'_> {
-    fn run(&mut self, inputs: &[Tensor], observe: &mut dyn FnMut(&[(usize, &[f32])])) -> Result<()> {
+    fn run(&mut self, inputs: &[Tensor], observe: &mut dyn FnMut(Observed)) -> Result<()> {
         let mut feeds: Vec<(NodeId, ValueOrView)> = Vec::with_capacity(inputs.len());
         for tensor in inputs {
             let id = self.model.node_id(tensor.name()).map_err(|error| run_error(self.observation, &error))?;
