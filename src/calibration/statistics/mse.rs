@@ -8,10 +8,14 @@ use crate::numeric::{Range, Scheme};
 
 /// Searches the range, at most `whole`, whose parameters have the least error. An integer scheme.
 pub(super) fn range(values: &Distribution, whole: Range, scheme: Scheme) -> Range {
-    search(whole, scheme.is_symmetric(), |range| {
-        let steps = Steps::of(range, scheme);
-        values.spans().iter().map(|span| span.count * squared_error(span, &steps)).sum()
-    })
+    search(whole, scheme.is_symmetric(), |range| lost(values, range, scheme))
+}
+
+/// The mean squared error of the values, quantized with the parameters of `range`.
+pub(super) fn lost(values: &Distribution, range: Range, scheme: Scheme) -> f64 {
+    let steps = Steps::of(range, scheme);
+    let sum: f64 = values.spans().iter().map(|span| span.count * squared_error(span, &steps)).sum();
+    sum / values.total().max(1.0)
 }
 
 /// The mean squared error of the values of a span, spread evenly over it: rounding and clipping alike,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{
-    FloatLayer, FloatReason, IntegerOperator, Readers,
+    FloatCause, FloatLayer, FloatReason, IntegerOperator, Readers,
     layers::{Layer, absorbed, is_layer, layer},
 };
 use crate::{
@@ -50,7 +50,7 @@ struct Passage {
 /// A value that cannot be quantized, and why.
 pub(super) struct Refused {
     pub value: ValueId,
-    pub why: &'static str,
+    pub cause: FloatCause,
 }
 
 impl<'a> Draft<'a> {
@@ -127,7 +127,7 @@ impl<'a> Draft<'a> {
 
     /// Takes back to float what needs values that cannot be quantized.
     pub fn refuse(&mut self, refused: Vec<Refused>) {
-        for Refused { value, why } in refused {
+        for Refused { value, cause } in refused {
             self.refused.insert(value);
             let name = self.model.value(value).name().to_owned();
             let around: Vec<OpId> = self
@@ -140,7 +140,7 @@ impl<'a> Draft<'a> {
                 .map(|layer| layer.op)
                 .collect();
             for op in around {
-                self.to_float(op, FloatReason::NoRange { value: name.clone(), why });
+                self.to_float(op, FloatReason::Value { value: name.clone(), cause });
             }
         }
     }

@@ -125,13 +125,46 @@ pub enum FloatReason {
     Final,
     /// A logarithm is taken of what it computes: small numbers count as much as large ones then.
     Logarithm,
-    /// A value around it has no range.
-    NoRange {
+    /// A value that it reads or makes cannot be quantized.
+    Value {
         /// The value.
         value: String,
-        /// Why it has none.
-        why: &'static str,
+        /// Why.
+        cause: FloatCause,
     },
+}
+
+/// Why a value cannot be quantized.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum FloatCause {
+    /// The ranges do not have it.
+    NotObserved,
+    /// No sample took the way through the model that it is on.
+    NeverComputed,
+    /// It was never finite.
+    NotFinite,
+    /// It was zero in all samples: nothing says how large it can be.
+    AlwaysZero,
+    /// It is too quiet in many samples for steps that also hold the loud ones.
+    Coarse {
+        /// Signal to noise, in decibels.
+        decibels: f64,
+    },
+}
+
+impl fmt::Display for FloatCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotObserved => f.write_str("has no range"),
+            Self::NeverComputed => f.write_str("was not computed with any sample"),
+            Self::NotFinite => f.write_str("was never finite"),
+            Self::AlwaysZero => f.write_str("was zero in all samples"),
+            Self::Coarse { decibels } => {
+                write!(f, "differs too much in size between samples for integers ({decibels:.0} dB above their steps)")
+            }
+        }
+    }
 }
 
 impl fmt::Display for FloatReason {
@@ -145,8 +178,10 @@ impl fmt::Display for FloatReason {
             Self::Final => {
                 f.write_str("its result goes to the outputs: rounded to integers it would be what users see")
             }
-            Self::Logarithm => f.write_str("a logarithm is taken of its result: integers are too coarse for the small numbers"),
-            Self::NoRange { value, why } => write!(f, "'{value}' {why}"),
+            Self::Logarithm => {
+                f.write_str("a logarithm is taken of its result: integers are too coarse for the small numbers")
+            }
+            Self::Value { value, cause } => write!(f, "'{value}' {cause}"),
         }
     }
 }
