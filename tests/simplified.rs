@@ -683,7 +683,7 @@ fn rewritten_models_as_text() {
         text("weight_with_other_readers", &[&FoldConstants]),
         text("conv_batchnorm", &[&FoldScales]),
         text("overridable_defaults", &[&FixParameters, &FoldScales]),
-        text("mlp", &[&FuseMatMulAdd]),
+        text("external_two_files", &[&FuseMatMulAdd]),
     ];
     insta::assert_snapshot!(texts.join("\n"));
 }

@@ -23,7 +23,7 @@ use crate::{
 ///
 /// ```
 /// use onnx_quant::{Model, passes::{FuseMatMulAdd, Pass}};
-/// let mut model = Model::load("testdata/made/mlp.onnx")?;
+/// let mut model = Model::load("testdata/ppocr_cls.onnx")?;
 /// assert!(FuseMatMulAdd.run(&mut model)?);
 /// assert!(!model.ops().any(|op| model.op(op).is("MatMul")));
 /// # Ok::<(), onnx_quant::Error>(())
