@@ -10,12 +10,13 @@
 
 mod biases;
 mod draft;
+mod given;
 mod layers;
 mod parameters;
 
 use std::{collections::HashSet, fmt};
 
-use super::{LeftFloat, Plan, Reason, WeightPlan, opset, weights};
+use super::{LeftFloat, Plan, QuantizedCopy, Reason, Site, WeightPlan, opset, weights};
 use crate::{
     calibration::Ranges,
     config::{ActivationType, Config},
@@ -204,6 +205,9 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
     let mut draft = Draft::new(model, config)?;
     let mut weights = weights::plan_layers(model, config, &draft.layer_ops())?;
     draft.without_weights(&weights);
+    if config.activations.reduce_range {
+        reduce_range(&mut weights);
+    }
     let scheme = scheme(config);
     let values = loop {
         match parameters::assign(model, config, &draft, ranges, scheme) {
@@ -222,8 +226,7 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
 /// Weights of layers that turned out to stay float stay float too.
 fn drop_weights(plan: &mut Plan, layers: &HashSet<OpId>, model: &Model) {
     let reads = |weight: &WeightPlan| {
-        let uses = weight.copies.iter().flat_map(|copy| copy.layers.iter());
-        uses.into_iter().any(|op| layers.contains(op))
+        weight.copies.iter().any(|copy| is_table(copy) || copy.layers.iter().any(|op| layers.contains(op)))
     };
     let (kept, dropped) = std::mem::take(&mut plan.weights).into_iter().partition(reads);
     plan.weights = kept;
@@ -240,6 +243,19 @@ fn drop_weights(plan: &mut Plan, layers: &HashSet<OpId>, model: &Model) {
         });
     }
     plan.left_float.sort_by_key(|left| left.value);
+}
+
+/// Whether rows are picked from a weight: it is quantized for its size.
+fn is_table(copy: &QuantizedCopy) -> bool {
+    copy.sites.iter().any(|site| matches!(site, Site::BehindGather(_)))
+}
+
+/// Scales weights to 7 bits: two products of an activation and such a weight fit into 16 bits.
+fn reduce_range(plan: &mut Plan) {
+    for copy in plan.weights.iter_mut().flat_map(|weight| &mut weight.copies).filter(|copy| !is_table(copy)) {
+        let wider = |params: &QuantParams| QuantParams { scale: params.scale * (127.0 / 63.0), ..*params };
+        copy.params = copy.params.iter().map(wider).collect();
+    }
 }
 
 /// How activations are stored.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{
     FloatCause, Readers, ValuePlan,
     draft::{Draft, QuantizedValue, Refused},
+    given,
 };
 use crate::{
     calibration::Ranges,
@@ -30,8 +31,10 @@ pub(super) fn assign(
     let values = draft.quantized();
     let moved_from: HashMap<ValueId, ValueId> =
         values.iter().filter_map(|value| Some((value.value, value.moved_from?))).collect();
+    // Moved from what is quantized already, a value has its parameters.
+    let origins = moved_from.values().filter_map(|&from| Some((from, given::activation(model, from)?)));
     let mut refused = Vec::new();
-    let mut own: HashMap<ValueId, QuantParams> = HashMap::new();
+    let mut own: HashMap<ValueId, QuantParams> = origins.collect();
     for value in values.iter().filter(|value| value.moved_from.is_none()) {
         match params(model, config, value, ranges, scheme) {
             Ok(params) => drop(own.insert(value.value, params)),
