@@ -145,7 +145,9 @@ impl fmt::Display for FloatReason {
             Self::Final => {
                 f.write_str("its result goes to the outputs: rounded to integers it would be what users see")
             }
-            Self::Logarithm => f.write_str("a logarithm is taken of its result: integers are too coarse for the small numbers"),
+            Self::Logarithm => {
+                f.write_str("a logarithm is taken of its result: integers are too coarse for the small numbers")
+            }
             Self::NoRange { value, why } => write!(f, "'{value}' {why}"),
         }
     }
@@ -208,7 +210,7 @@ fn drop_weights(plan: &mut Plan, layers: &HashSet<OpId>, model: &Model) {
 }
 
 /// How activations are stored.
-fn scheme(config: &Config) -> Scheme {
+pub fn scheme(config: &Config) -> Scheme {
     let ty = match config.activations.ty {
         ActivationType::Uint8 => QuantizedType::UInt8,
         ActivationType::Int8 => QuantizedType::Int8,

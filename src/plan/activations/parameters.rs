@@ -71,9 +71,8 @@ fn params(
         Readers::All => interval_that_matters(model, value.value),
         Readers::Some(_) => Interval::ALL,
     };
-    let within = [value.bounds, defined, matters].into_iter().fold(range, |range, limit| Range {
-        min: range.min.max(limit.min),
-        max: range.max.min(limit.max),
-    });
+    let within = [value.bounds, defined, matters]
+        .into_iter()
+        .fold(range, |range, limit| Range { min: range.min.max(limit.min), max: range.max.min(limit.max) });
     Ok(scheme.parameters(within))
 }
