@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use super::{
     FloatCause, FloatLayer, FloatReason, IntegerOperator, Readers, given,
     layers::{Layer, absorbed, is_layer, layer},
+    scheme,
 };
 use crate::{
     config::Config,
@@ -13,7 +14,7 @@ use crate::{
     ir::{Model, OpId, Use, ValueId},
     operators::{Interval, output_interval},
     plan::{Plan, weights},
-    targets::onnxruntime::{Kernel, data_inputs, kernel},
+    targets::onnxruntime::{Kernel, absorbs_relu, data_inputs, kernel},
 };
 
 /// Layers and what surrounds them; layers can be taken back to float.
@@ -41,6 +42,8 @@ pub(super) struct QuantizedValue {
 /// An operator between layers that integers pass.
 #[derive(Debug, Clone)]
 struct Passage {
+    /// Where it reads them.
+    uses: Vec<Use>,
     inputs: Vec<ValueId>,
     outputs: Vec<ValueId>,
     bounds: Interval,
@@ -57,7 +60,7 @@ impl<'a> Draft<'a> {
     pub fn new(model: &'a Model, config: &Config) -> Result<Self> {
         let excluded = weights::excluded_layers(model, config);
         // With the zero point in the middle, the integers below it stand for negative numbers.
-        let absorbs = !config.activations.symmetric;
+        let absorbs = !config.activations.symmetric && absorbs_relu(scheme(config).ty);
         let mut draft =
             Self { model, absorbs, layers: BTreeMap::new(), float: BTreeMap::new(), refused: HashSet::new() };
         for op in model.ops() {
@@ -154,7 +157,9 @@ impl<'a> Draft<'a> {
         // What is left when everything that lacks something is taken out, until nothing does.
         loop {
             let wanted = self.wanted(&possible);
-            let integers = self.integers(&possible, &wanted);
+            // What a layer reads is there as integers too, wherever it is from.
+            let mut integers = self.integers(&possible, &wanted);
+            integers.extend(self.read_by_layers());
             let before = possible.len();
             possible.retain(|_, passage| {
                 passage.inputs.iter().all(|input| integers.contains(input))
@@ -184,14 +189,19 @@ impl<'a> Draft<'a> {
             }
         }
         let refused = outputs.is_empty() || outputs.iter().any(|output| self.refused.contains(output));
-        (!refused).then_some(Passage { inputs, outputs, bounds, moves: kernel == Kernel::Moves })
+        let reads = |slot: &usize| model.input(op, *slot).is_some_and(|input| inputs.contains(&input));
+        let uses = (0..model.inputs(op).len()).filter(reads).map(|slot| Use { op, slot }).collect();
+        (!refused).then_some(Passage { uses, inputs, outputs, bounds, moves: kernel == Kernel::Moves })
     }
 
     /// Values that are read as integers.
     fn wanted(&self, passages: &BTreeMap<OpId, Passage>) -> HashSet<ValueId> {
-        let of_layers = self.layers.values().filter_map(|layer| self.model.input(layer.input.op, layer.input.slot));
         let of_passages = passages.values().flat_map(|passage| passage.inputs.iter().copied());
-        of_layers.chain(of_passages).collect()
+        self.read_by_layers().chain(of_passages).collect()
+    }
+
+    fn read_by_layers(&self) -> impl Iterator<Item = ValueId> {
+        self.layers.values().filter_map(|layer| self.model.input(layer.input.op, layer.input.slot))
     }
 
     /// Values that are made as integers.
@@ -225,6 +235,11 @@ impl<'a> Draft<'a> {
             }
         }
         for passage in passages.values() {
+            for &use_ in &passage.uses {
+                if let Some(input) = model.input(use_.op, use_.slot) {
+                    readers.entry(input).or_default().insert(use_);
+                }
+            }
             for output in &passage.outputs {
                 if let Some(made) = values.get_mut(output) {
                     made.bounds = passage.bounds;

@@ -23,6 +23,7 @@ use crate::{
     error::{Error, Result},
     ir::{Model, OpId, Use, ValueId},
     numeric::{QuantParams, QuantizedType, ScaleType, Scheme},
+    targets::onnxruntime,
 };
 use draft::Draft;
 

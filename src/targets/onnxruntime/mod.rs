@@ -2,7 +2,7 @@
 
 mod integer;
 
-pub use integer::{Kernel, data_inputs, kernel};
+pub use integer::{Kernel, absorbs_relu, data_inputs, has_kernels, kernel};
 
 use crate::numeric::{FloatType, Granularity, QuantizedType, ScaleType, Scheme};
 
