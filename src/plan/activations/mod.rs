@@ -219,6 +219,13 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
     let layers = draft.layer_ops();
     drop_weights(&mut weights, &layers, model);
     let biases = biases::plan(model, &draft, &values, &mut weights)?;
+    if !onnxruntime::has_kernels(scheme.ty) && !values.is_empty() {
+        weights.notes.push(format!(
+            "onnxruntime has integer kernels for activations of 8 bits only: with {} it computes in float, and \
+             slower than without",
+            config.activations.ty
+        ));
+    }
     weights.activations =
         Some(ActivationPlan { integer: draft.integer(), values, biases, float_layers: draft.float_layers() });
     Ok(weights)

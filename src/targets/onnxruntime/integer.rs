@@ -53,7 +53,7 @@ pub fn data_inputs(model: &Model, op: OpId) -> Vec<ValueId> {
 /// integers beginning with its lower bound. (Measured with 1.32: with int8 and zero point -128 the Relu does go,
 /// but the layer before it stays float.)
 pub fn absorbs_relu(ty: QuantizedType) -> bool {
-    ty == QuantizedType::UInt8
+    matches!(ty, QuantizedType::UInt8 | QuantizedType::UInt16)
 }
 
 /// Whether activations of this type have integer kernels at all.
