@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use onnx_quant::{
     Model, SaveOptions,
-    passes::{self, FixParameters, FoldBatchNormalization, FoldConstants, FoldScales, Pass, RemoveIdentities},
+    passes::{
+        self, FixParameters, FoldBatchNormalization, FoldConstants, FoldScales, FuseMatMulAdd, Pass, RemoveIdentities,
+    },
 };
 use runtime::{Comparison, Difference, Engine, Inputs, Side, Text};
 use testdata::{Fixture, fixtures};
@@ -352,6 +354,93 @@ const CASES: &[Case] = &[
         "g (float[1,2,4,4] x) => (float[1,3,4,4] y) <float[3,2,1,1] w = {?}, float[3,1,1] k = {1, 0, 2}> { a = Conv (x, w) y = Div (a, k) }",
         "Conv Div",
     ),
+    // Products with a bias.
+    case(
+        "biases_of_products",
+        13,
+        "g (float[2,5] x) => (float[2,4] y, float[2,4] z, float[2,4] u, float[2,1] t)
+         <float[5,4] w = {?}, float[4] b = {?}, float[5,4] v = {?}, float[1,4] c = {?}, float[5,4] q = {?}, float d = {0.7}, float[5,1] r = {?}, float[1,1] e = {0.3}>
+         { a = MatMul (x, w) y = Add (a, b) f = MatMul (x, v) z = Add (c, f) h = MatMul (x, q) u = Add (d, h) i = MatMul (x, r) t = Add (i, e) }",
+        "Gemm Gemm Gemm Gemm",
+    ),
+    case(
+        "biases_that_are_none",
+        13,
+        "g (float[1,5] x, float[4] n) => (float[3,4] y, float[1,1,4] z, float[1,4] u, float[1,4] t, float[1,4] s, float[1,3] q)
+         <float[5,4] w = {?}, float[3,4] b = {?}, float[1,1,4] c = {?}, float[4] d = {?}, float[5,1] v = {?}, float[3] e = {?}>
+         { a = MatMul (x, w) y = Add (a, b) f = MatMul (x, w) z = Add (f, c) h = MatMul (x, w) u = Add (h, n) s = MatMul (x, w) t = Add (s, d)
+           j = MatMul (x, v) q = Add (j, e) }",
+        "MatMul Add MatMul Add MatMul Add MatMul Add MatMul Add",
+    ),
+    case(
+        "biases_of_products_of_other_ranks",
+        13,
+        "g (float[2,3,5] x, float[5] v, float[\"r\", 5] z) => (float[2,3,4] y, float[4] u, float[2,4] s, float[2,4] t)
+         <float[5,4] w = {?}, float[4] b = {?}, int64[2] f = {2, -1}, int64[1] o = {0}, float[10,4] k = {?}>
+         { a = MatMul (x, w) y = Add (a, b) c = MatMul (v, w) u = Add (c, b) d = Gather (x, o) e = Reshape (x, f) p = MatMul (z, w) s = Add (p, b)
+           h = Slice (e, f0, f1, f2) q = MatMul (h, k) t = Add (q, b) f0 = Constant <value_ints = [0]> () f1 = Constant <value_ints = [10]> () f2 = Constant <value_ints = [1]> () }",
+        "MatMul Add MatMul Add Gather Reshape Gemm Slice Gemm",
+    ),
+    case(
+        "ranks_that_follow",
+        13,
+        "g (float[1,2,5] x, float[8,5] e, int64[3,5] i, int64[3,1] j, bool[8] c, float[\"n\",1,5] o) => (float[2,4] y, float[3,4] z, float[3,4] u, float[\"m\",4] t, float[2,4] r, float[\"n\",4] q)
+         <float[5,4] w = {?}, float[4] b = {?}>
+         { a = Squeeze (x) a1 = MatMul (a, w) y = Add (a1, b) d = GatherElements (e, i) d1 = MatMul (d, w) z = Add (d1, b)
+           f = GatherND (e, j) f1 = MatMul (f, w) u = Add (f1, b) h = Compress <axis = 0> (e, c) h1 = MatMul (h, w) t = Add (h1, b)
+           k = Einsum <equation = \"aij -> ij\"> (x) k1 = MatMul (k, w) r = Add (k1, b) l = Squeeze (o) l1 = MatMul (l, w) q = Add (l1, b) }",
+        "Squeeze Gemm GatherElements Gemm GatherND Gemm Compress Gemm Einsum Gemm Squeeze MatMul Add",
+    ),
+    case(
+        "stated_ranks_are_not_believed",
+        13,
+        "g (float[2,5] x, int64[\"n\"] r) => (float[\"a\",4] y) <float[5,4] w = {?}, float[4] b = {?}, int64[1] n = {-1}, int64[1] five = {5}, float[2,5] a>
+         { s = Concat <axis = 0> (r, n, five) a = Reshape (x, s) c = MatMul (a, w) y = Add (c, b) }",
+        "Concat Reshape MatMul Add",
+    ),
+    case(
+        "products_that_others_read",
+        13,
+        "g (float[2,5] x) => (float[2,4] y, float[2,4] a, float[2,4] z, float[2,4] u) <float[5,4] w = {?}, float[5,4] v = {?}, float[4] b = {?}>
+         { a = MatMul (x, w) y = Add (a, b) c = MatMul (x, v) z = Add (c, b) u = Neg (c) }",
+        "MatMul Add MatMul Add Neg",
+    ),
+    case(
+        "biases_of_constant_nodes_behind",
+        13,
+        "g (float[2,5] x) => (float[2,4] y) <float[5,4] w = {?}> { a = MatMul (x, w) b = Constant <value_floats = [1.0, 2.0, 3.0, 4.0]> () y = Add (a, b) }",
+        "Gemm",
+    ),
+    case(
+        "transposed_weights_of_products",
+        13,
+        "g (float[2,40] x, bool c) => (float[2,30] y, float[2,30] z) <float[30,40] w = {?}, float[30] b = {?}, float[30,40] v = {?}>
+         { t = Transpose <perm = [1, 0]> (w) a = MatMul (x, t) y = Add (a, b) u = Transpose (v)
+           z = If <then_branch = e () => (float[2,30] p) { n = Neg (x) h = MatMul (n, u) p = Add (h, b) },
+                   else_branch = f () => (float[2,30] q) { k = MatMul (x, u) q = Add (k, b) }> (c) }",
+        "Gemm If Neg Gemm Gemm",
+    ),
+    case(
+        "biases_of_products_in_a_function",
+        13,
+        "<ir_version: 8, opset_import: [\"\": 13, \"f\": 1]> g (float[2,2] x) => (float[2,2] y) { y = f.h (x) }
+         <domain: \"f\", opset_import: [\"\": 13]> h (x) => (y)
+         { w = Constant <value = float[2,2] {0.5, -2.0, 1.0, 3.0}> () f = Flatten (x) a = MatMul (f, w) o = Constant <value_float = 1.5> () y = Add (a, o) }",
+        "h Flatten Gemm",
+    ),
+    case(
+        "scales_and_norms_of_products_with_a_bias",
+        13,
+        "g (float[2,5] x) => (float[2,4] y) <float[5,4] w = {?}, float[4] k = {?}, float[4] b = {?}, float[4] s = {?}, float[4] o = {?}, float[4] m = {?}, float[4] v = {+}>
+         { a = MatMul (x, w) c = Mul (a, k) d = Add (c, b) e = BatchNormalization (d, s, o, m, v) y = Mul (e, k) }",
+        "Gemm",
+    ),
+    case(
+        "half_biases_of_products_stay",
+        13,
+        "g (float16[2,1] x) => (float16[2,2] y) { w = Constant <value = float16[1,2] {1, 2}> () b = Constant <value = float16[2] {3, 4}> () a = MatMul (x, w) y = Add (a, b) }",
+        "MatMul Add",
+    ),
 ];
 
 /// Operators of constants alone: nothing of them is left. Each gives out what it computes.
@@ -594,6 +683,7 @@ fn rewritten_models_as_text() {
         text("weight_with_other_readers", &[&FoldConstants]),
         text("conv_batchnorm", &[&FoldScales]),
         text("overridable_defaults", &[&FixParameters, &FoldScales]),
+        text("external_two_files", &[&FuseMatMulAdd]),
     ];
     insta::assert_snapshot!(texts.join("\n"));
 }

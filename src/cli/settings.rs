@@ -79,6 +79,11 @@ pub struct Settings {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true, help_heading = ACTIVATIONS)]
     symmetric_activations: Option<bool>,
 
+    /// Give the weights of integer kernels 7 of 8 bits: for processors without VNNI, whose sums of two
+    /// products overflow otherwise
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true, help_heading = ACTIVATIONS)]
+    reduce_range: Option<bool>,
+
     // What the default is, the library says.
     #[arg(long, value_name = "METHOD", help = calibration_help(), help_heading = ACTIVATIONS)]
     calibration: Option<CalibrationMethod>,
@@ -112,6 +117,7 @@ impl Settings {
         let given = [
             ("--activations", self.activations.is_some()),
             ("--symmetric-activations", self.symmetric_activations.is_some()),
+            ("--reduce-range", self.reduce_range.is_some()),
             ("--calibration", self.calibration.is_some()),
         ];
         given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
@@ -172,6 +178,7 @@ impl Settings {
             strict: self.strict.or(file.strict),
             activations: self.activations.or(file.activations),
             symmetric_activations: self.symmetric_activations.or(file.symmetric_activations),
+            reduce_range: self.reduce_range.or(file.reduce_range),
             calibration: self.calibration.or(file.calibration),
             samples: self.samples.or(file.samples),
             engine: self.engine.or(file.engine),
@@ -194,6 +201,7 @@ impl Settings {
             activations: Activations {
                 ty: self.activations.unwrap_or_default(),
                 symmetric: self.symmetric_activations.unwrap_or_default(),
+                reduce_range: self.reduce_range.unwrap_or_default(),
                 method: self.calibration.unwrap_or_default(),
             },
             measure_error,

@@ -13,6 +13,9 @@ pub struct Activations {
     pub ty: ActivationType,
     /// Whether real zero is the middle of the integers.
     pub symmetric: bool,
+    /// Give the weights of integer kernels 7 of their 8 bits. Processors without VNNI add two products in
+    /// 16 bits, which overflow otherwise.
+    pub reduce_range: bool,
     /// How a range is made of what was observed.
     pub method: CalibrationMethod,
 }
@@ -44,7 +47,6 @@ pub enum ActivationType {
 #[serde(try_from = "String", into = "String")]
 pub enum CalibrationMethod {
     /// From the smallest to the largest value.
-    #[default]
     MinMax,
     /// The smallest and the largest value of each sample, averaged so that a sample counts the less
     /// the longer it is ago.
@@ -54,6 +56,7 @@ pub enum CalibrationMethod {
     /// The range whose quantized values diverge least from the observed ones (Kullback-Leibler).
     Entropy,
     /// The range with the least squared error.
+    #[default]
     Mse,
 }
 

@@ -19,6 +19,12 @@ impl Interval {
     /// All numbers.
     pub const ALL: Self = Self { min: f32::NEG_INFINITY, max: f32::INFINITY };
 
+    /// What lies in both, if they meet.
+    #[must_use]
+    pub fn intersection(self, other: Self) -> Self {
+        Self { min: self.min.max(other.min), max: self.max.min(other.max) }
+    }
+
     /// The smallest interval that holds both.
     #[must_use]
     pub fn hull(self, other: Self) -> Self {

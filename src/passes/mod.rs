@@ -10,6 +10,7 @@ mod fix_parameters;
 mod fold_batch_normalization;
 mod fold_constants;
 mod fold_scales;
+mod fuse_matmul_add;
 mod linear;
 mod quantize_activations;
 mod quantize_weights;
@@ -20,6 +21,7 @@ pub use fix_parameters::FixParameters;
 pub use fold_batch_normalization::FoldBatchNormalization;
 pub use fold_constants::FoldConstants;
 pub use fold_scales::FoldScales;
+pub use fuse_matmul_add::FuseMatMulAdd;
 pub use quantize_activations::QuantizeActivations;
 pub use quantize_weights::QuantizeWeights;
 pub use remove_identities::RemoveIdentities;
@@ -37,7 +39,7 @@ use crate::{error::Result, ir::Model};
 /// assert!(!model.ops().any(|op| model.op(op).is("BatchNormalization")));
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
-pub fn before_activations() -> [&'static dyn Pass; 6] {
+pub fn before_activations() -> [&'static dyn Pass; 7] {
     [
         // What callers may override is no constant to the others.
         &FixParameters,
@@ -47,6 +49,8 @@ pub fn before_activations() -> [&'static dyn Pass; 6] {
         &FoldConstants,
         // Exporters add a bias, or a scale, before the normalization as often as behind it.
         &FoldScales,
+        // Behind the scales of products, before what only a bias can take.
+        &FuseMatMulAdd,
         &FoldBatchNormalization,
         &FoldScales,
     ]

@@ -89,7 +89,9 @@ impl Context<'_> {
         let value = model.value(constant.value);
         select(model, config, constant)?;
         if let Some(layers) = self.layers
-            && !constant.weight_uses.iter().any(|use_| layers.contains(&use_.last.op))
+            && !takes(layers, constant)
+            // A table that is picked from costs no time: only what was picked is dequantized.
+            && !constant.weight_uses.iter().all(|use_| use_.axes.any)
         {
             return Err(Reason::FloatOperator.into());
         }
@@ -110,7 +112,8 @@ impl Context<'_> {
         }
         let (float_type, made_type) = self.types(tensor.dtype(), model.opset(value.scope()));
         let copies = self.copies(constant, tensor, made_type);
-        if config.weight_form == WeightForm::Dq && !config.allow_growth && self.layers.is_none() {
+        let for_speed = self.layers.is_some_and(|layers| takes(layers, constant));
+        if config.weight_form == WeightForm::Dq && !config.allow_growth && !for_speed {
             worth_it(value.name(), tensor, &copies)?;
         }
         let cast = (made_type != float_type).then(|| tensor.dtype());
@@ -170,6 +173,10 @@ impl Context<'_> {
         };
         (0..groups.len()).map(copy).collect()
     }
+}
+
+fn takes(layers: &HashSet<OpId>, constant: &Constant) -> bool {
+    constant.weight_uses.iter().any(|use_| layers.contains(&use_.last.op))
 }
 
 impl Candidate<'_> {

@@ -21,8 +21,8 @@ use crate::{
 
 pub use crate::config::WeightForm;
 pub use activations::{
-    ActivationPlan, BiasPlan, FloatLayer, FloatReason, IntegerOperator, Readers, ValuePlan, plan_activations,
-    scheme as activation_scheme, watched,
+    ActivationPlan, BiasPlan, FloatCause, FloatLayer, FloatReason, IntegerOperator, Readers, ValuePlan,
+    plan_activations, scheme as activation_scheme, watched,
 };
 pub(crate) use candidates::zero_points;
 pub use opset::{ir_version, scale_dtype, storage_dtype};

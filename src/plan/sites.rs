@@ -89,11 +89,11 @@ pub(super) fn sites(
 ) -> Sites {
     let in_front = |sites| Sites { sites, transposed: false };
     let uses = uses(model, constant, group, others);
-    if in_layers {
-        return in_front(by_scope(model, constant, uses));
-    }
     if is_table(model, constant, group.granularity, ty) {
         return in_front(uses.iter().map(|use_| Site::BehindGather(use_.op)).collect());
+    }
+    if in_layers {
+        return in_front(by_scope(model, constant, uses));
     }
     let alone = others.is_empty() && !model.is_output(constant.value);
     if alone && rank == 2 && fuses_when_transposed(ty, group.granularity) {

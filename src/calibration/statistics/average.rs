@@ -56,6 +56,16 @@ impl Average {
         Range { min: end(self.min), max: end(self.max) }
     }
 
+    /// Of values clipped to an interval: approximately, as if only the average itself were.
+    pub fn clipped(self, interval: Range) -> Self {
+        let range = self.range();
+        let end = |end: f32| {
+            let first = end.clamp(interval.min, interval.max);
+            Affine { first, offset: (1.0 - self.factor) * f64::from(first) }
+        };
+        Self { factor: self.factor, min: end(range.min), max: end(range.max) }
+    }
+
     /// Whether samples could have led to it.
     pub fn is_possible(&self) -> bool {
         let is_finite = |end: Affine| end.first.is_finite() && end.offset.abs() <= f64::from(f32::MAX);

@@ -41,6 +41,18 @@ impl Distribution {
         Self { spans, total }
     }
 
+    /// The mean of the squares of the values.
+    pub fn mean_square(&self) -> f64 {
+        let square = |span: &Span| (span.low * span.low + span.low * span.high + span.high * span.high) / 3.0;
+        let sum: f64 = self.spans.iter().map(|span| span.count * square(span)).sum();
+        sum / self.total.max(1.0)
+    }
+
+    /// How many values there are.
+    pub fn total(&self) -> f64 {
+        self.total
+    }
+
     /// In ascending order.
     pub fn spans(&self) -> &[Span] {
         &self.spans

@@ -7,6 +7,8 @@
 //!
 //! Invariant: sorted by bin, and no count is 0.
 
+use crate::numeric::Range;
+
 /// Mantissa bits that are not part of a bin's number.
 const SHIFT: u32 = 17;
 
@@ -33,6 +35,21 @@ impl Histogram {
     /// The bins that are not empty and their counts, in ascending order.
     pub fn bins(&self) -> &[(i16, u64)] {
         &self.bins
+    }
+
+    /// Of the values clipped to an interval that holds 0.
+    pub fn clipped(&self, interval: Range) -> Self {
+        let end = |end: f32| if end.is_finite() { bin(end) } else { LARGEST_BIN * if end < 0.0 { -1 } else { 1 } };
+        let (lowest, highest) = (end(interval.min), end(interval.max));
+        let mut bins: Vec<(i16, u64)> = Vec::new();
+        for &(bin, count) in &self.bins {
+            let bin = bin.clamp(lowest, highest);
+            match bins.last_mut() {
+                Some((last, sum)) if *last == bin => *sum = sum.saturating_add(count),
+                _ => bins.push((bin, count)),
+            }
+        }
+        Self { bins }
     }
 
     /// Adds the counts of another.

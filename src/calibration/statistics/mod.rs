@@ -18,6 +18,7 @@ mod entropy;
 mod histogram;
 mod mse;
 mod percentile;
+mod power;
 mod scan;
 mod search;
 mod stored;
@@ -32,6 +33,7 @@ pub(super) use stored::Stored;
 use average::Average;
 use distribution::Distribution;
 use histogram::Histogram;
+use power::Power;
 
 /// What is worth keeping for a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +81,7 @@ pub struct Statistics {
     /// The smallest and the largest finite value.
     extremes: Option<Range>,
     average: Option<Average>,
+    power: Power,
     histogram: Option<Histogram>,
     /// Whether the extremes, or some of them, are a range that somebody else determined, which every
     /// method has to take as it is.
@@ -95,6 +98,7 @@ impl Statistics {
             infinite: 0,
             extremes: None,
             average: None,
+            power: Power::default(),
             histogram: collect.histogram.then(Histogram::default),
             given: false,
         }
@@ -115,6 +119,8 @@ impl Statistics {
         self.elements = self.elements.saturating_add(values.len() as u64);
         self.nan = self.nan.saturating_add(found.nan);
         self.infinite = self.infinite.saturating_add(found.infinite);
+        let finite = values.len() as u64 - found.nan - found.infinite;
+        self.power = self.power.and(Power::of(found.squares / finite.max(1) as f64));
         if let Some(range) = found.extremes {
             self.extremes = union(self.extremes, Some(range));
             let average = Average::of(range);
@@ -141,6 +147,7 @@ impl Statistics {
             (Some(earlier), Some(later)) => Some(earlier.then(later)),
             (earlier, later) => earlier.or(later),
         };
+        self.power = self.power.and(later.power);
         self.given |= later.given;
         self.histogram = match (self.histogram.take(), &later.histogram) {
             (Some(mut histogram), Some(later)) if !self.given => {
@@ -150,7 +157,7 @@ impl Statistics {
             _ => None,
         };
         if self.given {
-            self.average = None;
+            (self.average, self.power) = (None, Power::default());
         }
     }
 
@@ -188,6 +195,48 @@ impl Statistics {
             CalibrationMethod::Mse => mse::range(&distribution()?, whole, scheme),
         };
         Some(Range { min: range.min.clamp(whole.min, 0.0), max: range.max.clamp(0.0, whole.max) })
+    }
+
+    /// What is observed of the values clipped to an interval, the ends of which may be infinite. It has to
+    /// hold 0.
+    #[must_use]
+    pub fn clipped(&self, interval: Range) -> Self {
+        let within = |range: Range| Range {
+            min: range.min.clamp(interval.min, interval.max),
+            max: range.max.clamp(interval.min, interval.max),
+        };
+        let histogram = self.histogram.as_ref().map(|histogram| histogram.clipped(interval));
+        let power = match (&histogram, &self.histogram, self.extremes) {
+            (Some(after), Some(before), Some(extremes)) => {
+                let after = Distribution::new(after, within(extremes)).mean_square();
+                let before = Distribution::new(before, extremes).mean_square();
+                self.power.times(after / before)
+            }
+            _ => self.power,
+        };
+        Self {
+            extremes: self.extremes.map(within),
+            average: self.average.map(|average| average.clipped(interval)),
+            power,
+            histogram,
+            ..*self
+        }
+    }
+
+    /// How much stronger the values of a typical sample are than what is lost when they are quantized with
+    /// the parameters of `range`: decibels, `10 log10(signal / noise)` of mean squares. 6 of them are
+    /// worth a bit. `None` of ranges that somebody else determined, of floats, and where all is zero.
+    ///
+    /// Without a histogram the loss is taken for that of values that lie anywhere between two steps,
+    /// `step^2 / 12`.
+    pub fn signal_to_noise(&self, range: Range, scheme: Scheme) -> Option<f64> {
+        let signal = self.power.typical()?;
+        let extremes = self.extremes.filter(|_| !scheme.ty.is_float())?;
+        let noise = match &self.histogram {
+            Some(histogram) => mse::lost(&Distribution::new(histogram, extremes), range, scheme),
+            None => f64::from(scheme.parameters(range).scale).powi(2) / 12.0,
+        };
+        Some(10.0 * libm::log10(signal / noise.max(f64::MIN_POSITIVE)))
     }
 
     /// Whether there is what a method needs. Nothing observed serves every method, with no range.

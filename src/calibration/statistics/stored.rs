@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Average, Histogram, Range, Statistics, histogram};
+use super::{Average, Histogram, Power, Range, Statistics, histogram};
 
 /// All of one value's statistics.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,12 +24,14 @@ pub(in crate::calibration) struct Stored {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     average: Option<Average>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    power: Option<Power>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     histogram: Option<Vec<(i16, u64)>>,
 }
 
 impl From<&Statistics> for Stored {
     fn from(statistics: &Statistics) -> Self {
-        let Statistics { runs, elements, nan, infinite, extremes, average, ref histogram, given } = *statistics;
+        let Statistics { runs, elements, nan, infinite, extremes, average, power, ref histogram, given } = *statistics;
         Self {
             min: extremes.map(|range| range.min),
             max: extremes.map(|range| range.max),
@@ -39,6 +41,7 @@ impl From<&Statistics> for Stored {
             nan,
             infinite,
             average,
+            power: Some(power).filter(|power| power.runs > 0),
             histogram: histogram.as_ref().map(|histogram| histogram.bins().to_vec()),
         }
     }
@@ -48,7 +51,7 @@ impl TryFrom<Stored> for Statistics {
     type Error = &'static str;
 
     fn try_from(stored: Stored) -> Result<Self, Self::Error> {
-        let Stored { min, max, given, runs, elements, nan, infinite, average, histogram } = stored;
+        let Stored { min, max, given, runs, elements, nan, infinite, average, power, histogram } = stored;
         let extremes = match (min, max) {
             (None, None) => None,
             (Some(min), Some(max)) if min <= max && min.is_finite() && max.is_finite() => {
@@ -61,8 +64,8 @@ impl TryFrom<Stored> for Statistics {
         let histogram = histogram.map(|bins| Histogram::new(bins).ok_or("the histogram's bins are not in order"));
         let histogram = histogram.transpose()?;
         if given {
-            if average.is_some() || histogram.is_some() {
-                return Err("a given range has neither average nor histogram");
+            if average.is_some() || power.is_some() || histogram.is_some() {
+                return Err("a given range has neither average nor power nor histogram");
             }
         } else {
             if (finite > 0) != extremes.is_some() || extremes.is_some() != average.is_some() {
@@ -71,11 +74,24 @@ impl TryFrom<Stored> for Statistics {
             if average.is_some_and(|average| !average.is_possible()) {
                 return Err("the average is none");
             }
+            if power.is_some_and(|power| !power.is_possible()) {
+                return Err("the power is none");
+            }
             if histogram.as_ref().is_some_and(|histogram| !fits(histogram, finite, extremes)) {
                 return Err("the histogram does not fit the elements, or their min and max");
             }
         }
-        Ok(Self { runs, elements, nan, infinite, extremes, average, histogram, given })
+        Ok(Self {
+            runs,
+            elements,
+            nan,
+            infinite,
+            extremes,
+            average,
+            power: power.unwrap_or_default(),
+            histogram,
+            given,
+        })
     }
 }
 

@@ -125,8 +125,9 @@ impl Rule<'_> {
             "Constant" => self.op.attribute("value_ints").or(self.op.attribute("value_int")).map(|_| DataType::Int64),
             "Where" | "DequantizeLinear" => self.dtype(1),
             _ if COMPARE.contains(&op_type) => Some(DataType::Bool),
-            "Concat" | "Flatten" | "Gemm" | "MatMul" | "Transpose" | "Reshape" | "Squeeze" | "Unsqueeze" | "Gather"
-            | "Slice" | "Expand" | "LSTM" | "GRU" | "RNN" => self.dtype(0),
+            "Compress" | "Concat" | "Einsum" | "Expand" | "Flatten" | "GRU" | "Gather" | "GatherElements"
+            | "GatherND" | "Gemm" | "LSTM" | "MatMul" | "RNN" | "Reshape" | "Slice" | "Squeeze" | "Transpose"
+            | "Unsqueeze" => self.dtype(0),
             _ if SAME_SHAPE.contains(&op_type) || SAME_RANK.contains(&op_type) || BROADCAST.contains(&op_type) => {
                 self.dtype(0)
             }
@@ -164,6 +165,11 @@ impl Rule<'_> {
                 None => self.listed(1).map(unknown),
             },
             "Expand" => Some(unknown(self.listed(1)?.max(self.rank(0)?))),
+            // What is squeezed without saying which axes are those of size 1.
+            "Squeeze" if self.input(1).is_none() && self.op.attribute("axes").is_none() => {
+                let sizes: Vec<usize> = self.shape(0)?.iter().copied().collect::<Option<_>>()?;
+                Some(sizes.into_iter().filter(|&size| size != 1).map(Some).collect())
+            }
             "Squeeze" => {
                 let (axes, sizes) = (self.integers("axes", 1).filter(|axes| !axes.is_empty())?, self.shape(0)?);
                 let axes = normalized(&axes, sizes.len())?;
@@ -182,6 +188,18 @@ impl Rule<'_> {
                 let (data, indices) = (self.shape(0)?, self.shape(1)?);
                 let axis = normalize_axis(self.op.int("axis").unwrap_or(0), data.len())?;
                 Some([&data[..axis], indices, &data[axis + 1..]].concat())
+            }
+            "GatherElements" => self.shape(1).cloned(),
+            "GatherND" => {
+                let (data, indices) = (self.shape(0)?.len(), self.shape(1)?);
+                let batched = usize::try_from(self.op.int("batch_dims").unwrap_or(0)).ok()?;
+                let picked = batched.checked_add((*indices.last()?)?)?;
+                Some(unknown((indices.len() - 1).checked_add(data.checked_sub(picked)?)?))
+            }
+            "Compress" if self.op.attribute("axis").is_some() => self.rank(0).map(unknown),
+            "Einsum" => {
+                let output = self.op.text("equation")?.split_once("->")?.1;
+                (!output.contains('.')).then(|| unknown(output.chars().filter(|letter| letter.is_alphabetic()).count()))
             }
             "ArgMax" | "ArgMin" => {
                 self.rank(0)?.checked_sub(usize::from(self.op.int("keepdims") == Some(0))).map(unknown)

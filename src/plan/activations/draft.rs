@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{
-    FloatLayer, FloatReason, IntegerOperator, Readers,
+    FloatCause, FloatLayer, FloatReason, IntegerOperator, Readers, given,
     layers::{Layer, absorbed, is_layer, layer},
 };
 use crate::{
@@ -50,7 +50,7 @@ struct Passage {
 /// A value that cannot be quantized, and why.
 pub(super) struct Refused {
     pub value: ValueId,
-    pub why: &'static str,
+    pub cause: FloatCause,
 }
 
 impl<'a> Draft<'a> {
@@ -88,7 +88,7 @@ impl<'a> Draft<'a> {
 
     /// Whether a layer whose output has to be quantized has no layer behind it.
     fn is_final(&self, layer: &Layer) -> bool {
-        layer.to_integers && !leads_to_layer(self.model, layer.output)
+        layer.to_integers && !layer.made_as_integers && !leads_to_layer(self.model, layer.output)
     }
 
     pub fn layer_ops(&self) -> HashSet<OpId> {
@@ -110,7 +110,7 @@ impl<'a> Draft<'a> {
         let missing: Vec<(OpId, ValueId)> = self
             .layers
             .values()
-            .filter(|layer| !planned.contains(&layer.op))
+            .filter(|layer| !planned.contains(&layer.op) && layer.given_scales.is_none())
             .filter_map(|layer| Some((layer.op, self.model.input(layer.weight.op, layer.weight.slot)?)))
             .collect();
         for (op, weight) in missing {
@@ -127,7 +127,7 @@ impl<'a> Draft<'a> {
 
     /// Takes back to float what needs values that cannot be quantized.
     pub fn refuse(&mut self, refused: Vec<Refused>) {
-        for Refused { value, why } in refused {
+        for Refused { value, cause } in refused {
             self.refused.insert(value);
             let name = self.model.value(value).name().to_owned();
             let around: Vec<OpId> = self
@@ -140,7 +140,7 @@ impl<'a> Draft<'a> {
                 .map(|layer| layer.op)
                 .collect();
             for op in around {
-                self.to_float(op, FloatReason::NoRange { value: name.clone(), why });
+                self.to_float(op, FloatReason::Value { value: name.clone(), cause });
             }
         }
     }
@@ -196,9 +196,11 @@ impl<'a> Draft<'a> {
 
     /// Values that are made as integers.
     fn integers(&self, passages: &BTreeMap<OpId, Passage>, wanted: &HashSet<ValueId>) -> HashSet<ValueId> {
-        let of_layers = self.layers.values().filter(|layer| layer.to_integers || wanted.contains(&layer.output));
+        let makes = |layer: &&Layer| layer.to_integers || wanted.contains(&layer.output);
+        let of_layers = self.layers.values().filter(makes).filter(|layer| !layer.made_as_integers);
         let of_passages = passages.values().flat_map(|passage| passage.outputs.iter().copied());
-        of_layers.map(|layer| layer.output).chain(of_passages).collect()
+        let given = wanted.iter().copied().filter(|&value| given::activation(self.model, value).is_some());
+        of_layers.map(|layer| layer.output).chain(of_passages).chain(given).collect()
     }
 
     /// The values that are quantized, in the order of the file.
@@ -208,7 +210,8 @@ impl<'a> Draft<'a> {
         let wanted = self.wanted(&passages);
         let integers = self.integers(&passages, &wanted);
         let mut values = BTreeMap::new();
-        for &value in &integers {
+        let is_given = |value: &ValueId| given::activation(model, *value).is_some();
+        for &value in integers.iter().filter(|value| !is_given(value)) {
             let quantized = QuantizedValue { value, readers: Readers::All, bounds: Interval::ALL, moved_from: None };
             values.insert(value, quantized);
         }
@@ -229,7 +232,7 @@ impl<'a> Draft<'a> {
                 }
             }
         }
-        for (value, uses) in readers {
+        for (value, uses) in readers.into_iter().filter(|(value, _)| !is_given(value)) {
             values.entry(value).or_insert_with(|| QuantizedValue {
                 value,
                 readers: Readers::Some(uses.into_iter().collect()),

@@ -1,8 +1,10 @@
 //! Layers: operators with weights, and what each needs to become an integer kernel.
 
-use super::FloatReason;
+use std::borrow::Cow;
+
+use super::{FloatReason, given};
 use crate::{
-    ir::{Model, OpId, Use, ValueId},
+    ir::{DataType, Model, OpId, Tensor, Use, ValueId, type_name},
     operators::{Interval, clamp_bounds, weight_axes},
     targets::onnxruntime::{Kernel, kernel},
 };
@@ -14,6 +16,8 @@ pub(super) struct Layer {
     /// The activation it reads.
     pub input: Use,
     pub weight: Use,
+    /// The scales of a weight that is quantized already.
+    pub given_scales: Option<Vec<f32>>,
     pub bias: Option<Use>,
     /// What it gives: its output, or that of the Relu or Clip that its QuantizeLinear makes redundant.
     pub output: ValueId,
@@ -21,6 +25,8 @@ pub(super) struct Layer {
     pub bounds: Interval,
     /// Whether its output must be quantized.
     pub to_integers: bool,
+    /// Whether its output is quantized already.
+    pub made_as_integers: bool,
 }
 
 /// Operators that have weights, whether there are integer kernels for them or not.
@@ -53,12 +59,25 @@ pub(super) fn layer(model: &Model, op: OpId, absorbs: bool) -> Result<Layer, Flo
         return unsupported("missing input");
     };
     let weight_use = Use { op, slot: 1 };
-    let Some(tensor) = weight_constant(model, *weight) else { return Err(FloatReason::ComputedWeight) };
-    if operator.is("MatMul") && tensor != 2 {
-        return unsupported(&format!("weight of {tensor} axes"));
+    let given_scales = given::weight(model, *weight);
+    let tensor = match given_scales {
+        // What the DequantizeLinear reads has the shape of the weight.
+        Some(_) => {
+            model.producer(*weight).and_then(|op| model.input(op, 0)).and_then(|value| given_shape(model, value))
+        }
+        None => model.constant(*weight),
+    };
+    let Some(tensor) = tensor else { return Err(FloatReason::ComputedWeight) };
+    if given_scales.is_none() && tensor.dtype() != DataType::Float {
+        return unsupported(type_name(tensor.dtype()));
+    }
+    let rank = tensor.shape().len();
+    if operator.is("MatMul") && rank != 2 {
+        return unsupported(&format!("weight of {rank} axes"));
     }
     let bias = match inputs.get(2).copied().flatten() {
         None => None,
+        Some(bias) if given::is_dequantized_constant(model, bias) => None,
         Some(bias) => {
             let Some(bias) = model.constant(bias) else { return Err(FloatReason::ComputedBias) };
             let shape = bias.shape();
@@ -73,15 +92,15 @@ pub(super) fn layer(model: &Model, op: OpId, absorbs: bool) -> Result<Layer, Flo
         .filter(|_| absorbs)
         .and_then(|output| absorbed(model, op, output))
         .unwrap_or((output, Interval::ALL));
-    Ok(Layer { op, input: Use { op, slot: 0 }, weight: weight_use, bias, output, bounds, to_integers })
+    let made_as_integers = given::is_quantized(model, output);
+    let input = Use { op, slot: 0 };
+    Ok(Layer { op, input, weight: weight_use, given_scales, bias, output, bounds, to_integers, made_as_integers })
 }
 
-/// The rank of a weight that is a constant, or one behind a Transpose that can go.
-fn weight_constant(model: &Model, weight: ValueId) -> Option<usize> {
-    if let Some(tensor) = model.constant(weight) {
-        return Some(tensor.shape().len());
-    }
-    None
+/// A constant, or that which a QuantizeLinear makes integers of.
+fn given_shape(model: &Model, integers: ValueId) -> Option<Cow<'_, Tensor>> {
+    let quantized = model.producer(integers).filter(|&op| model.op(op).is("QuantizeLinear"));
+    model.constant(quantized.and_then(|op| model.input(op, 0)).unwrap_or(integers))
 }
 
 /// The Relu behind an operator, or the Clip from zero on, whose work the QuantizeLinear behind it does:

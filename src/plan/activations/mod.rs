@@ -10,12 +10,13 @@
 
 mod biases;
 mod draft;
+mod given;
 mod layers;
 mod parameters;
 
 use std::{collections::HashSet, fmt};
 
-use super::{LeftFloat, Plan, Reason, WeightPlan, opset, weights};
+use super::{LeftFloat, Plan, QuantizedCopy, Reason, Site, WeightPlan, opset, weights};
 use crate::{
     calibration::Ranges,
     config::{ActivationType, Config},
@@ -125,13 +126,46 @@ pub enum FloatReason {
     Final,
     /// A logarithm is taken of what it computes: small numbers count as much as large ones then.
     Logarithm,
-    /// A value around it has no range.
-    NoRange {
+    /// A value that it reads or makes cannot be quantized.
+    Value {
         /// The value.
         value: String,
-        /// Why it has none.
-        why: &'static str,
+        /// Why.
+        cause: FloatCause,
     },
+}
+
+/// Why a value cannot be quantized.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum FloatCause {
+    /// The ranges do not have it.
+    NotObserved,
+    /// No sample took the way through the model that it is on.
+    NeverComputed,
+    /// It was never finite.
+    NotFinite,
+    /// It was zero in all samples: nothing says how large it can be.
+    AlwaysZero,
+    /// It is too quiet in many samples for steps that also hold the loud ones.
+    Coarse {
+        /// Signal to noise, in decibels.
+        decibels: f64,
+    },
+}
+
+impl fmt::Display for FloatCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotObserved => f.write_str("has no range"),
+            Self::NeverComputed => f.write_str("was not computed with any sample"),
+            Self::NotFinite => f.write_str("was never finite"),
+            Self::AlwaysZero => f.write_str("was zero in all samples"),
+            Self::Coarse { decibels } => {
+                write!(f, "differs too much in size between samples for integers ({decibels:.0} dB above their steps)")
+            }
+        }
+    }
 }
 
 impl fmt::Display for FloatReason {
@@ -148,7 +182,7 @@ impl fmt::Display for FloatReason {
             Self::Logarithm => {
                 f.write_str("a logarithm is taken of its result: integers are too coarse for the small numbers")
             }
-            Self::NoRange { value, why } => write!(f, "'{value}' {why}"),
+            Self::Value { value, cause } => write!(f, "'{value}' {cause}"),
         }
     }
 }
@@ -171,6 +205,9 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
     let mut draft = Draft::new(model, config)?;
     let mut weights = weights::plan_layers(model, config, &draft.layer_ops())?;
     draft.without_weights(&weights);
+    if config.activations.reduce_range {
+        reduce_range(&mut weights);
+    }
     let scheme = scheme(config);
     let values = loop {
         match parameters::assign(model, config, &draft, ranges, scheme) {
@@ -189,8 +226,7 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
 /// Weights of layers that turned out to stay float stay float too.
 fn drop_weights(plan: &mut Plan, layers: &HashSet<OpId>, model: &Model) {
     let reads = |weight: &WeightPlan| {
-        let uses = weight.copies.iter().flat_map(|copy| copy.layers.iter());
-        uses.into_iter().any(|op| layers.contains(op))
+        weight.copies.iter().any(|copy| is_table(copy) || copy.layers.iter().any(|op| layers.contains(op)))
     };
     let (kept, dropped) = std::mem::take(&mut plan.weights).into_iter().partition(reads);
     plan.weights = kept;
@@ -207,6 +243,19 @@ fn drop_weights(plan: &mut Plan, layers: &HashSet<OpId>, model: &Model) {
         });
     }
     plan.left_float.sort_by_key(|left| left.value);
+}
+
+/// Whether rows are picked from a weight: it is quantized for its size.
+fn is_table(copy: &QuantizedCopy) -> bool {
+    copy.sites.iter().any(|site| matches!(site, Site::BehindGather(_)))
+}
+
+/// Scales weights to 7 bits: two products of an activation and such a weight fit into 16 bits.
+fn reduce_range(plan: &mut Plan) {
+    for copy in plan.weights.iter_mut().flat_map(|weight| &mut weight.copies).filter(|copy| !is_table(copy)) {
+        let wider = |params: &QuantParams| QuantParams { scale: params.scale * (127.0 / 63.0), ..*params };
+        copy.params = copy.params.iter().map(wider).collect();
+    }
 }
 
 /// How activations are stored.
