@@ -82,7 +82,7 @@ fn sample(inputs: &BTreeMap<String, runtime::Tensor>) -> Sample {
 }
 
 /// What one run makes of the watched values; `None` for one that it did not compute.
-fn observe(session: &mut dyn Session, inputs: &[Tensor], count: usize) -> Result<Vec<Option<Vec<f32>>>> {
+fn one_run(session: &mut dyn Session, inputs: &[Tensor], count: usize) -> Result<Vec<Option<Vec<f32>>>> {
     let mut values = vec![None; count];
     session.run(inputs, &mut |observed| {
         for (index, elements) in observed {
@@ -192,7 +192,7 @@ fn compare(
     let watched: Vec<ValueId> = expected.iter().map(|(value, _)| *value).collect();
     let observation = Observation::new(model, &watched)?;
     let inputs = observation.inputs(&sample(inputs))?;
-    let observed = observe(engine.load(&observation)?.as_mut(), &inputs, watched.len())?;
+    let observed = one_run(engine.load(&observation)?.as_mut(), &inputs, watched.len())?;
     for ((value, wanted), got) in expected.iter().zip(observed) {
         let place = format!("{}: {} in {}", fixture.name, value_key(model, *value), engine.name());
         let got = got.unwrap_or_default();
@@ -232,7 +232,7 @@ fn a_branch_is_observed_when_it_is_taken() {
     let mut session = RtenEngine.load(&observation).expect("rten loads it");
     for sample in &samples {
         let inputs = observation.inputs(sample).expect("the sample fits");
-        let observed = observe(session.as_mut(), &inputs, watched.len()).expect("it runs");
+        let observed = one_run(session.as_mut(), &inputs, watched.len()).expect("it runs");
         session_runs.push(observed.iter().map(Option::is_some).collect::<Vec<_>>());
         assert_eq!(observed[0].as_deref().map(<[f32]>::len), Some(16));
         let taken = observed[1].as_ref().or(observed[2].as_ref());
@@ -306,7 +306,7 @@ fn a_failure_names_its_sample_and_leaves_nothing() {
     let error = error_of(&model, ok(samples));
     assert!(error.to_string().contains("sample 1 (0.npz): rten"), "{error}");
 
-    let nothing = calibrate(&model, &[], ok(Vec::new()), &RtenEngine, MIN_MAX, &mut |_| {});
+    let nothing = observe(&model, &[], ok(Vec::new()), &RtenEngine, MIN_MAX, &mut |_| {});
     assert!(nothing.expect("nothing needs no samples").values.is_empty());
     let error = error_of(&model, ok(Vec::new()));
     assert!(error.to_string().contains("no calibration samples"), "{error}");

@@ -1,71 +1,15 @@
 //! The command: what its users see, file or stream, and what it exits with.
 
+mod command_line;
 mod runtime;
 mod testdata;
 
-use std::{
-    fs,
-    io::Write,
-    path::Path,
-    process::{Command, Output, Stdio},
-};
+use std::{fs, io::Write, path::Path, process::Stdio};
 
+use command_line::{command, fail, folder, folder_with, read, run, stderr, succeed};
 use onnx_quant::proto::{ModelProto, tensor_proto::DataLocation};
 use prost::Message;
 use runtime::{Comparison, Engine, Inputs, Side};
-use tempfile::TempDir;
-
-fn folder() -> TempDir {
-    tempfile::tempdir().expect("a folder")
-}
-
-/// Copies fixtures, with the files beside them, into a folder.
-fn folder_with(fixtures: &[&str]) -> TempDir {
-    let folder = folder();
-    for fixture in fixtures {
-        let path = testdata::path(fixture);
-        let name = path.file_name().expect("a file");
-        fs::copy(&path, folder.path().join(name)).expect("it can be copied");
-    }
-    folder
-}
-
-/// Runs the command in a folder.
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    command(folder, arguments).output().expect("the command starts")
-}
-
-fn command(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_onnx-quant"));
-    command.current_dir(folder).args(arguments).stdin(Stdio::null());
-    command
-}
-
-/// Runs the command, which must succeed; gives what it says.
-fn succeed(folder: &Path, arguments: &[&str]) -> String {
-    let output = run(folder, arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
-    assert!(output.stdout.is_empty(), "{arguments:?}: stdout is for models");
-    stderr(&output)
-}
-
-/// Runs the command, which must fail with a status and leave nothing behind; gives what it says.
-fn fail(folder: &Path, status: i32, arguments: &[&str]) -> String {
-    let files = || fs::read_dir(folder).expect("it is a folder").count();
-    let before = files();
-    let output = run(folder, arguments);
-    assert_eq!(output.status.code(), Some(status), "{arguments:?}: {}", stderr(&output));
-    assert_eq!(files(), before, "{arguments:?}: something was left behind");
-    stderr(&output)
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).expect("messages are UTF-8")
-}
-
-fn read(folder: &Path, name: &str) -> Vec<u8> {
-    fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-}
 
 fn decoded(folder: &Path, name: &str) -> ModelProto {
     ModelProto::decode(read(folder, name).as_slice()).expect("it is a model")

@@ -16,10 +16,10 @@ use std::{
     path::Path,
 };
 
-pub use observe::silence_engines;
-
 use clap::{Parser, Subcommand};
 use onnx_quant::Model;
+
+pub use observe::silence_engines;
 
 /// Quantizes ONNX models: float weights become integers or small floats behind DequantizeLinear.
 #[derive(Debug, Parser)]

@@ -67,7 +67,7 @@ pub fn silence_engines() {
 /// A bar on a terminal, nothing elsewhere.
 fn progress(samples: usize, quiet: bool) -> ProgressBar {
     let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let style = ProgressStyle::with_template("calibrating {wide_bar} {pos}/{len} samples, {eta} left")
+    let style = ProgressStyle::with_template("calibrating {bar:40} {pos}/{len} samples, {eta} left")
         .expect("the template is well-formed");
     ProgressBar::with_draw_target(Some(samples as u64), target).with_style(style)
 }

@@ -22,7 +22,7 @@ impl TextFile {
     pub fn at(path: &Path, what: &str, others: &[&Path]) -> Result<Self, Failure> {
         let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         if others.iter().any(|other| real(path) == real(other)) {
-            return Err(Failure::Usage(format!("the {what} and another file are to be the same: {}", path.display())));
+            return Err(Failure::Usage(format!("the {what} is to be the same file as another: {}", path.display())));
         }
         // A link is followed: what it points to is replaced.
         let path = real(path);

@@ -114,10 +114,10 @@ pub fn write(
         .map_err(|error| error.in_file(path))
 }
 
-/// What [`write`] writes: the text of a file of ranges.
+/// What [`write`](fn@write) writes: the text of a file of ranges.
 ///
 /// # Errors
-/// As [`write`], but for the file.
+/// As [`write`](fn@write), but for the file.
 pub fn to_text(ranges: &Ranges, format: RangeFormat, method: CalibrationMethod, scheme: Scheme) -> Result<String> {
     if format == RangeFormat::Json {
         return own::to_text(ranges);

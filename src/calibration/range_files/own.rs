@@ -9,6 +9,7 @@
 //!   "values": {
 //!     "conv/out": {"min":-0.5,"max":2.0,"runs":2,"elements":6,"nan":0,"infinite":0,
 //!       "average":{"factor":0.9801,"min":{"first":-0.5,"offset":-0.00995},"max":{"first":2.0,"offset":0.0398}},
+//!       "power":{"runs":2,"log2":-524288},
 //!       "histogram":[[-8064,1],[0,3],[8192,2]]}
 //!   }
 //! }
@@ -17,6 +18,8 @@
 //! A value takes one line, and values are in the order of their names. `min` and `max` are those of the
 //! finite elements, and absent if there are none. `average` is the moving average as a function of where
 //! it was before the first sample: `factor * before + offset`, with `first` for `before` if nothing was.
+//! `power` is the sum over samples of the binary logarithm of their mean square, in units of 2^-20, and
+//! how many samples there were that are not zero throughout.
 //! `histogram` has pairs of bin and count, in order; bin `n > 0` holds the values whose bits as `f32`,
 //! shifted right by 17, are `n`, bin `-n` their negatives, bin 0 what is smaller. `given` is there, and
 //! true, if the range is somebody else's. `samples` is for the reader: the most often that any value was
