@@ -12,6 +12,7 @@ use clap::Parser;
 use crate::cli::{Cli, Failure};
 
 fn main() -> ExitCode {
+    cli::silence_engines();
     match Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads our output has had enough: no failure of ours.

@@ -1,17 +1,22 @@
 //! The command line: one file a command. Nothing outside this folder and `main.rs` knows of the
 //! terminal.
 
+mod calibrate;
+mod observe;
 mod print;
 mod quantize;
 mod settings;
 mod summary;
+mod text_file;
 mod upgrade;
 
 use std::{
     error::Error,
-    io::{self, Read},
+    io::{self, Read, Write},
     path::Path,
 };
+
+pub use observe::silence_engines;
 
 use clap::{Parser, Subcommand};
 use onnx_quant::Model;
@@ -29,6 +34,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Calibrate(Box<calibrate::Args>),
     Print(print::Args),
     Upgrade(upgrade::Args),
 }
@@ -47,6 +53,7 @@ impl Cli {
     /// Runs the command.
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
+            Some(Command::Calibrate(args)) => calibrate::run(*args),
             Some(Command::Print(args)) => print::run(&args),
             Some(Command::Upgrade(args)) => upgrade::run(&args),
             None => quantize::run(self.quantize),
@@ -73,6 +80,22 @@ fn failed(what: impl std::fmt::Display, error: io::Error) -> Failure {
 
 /// Stands for standard input and output.
 const STREAM: &str = "-";
+
+/// Says something on stderr; who closes that does not want to hear it.
+fn print_to_stderr(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Limits the threads of this process, but for those of engines.
+fn use_threads(threads: Option<u16>) -> Result<(), Failure> {
+    let Some(threads) = threads else { return Ok(()) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
+    pool.map_err(|error| Failure::Usage(format!("--threads {threads}: {error}")))
+}
 
 fn load(input: &Path) -> Result<Model, Failure> {
     if input.as_os_str() != STREAM {

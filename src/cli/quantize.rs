@@ -2,13 +2,27 @@
 
 use std::{
     fs,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
 };
 
-use onnx_quant::{Config, Model, Report, SaveOptions, Saved};
+use onnx_quant::{
+    Config, Model, Report, SaveOptions, Saved,
+    calibration::{
+        Ranges,
+        range_files::{self, RangeFormat},
+    },
+};
 
-use super::{Failure, STREAM, failed, load, settings::Settings, summary};
+use super::{
+    Failure, STREAM, calibrate, load,
+    observe::{Observing, observe},
+    print_to_stderr,
+    settings::{ACTIVATIONS, Settings},
+    summary,
+    text_file::{self, TextFile},
+    use_threads,
+};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -19,6 +33,25 @@ pub struct Args {
     /// The quantized model, may be the same file; - writes standard output
     #[arg(value_name = "OUT.onnx", required = true)]
     output: Option<PathBuf>,
+
+    /// Quantize activations too, by what they are with these samples: a folder of .npz or .npy files,
+    /// one such file of many samples, a folder with test_data_set_* folders, or a text file that lists
+    /// paths
+    #[arg(long, value_name = "PATH", help_heading = ACTIVATIONS)]
+    calibrate: Option<PathBuf>,
+
+    /// Quantize activations by these ranges: a file of --save-ranges or `onnx-quant calibrate`, or of
+    /// onnxruntime, TensorRT or AIMET (may be repeated; all are merged, with what is calibrated too)
+    #[arg(long, value_name = "FILE", help_heading = ACTIVATIONS)]
+    ranges: Vec<PathBuf>,
+
+    /// Write all that was observed, for --ranges
+    #[arg(long, value_name = "FILE", help_heading = ACTIVATIONS)]
+    save_ranges: Option<PathBuf>,
+
+    /// onnxruntime's library, if not $ORT_DYLIB_PATH; implies --engine onnxruntime
+    #[arg(long, value_name = "FILE", help_heading = ACTIVATIONS)]
+    onnxruntime: Option<PathBuf>,
 
     #[command(flatten)]
     settings: Settings,
@@ -31,7 +64,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 
-    /// Use this many threads [default: all cores]; the output is the same with any number
+    /// Use this many threads [default: all cores]; the output is the same with any number. Engines have
+    /// their own
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 
@@ -51,102 +85,113 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if output.as_os_str() == STREAM && io::stdout().is_terminal() {
         return Err(Failure::Usage("a model is binary: it is not written to a terminal".to_owned()));
     }
-    if let Some(threads) = args.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
-        pool.map_err(|error| Failure::Usage(format!("--threads {threads}: {error}")))?;
-    }
-    let settings = match &args.config {
-        Some(file) => args.settings.over(Settings::read(file)?),
-        None => args.settings,
-    };
+    args.check()?;
+    use_threads(args.threads)?;
+    let settings = args.settings.clone().with_engine_of(args.onnxruntime.as_deref())?;
+    let settings = settings.with_file(args.config.as_deref())?;
+    let observing = args.calibrate.as_deref().map(|samples| Observing {
+        samples,
+        limit: settings.samples(),
+        engine: settings.engine(),
+        library: args.onnxruntime.as_deref(),
+        quiet: args.quiet,
+    });
     let (config, options) = settings.into_parts(args.verbose || args.report.is_some());
-
-    config.check().map_err(|error| Failure::Usage(error.to_string()))?;
+    let checked = if args.has_activations() { config.check_for_activations() } else { config.check() };
+    checked.map_err(|error| Failure::Usage(error.to_string()))?;
 
     // Before writing, as the output may be the same file; unknown where there are others beside it.
     let before = fs::metadata(input).ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
     let model = load(input)?;
     let before = before.filter(|_| !model.tensors().any(|tensor| tensor.is_external()));
-    let report_file = args.report.as_deref().map(|path| ReportFile::create(path, input, output)).transpose()?;
-    let (report, saved) = quantize(model, input, output, &config, &options)?;
+    // Paths that are wrong are found out before the work.
+    let report_file = args.report.as_deref().map(|path| TextFile::at(path, "report", &[input, output])).transpose()?;
+    let ranges_file = args.ranges_file(input, output)?;
+    if observing.is_some() && output.as_os_str() != STREAM {
+        text_file::is_replaced(output)?;
+    }
+    let ranges = args.ranges(&model, input, &config, observing.as_ref())?;
+    if let (Some(file), Some(ranges)) = (ranges_file, &ranges) {
+        // First of all: calibration may have taken long.
+        file.write(&calibrate::text(ranges, &config, RangeFormat::Json)?)?;
+    }
+    let (report, saved) = quantize(model, ranges.as_ref(), input, output, &config, &options)?;
     if let Some(file) = report_file {
-        file.finish(&report)?;
+        file.write(&report.to_json())?;
     }
     if !args.quiet {
-        let text = summary::text(&report, &config, output, before, saved, args.verbose);
-        // Who closes stderr does not want to hear it.
-        let _ = io::stderr().lock().write_all(text.as_bytes());
+        print_to_stderr(&summary::text(&report, &config, output, before, saved, args.verbose));
     }
     Ok(())
 }
 
+impl Args {
+    /// Whether activations are to be quantized.
+    fn has_activations(&self) -> bool {
+        self.calibrate.is_some() || !self.ranges.is_empty()
+    }
+
+    /// Whether the options that were given make sense together.
+    fn check(&self) -> Result<(), Failure> {
+        let without =
+            |option: &str, needed: &str| Err(Failure::Usage(format!("{option} makes no sense without {needed}")));
+        let of_samples = self.settings.of_samples().or(self.onnxruntime.as_ref().map(|_| "--onnxruntime"));
+        let of_activations = self.settings.of_activations().or(self.save_ranges.as_ref().map(|_| "--save-ranges"));
+        match (of_samples, of_activations) {
+            (Some(option), _) if self.calibrate.is_none() => without(option, "--calibrate"),
+            (_, Some(option)) if !self.has_activations() => {
+                without(option, "--calibrate or --ranges: only then activations are quantized")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn ranges_file(&self, input: &Path, output: &Path) -> Result<Option<TextFile>, Failure> {
+        let others: Vec<&Path> = [input, output].into_iter().chain(self.report.as_deref()).collect();
+        self.save_ranges.as_deref().map(|path| TextFile::at(path, "file of ranges", &others)).transpose()
+    }
+
+    /// What is known of activations: from files, and then from samples.
+    fn ranges(
+        &self,
+        model: &Model,
+        input: &Path,
+        config: &Config,
+        observing: Option<&Observing>,
+    ) -> Result<Option<Ranges>, Failure> {
+        if !self.has_activations() {
+            return Ok(None);
+        }
+        let mut merged = Ranges::default();
+        for path in &self.ranges {
+            let ranges = range_files::read(path)?;
+            ranges.check(config.activations.method).map_err(|error| error.in_file(path))?;
+            merged.merge(&ranges);
+        }
+        if let Some(observing) = observing {
+            merged.merge(&observe(model, input, config, observing)?.0);
+        }
+        Ok(Some(merged))
+    }
+}
+
 fn quantize(
     mut model: Model,
+    ranges: Option<&Ranges>,
     input: &Path,
     output: &Path,
     config: &Config,
     options: &SaveOptions,
 ) -> Result<(Report, Saved), Failure> {
-    let report = onnx_quant::quantize(&mut model, config).map_err(|error| error.in_file(input))?;
+    let report = match ranges {
+        Some(ranges) => onnx_quant::quantize_activations(&mut model, config, ranges),
+        None => onnx_quant::quantize(&mut model, config),
+    };
+    let report = report.map_err(|error| error.in_file(input))?;
     let saved = if output.as_os_str() == STREAM {
         model.write_to(&mut io::stdout().lock())?
     } else {
         model.save(output, options)?
     };
     Ok((report, saved))
-}
-
-/// A report's file: opened before the model is written, so that a wrong path fails in time, and
-/// put in its place after.
-struct ReportFile {
-    path: PathBuf,
-    /// `None` for a device or pipe, which is written to and not replaced.
-    file: Option<tempfile::NamedTempFile>,
-}
-
-impl ReportFile {
-    fn create(path: &Path, input: &Path, output: &Path) -> Result<Self, Failure> {
-        let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        if [input, output].into_iter().any(|model| real(path) == real(model)) {
-            return Err(Failure::Usage("the report and a model are to be the same file".to_owned()));
-        }
-        // A link is followed: what it points to is replaced.
-        let path = real(path);
-        match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => {
-                Err(failed(path.display(), io::Error::new(io::ErrorKind::IsADirectory, "it is a folder")))
-            }
-            Ok(metadata) if !metadata.is_file() => Ok(Self { path, file: None }),
-            _ => Ok(Self { file: Some(Self::beside(&path)?), path }),
-        }
-    }
-
-    fn beside(path: &Path) -> Result<tempfile::NamedTempFile, Failure> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".onnx-quant-").suffix(".part");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(fs::Permissions::from_mode(0o666));
-        }
-        builder.tempfile_in(folder).map_err(|error| {
-            let message = format!("no file can be made in {}: {}", folder.display(), error.kind());
-            failed(path.display(), io::Error::new(error.kind(), message))
-        })
-    }
-
-    fn finish(self, report: &Report) -> Result<(), Failure> {
-        let json = report.to_json();
-        let written = match self.file {
-            None => {
-                fs::OpenOptions::new().write(true).open(&self.path).and_then(|mut file| file.write_all(json.as_bytes()))
-            }
-            Some(mut file) => file.write_all(json.as_bytes()).and_then(|()| {
-                file.persist(&self.path).map_err(|error| error.error)?;
-                Ok(())
-            }),
-        };
-        written.map_err(|error| failed(self.path.display(), error))
-    }
 }

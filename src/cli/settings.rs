@@ -1,15 +1,21 @@
 //! Options, once: as flags and, under the same names, as keys of a TOML file.
 
-use std::{path::Path, str::FromStr};
+use std::{num::NonZeroUsize, path::Path, str::FromStr};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use onnx_quant::{Activations, Config, Granularity, Pattern, SaveOptions, WeightForm, WeightScales, WeightType};
+use onnx_quant::{
+    ActivationType, Activations, CalibrationMethod, Config, Granularity, Pattern, SaveOptions, WeightForm,
+    WeightScales, WeightType,
+};
 use serde::Deserialize;
 
-use super::Failure;
+use super::{Failure, observe::EngineName};
+
+/// The heading in the help of what is about activations.
+pub const ACTIVATIONS: &str = "Activations";
 
 /// What is not said here stays as the library has it.
-#[derive(Debug, Default, clap::Args, Deserialize)]
+#[derive(Debug, Clone, Default, clap::Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Settings {
     /// Type that weights are stored as [default: int8]
@@ -64,18 +70,97 @@ pub struct Settings {
     /// Fail where there would be a warning
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
     strict: Option<bool>,
+
+    /// Type that activations are stored as [default: uint8]
+    #[arg(long, value_name = "TYPE", value_parser = one_of(ActivationType::NAMES), help_heading = ACTIVATIONS)]
+    activations: Option<ActivationType>,
+
+    /// Have real zero in the middle of the integers
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true, help_heading = ACTIVATIONS)]
+    symmetric_activations: Option<bool>,
+
+    /// Give the weights of integer kernels 7 of 8 bits: for processors without VNNI, whose sums of two
+    /// products overflow otherwise
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true, help_heading = ACTIVATIONS)]
+    reduce_range: Option<bool>,
+
+    // What the default is, the library says.
+    #[arg(long, value_name = "METHOD", help = calibration_help(), help_heading = ACTIVATIONS)]
+    calibration: Option<CalibrationMethod>,
+
+    /// Take at most the first N samples
+    #[arg(long, value_name = "N", help_heading = ACTIVATIONS)]
+    samples: Option<NonZeroUsize>,
+
+    /// What runs the model: rten is built in, onnxruntime has more operators and needs its library
+    /// [default: rten]
+    #[arg(long, value_name = "ENGINE", help_heading = ACTIVATIONS)]
+    engine: Option<EngineName>,
+}
+
+fn calibration_help() -> String {
+    let default = CalibrationMethod::default();
+    format!(
+        "How the range of an activation is chosen: minmax, moving-average, percentile[:P], entropy or mse [default: {default}]"
+    )
 }
 
 impl Settings {
+    /// The first option that was given of those that are about samples only.
+    pub fn of_samples(&self) -> Option<&'static str> {
+        let given = [("--samples", self.samples.is_some()), ("--engine", self.engine.is_some())];
+        given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+    }
+
+    /// The first option that was given of those that are about activations only.
+    pub fn of_activations(&self) -> Option<&'static str> {
+        let given = [
+            ("--activations", self.activations.is_some()),
+            ("--symmetric-activations", self.symmetric_activations.is_some()),
+            ("--reduce-range", self.reduce_range.is_some()),
+            ("--calibration", self.calibration.is_some()),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+    }
+
+    /// With onnxruntime as engine where its library is named.
+    pub fn with_engine_of(mut self, onnxruntime: Option<&Path>) -> Result<Self, Failure> {
+        if onnxruntime.is_some() {
+            let engine = *self.engine.get_or_insert(EngineName::Onnxruntime);
+            if engine != EngineName::Onnxruntime {
+                return Err(Failure::Usage("--onnxruntime makes no sense with another --engine".to_owned()));
+            }
+        }
+        Ok(self)
+    }
+
+    /// How many samples to take at most.
+    pub fn samples(&self) -> Option<NonZeroUsize> {
+        self.samples
+    }
+
+    /// What is to run the model.
+    pub fn engine(&self) -> EngineName {
+        self.engine.unwrap_or_default()
+    }
+
+    /// These settings, and where they are silent those of a file, if there is one.
+    pub fn with_file(self, file: Option<&Path>) -> Result<Self, Failure> {
+        match file {
+            Some(file) => Ok(self.over(Self::read(file)?)),
+            None => Ok(self),
+        }
+    }
+
     /// Reads a TOML file.
-    pub fn read(path: &Path) -> Result<Self, Failure> {
+    fn read(path: &Path) -> Result<Self, Failure> {
         let wrong = |error: &dyn std::fmt::Display| Failure::Failed(format!("{}: {error}", path.display()).into());
         let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
         toml::from_str(&text).map_err(|error| wrong(&error))
     }
 
     /// These settings, and where they are silent those of `file`. Patterns add up.
-    pub fn over(mut self, mut file: Self) -> Self {
+    fn over(mut self, mut file: Self) -> Self {
         file.include.append(&mut self.include);
         file.exclude.append(&mut self.exclude);
         Self {
@@ -91,6 +176,12 @@ impl Settings {
             keep_overridable: self.keep_overridable.or(file.keep_overridable),
             external_data: self.external_data.or(file.external_data),
             strict: self.strict.or(file.strict),
+            activations: self.activations.or(file.activations),
+            symmetric_activations: self.symmetric_activations.or(file.symmetric_activations),
+            reduce_range: self.reduce_range.or(file.reduce_range),
+            calibration: self.calibration.or(file.calibration),
+            samples: self.samples.or(file.samples),
+            engine: self.engine.or(file.engine),
         }
     }
 
@@ -107,7 +198,12 @@ impl Settings {
             min_elements: self.min_elements.unwrap_or_default(),
             allow_growth: self.allow_growth.unwrap_or_default(),
             keep_overridable: self.keep_overridable.unwrap_or_default(),
-            activations: Activations::default(),
+            activations: Activations {
+                ty: self.activations.unwrap_or_default(),
+                symmetric: self.symmetric_activations.unwrap_or_default(),
+                reduce_range: self.reduce_range.unwrap_or_default(),
+                method: self.calibration.unwrap_or_default(),
+            },
             measure_error,
             strict: self.strict.unwrap_or_default(),
         };
@@ -115,7 +211,8 @@ impl Settings {
     }
 }
 
-fn one_of<T>(names: &'static [(&'static str, T)]) -> impl TypedValueParser<Value = T>
+/// One of the names that a type lists.
+pub fn one_of<T>(names: &'static [(&'static str, T)]) -> impl TypedValueParser<Value = T>
 where
     T: FromStr + Copy + Send + Sync + 'static,
     T::Err: std::error::Error + Send + Sync + 'static,

@@ -1,11 +1,13 @@
 //! What a run tells its user on stderr.
 
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 use onnx_quant::{
     Config, Report, Saved, WeightForm,
-    report::{Copy, QuantizedTensor},
+    report::{Activations, Copy, FloatLayer, FloatTensor, QuantizedTensor},
 };
+
+use super::count;
 
 /// The summary: what was quantized, what was not and why, sizes before and after.
 pub fn text(
@@ -20,6 +22,9 @@ pub fn text(
     let out = &mut text;
     if verbose {
         table(out, report);
+    }
+    if let Some(found) = &report.activations {
+        activations(out, found, config, verbose);
     }
     quantized(out, report, config, verbose);
     left_float(out, report);
@@ -55,6 +60,55 @@ pub fn text(
     text
 }
 
+/// How many layers compute in integers, and which do not.
+fn activations(out: &mut String, found: &Activations, config: &Config, verbose: bool) {
+    let layers = found.integer.iter().filter(|operator| operator.layer);
+    let integer: Vec<&str> = layers.map(|layer| op_type(&layer.operator)).collect();
+    let float: Vec<&str> = found.float_layers.iter().map(|layer| op_type(&layer.operator)).collect();
+    let all = by_key(integer.iter().chain(&float).map(|ty| (*ty, ())));
+    let of_type = |(ty, all): &(&str, Vec<()>)| {
+        let all = all.len();
+        match integer.iter().filter(|integer| *integer == ty).count() {
+            count if count == all => format!("{all} {ty}"),
+            count => format!("{count} of {all} {ty}"),
+        }
+    };
+    let types: Vec<String> = all.iter().map(of_type).collect();
+    let types = if types.is_empty() { String::new() } else { format!(" ({})", types.join(", ")) };
+    let layers = count(integer.len() + float.len(), "layer");
+    line(out, format_args!("{} of {layers} in integers{types}", integer.len()));
+    if !found.values.is_empty() {
+        let symmetry = if config.activations.symmetric { "symmetric" } else { "asymmetric" };
+        let (ty, method) = (config.activations.ty, config.activations.method);
+        line(out, format_args!("{} to {ty} ({symmetry}, {method})", count(found.values.len(), "activation")));
+    }
+    float_layers(out, &found.float_layers, verbose);
+}
+
+/// Layers that stay float, those of one reason together: a few of them, unless all are asked for.
+fn float_layers(out: &mut String, layers: &[FloatLayer], verbose: bool) {
+    const SHOWN: usize = 6;
+    if layers.is_empty() {
+        return;
+    }
+    line(out, format_args!("{} left float:", count(layers.len(), "layer")));
+    let groups = by_key(layers.iter().map(|layer| (layer.reason.as_str(), placed(&layer.path, &layer.operator))));
+    let shown = if verbose { groups.len() } else { SHOWN };
+    for (reason, names) in groups.iter().take(shown) {
+        let names = if verbose { names.join(", ") } else { list(names) };
+        line(out, format_args!("  {names}: {reason}"));
+    }
+    let more: usize = groups.iter().skip(shown).map(|(_, names)| names.len()).sum();
+    if more > 0 {
+        line(out, format_args!("  and {more} more; -v or --report has all"));
+    }
+}
+
+/// The type of an operator that is described by type and name.
+fn op_type(operator: &str) -> &str {
+    operator.split(' ').next().unwrap_or_default()
+}
+
 /// How many weights, to what, and what became smaller.
 fn quantized(out: &mut String, report: &Report, config: &Config, verbose: bool) {
     if report.quantized.is_empty() {
@@ -74,13 +128,19 @@ fn quantized(out: &mut String, report: &Report, config: &Config, verbose: bool) 
     }
 }
 
-/// Weights that stay float, those of one reason together.
+/// Weights that stay float, those of one reason together; but for those whose layers were told of.
 fn left_float(out: &mut String, report: &Report) {
-    if report.left_float.is_empty() {
+    let layers: HashSet<&str> =
+        report.activations.iter().flat_map(|found| &found.float_layers).map(|layer| layer.operator.as_str()).collect();
+    let told = |left: &&FloatTensor| {
+        !layers.is_empty() && left.operators.iter().all(|operator| layers.contains(operator.as_str()))
+    };
+    let weights: Vec<&FloatTensor> = report.left_float.iter().filter(|left| !told(left)).collect();
+    if weights.is_empty() {
         return;
     }
-    line(out, format_args!("{} left float:", count(report.left_float.len(), "weight")));
-    for (reason, group) in by_key(report.left_float.iter().map(|left| (left.reason.as_str(), left))) {
+    line(out, format_args!("{} left float:", count(weights.len(), "weight")));
+    for (reason, group) in by_key(weights.into_iter().map(|left| (left.reason.as_str(), left))) {
         if group.len() > 1 {
             line(out, format_args!("  {reason}:"));
         }
@@ -165,10 +225,6 @@ fn line(out: &mut String, text: std::fmt::Arguments) {
         }
     }
     out.push('\n');
-}
-
-fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Bytes as people read them, in powers of 1,000.

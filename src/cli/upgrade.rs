@@ -1,7 +1,7 @@
 //! `onnx-quant upgrade`: a model at a newer opset.
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::PathBuf,
 };
 
@@ -10,7 +10,7 @@ use onnx_quant::{
     passes::{UpgradeOpset, Upgraded},
 };
 
-use super::{Failure, STREAM, load};
+use super::{Failure, STREAM, load, print_to_stderr};
 
 /// Raise a model's opset; operators that changed on the way are rewritten
 #[derive(Debug, clap::Args)]
@@ -52,8 +52,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             let fields = model.unknown_fields().join(", ");
             text += &format!("warning: fields that this version does not know are not in the output: {fields}\n");
         }
-        // Who closes stderr does not want to hear it.
-        let _ = io::stderr().lock().write_all(text.as_bytes());
+        print_to_stderr(&text);
     }
     Ok(())
 }

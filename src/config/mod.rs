@@ -108,6 +108,25 @@ impl Config {
         Ok(())
     }
 
+    /// Whether the settings go together where activations are quantized too: integer kernels take weights
+    /// of 8 bits with a scale for each channel or tensor.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check); or weights are to have another form.
+    pub fn check_for_activations(&self) -> Result<()> {
+        self.check()?;
+        let eight_bits = matches!(self.weights, WeightType::Int8 | WeightType::Uint8);
+        if eight_bits && !matches!(self.granularity, Granularity::Block { .. }) {
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "weights that are {}, {}, do not go with quantized activations: kernels that compute in integers take int8 or \
+             uint8, per-channel or per-tensor",
+            self.weights,
+            self.sharing(),
+        )))
+    }
+
     /// What really shares a scale: the microscaling forms have blocks of 32 unless blocks of another
     /// size are asked for. (OCP Microscaling Formats v1.0, section 5.2.)
     pub fn sharing(&self) -> Granularity {

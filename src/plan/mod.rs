@@ -22,7 +22,7 @@ use crate::{
 pub use crate::config::WeightForm;
 pub use activations::{
     ActivationPlan, BiasPlan, FloatCause, FloatLayer, FloatReason, IntegerOperator, Readers, ValuePlan,
-    plan_activations, watched,
+    plan_activations, scheme as activation_scheme, watched,
 };
 pub(crate) use candidates::zero_points;
 pub use opset::{ir_version, scale_dtype, storage_dtype};

@@ -1,10 +1,12 @@
 //! The order of the stages where activations are quantized too.
 
+use std::collections::HashSet;
+
 use super::{check_strict, checked, note};
 use crate::{
-    calibration::{self, Collect, Engine, Ranges, Sample},
+    calibration::{self, Collect, Engine, Ranges, Sample, can_be_watched, value_key},
     config::{ActivationType, Config},
-    error::Result,
+    error::{Error, Result},
     ir::Model,
     passes::{self, FixParameters, Pass, QuantizeActivations, QuantizeWeights, UpgradeOpset},
     plan::{plan_activations, watched},
@@ -12,10 +14,11 @@ use crate::{
 };
 
 /// Runs a model with calibration samples and tells what its activations were: of every value that
-/// [`quantize_activations`] quantizes. `progress` hears after each sample how many there were.
+/// [`quantize_activations`] quantizes, but for those in loops and functions, which it leaves float then. `progress` hears after each sample how many there were.
 ///
 /// # Errors
-/// As [`calibration::observe`]: no sample, one that does not fit, an engine that cannot run the model;
+/// The configuration is not one for [activations](Config::check_for_activations); as
+/// [`calibration::observe`]: no sample, one that does not fit, an engine that cannot run the model;
 /// or the model's opset cannot be raised as far as its quantized form needs.
 ///
 /// ```
@@ -38,10 +41,13 @@ pub fn calibrate(
     engine: &dyn Engine,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Ranges> {
-    config.check()?;
+    config.check_for_activations()?;
     let (model, _) = prepared(model, config)?;
     let collect = Collect::for_method(config.activations.method);
-    calibration::observe(&model, &watched(&model, config)?, samples, engine, collect, progress)
+    let mut watched = watched(&model, config)?;
+    // Layers around the others stay float.
+    watched.retain(|&value| can_be_watched(&model, value).is_ok());
+    calibration::observe(&model, &watched, samples, engine, collect, progress)
 }
 
 /// Quantizes a model's weights and activations, so that its convolutions and products with weights
@@ -49,14 +55,16 @@ pub fn calibrate(
 /// [simplified](passes::before_activations) and its opset raised as far as the quantized form needs.
 ///
 /// # Errors
-/// The ranges have not what the method needs, the model's opset cannot be raised, a tensor cannot be read,
+/// The configuration is not one for [activations](Config::check_for_activations); the ranges are all of values that the model has not, or have not what the method needs, the model's opset cannot be raised, a tensor cannot be read,
 /// or, with [`strict`](Config::strict), there is something to warn of. The model is unchanged then.
 pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges) -> Result<Report> {
     checked(model, config)?;
+    config.check_for_activations()?;
     ranges.check(config.activations.method)?;
     let (mut quantized, notes) = prepared(model, config)?;
     let mut plan = plan_activations(&quantized, config, ranges)?;
     plan.notes.extend(notes);
+    plan.warnings.extend(unknown_values(model, &quantized, ranges)?);
     check_strict(&plan, config)?;
     let report = Report::of(&quantized, &plan, config)?;
     let mut passes: Vec<&dyn Pass> = Vec::new();
@@ -82,6 +90,30 @@ fn prepared(model: &Model, config: &Config) -> Result<(Model, Vec<String>)> {
     let before = prepared.clone();
     let upgraded = UpgradeOpset { to: opset(config) }.upgrade(&mut prepared)?;
     Ok((prepared, note(&before, &upgraded).into_iter().collect()))
+}
+
+/// What to warn of if ranges are of values that the model has not, neither as it came nor simplified.
+///
+/// # Errors
+/// None of them is in the model.
+fn unknown_values(model: &Model, simplified: &Model, ranges: &Ranges) -> Result<Option<String>> {
+    const NAMED: usize = 3;
+    let names = |model: &Model| model.values().map(|value| value_key(model, value)).collect::<Vec<_>>();
+    let known: HashSet<String> = names(model).into_iter().chain(names(simplified)).collect();
+    let unknown: Vec<&String> = ranges.values.keys().filter(|name| !known.contains(*name)).collect();
+    if unknown.is_empty() {
+        return Ok(None);
+    }
+    let named = unknown.iter().take(NAMED).map(|name| format!("'{name}'"));
+    let more = unknown.len().checked_sub(NAMED).filter(|&more| more > 0).map(|more| format!("and {more} more"));
+    let list = named.chain(more).collect::<Vec<_>>().join(", ");
+    let all = ranges.values.len();
+    if unknown.len() == all {
+        return Err(Error::invalid(format!(
+            "has none of the {all} values that there are ranges of ({list}): are they another model's?"
+        )));
+    }
+    Ok(Some(format!("there are ranges of {all} values, and {} of these are not in the model: {list}", unknown.len())))
 }
 
 /// The opset whose QuantizeLinear and DequantizeLinear take what will be written: scales for channels,

@@ -73,8 +73,12 @@ fn copies(weight: &WeightPlan) -> String {
     format!("'{name}' is stored {count} times, its operators need different scales: {axes}")
 }
 
-/// Measured: onnxruntime neither fuses nor folds a DequantizeLinear on a convolution's weight.
+/// Measured: onnxruntime neither fuses nor folds a DequantizeLinear on the weight of a convolution whose
+/// input is float.
 fn convolutions(plan: &Plan) -> Option<String> {
+    if plan.activations.is_some() {
+        return None;
+    }
     let operators = plan.weights.iter().flat_map(|weight| &weight.copies).flat_map(|copy| &copy.operators);
     let what = match operators.filter(|operator| operator.starts_with("Conv")).count() {
         0 => return None,

@@ -73,7 +73,7 @@ impl OnnxruntimeEngine {
                     NAME,
                     format!(
                         "cannot be loaded: {error}; it is in onnxruntime's release archives (lib/) and in its Python \
-                         package (onnxruntime/capi/): name the library in {VARIABLE}"
+                         package (onnxruntime/capi/): name the library in {VARIABLE} or with --onnxruntime"
                     ),
                 )
             })?;

@@ -114,7 +114,11 @@ pub fn write(
         .map_err(|error| error.in_file(path))
 }
 
-fn to_text(ranges: &Ranges, format: RangeFormat, method: CalibrationMethod, scheme: Scheme) -> Result<String> {
+/// What [`write`] writes: the text of a file of ranges.
+///
+/// # Errors
+/// As [`write`], but for the file.
+pub fn to_text(ranges: &Ranges, format: RangeFormat, method: CalibrationMethod, scheme: Scheme) -> Result<String> {
     if format == RangeFormat::Json {
         return own::to_text(ranges);
     }

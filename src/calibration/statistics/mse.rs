@@ -6,15 +6,32 @@ use super::{
 };
 use crate::numeric::{Range, Scheme};
 
-/// Searches the range, at most `whole`, whose parameters have the least error. An integer scheme.
+/// How much more the mean of what is lost counts than its spread. A layer adds up what it reads: what is
+/// lost by chance cancels there, what all values lose adds up. (Measured: 8 brings outputs closer to
+/// those of the float model than 0, 64 or 512, on most of the models tried by a little, on text detection
+/// by a quarter. The weights' scales, where the same holds, count it alike.)
+const WEIGHT_OF_MEAN: f64 = 8.0;
+
+/// Searches the range, at most `whole`, whose parameters have the least error: the mean squared one, in
+/// which the mean error counts for more. An integer scheme.
 pub(super) fn range(values: &Distribution, whole: Range, scheme: Scheme) -> Range {
-    search(whole, scheme.is_symmetric(), |range| lost(values, range, scheme))
+    search(whole, scheme.is_symmetric(), |range| {
+        let mean = mean_lost(values, range, scheme);
+        lost(values, range, scheme) + WEIGHT_OF_MEAN * mean * mean
+    })
 }
 
 /// The mean squared error of the values, quantized with the parameters of `range`.
 pub(super) fn lost(values: &Distribution, range: Range, scheme: Scheme) -> f64 {
     let steps = Steps::of(range, scheme);
     let sum: f64 = values.spans().iter().map(|span| span.count * squared_error(span, &steps)).sum();
+    sum / values.total().max(1.0)
+}
+
+/// The mean error of the values, quantized with the parameters of `range`.
+fn mean_lost(values: &Distribution, range: Range, scheme: Scheme) -> f64 {
+    let steps = Steps::of(range, scheme);
+    let sum: f64 = values.spans().iter().map(|span| span.count * error(span, &steps)).sum();
     sum / values.total().max(1.0)
 }
 
@@ -33,6 +50,17 @@ fn squared_error(span: &Span, steps: &Steps) -> f64 {
     }
     let whole_steps = (high - low) * cube(steps.size) / 12.0;
     (whole_steps + (cube(lost_high) - cube(lost_low)) / 3.0) / (span.high - span.low)
+}
+
+/// The mean error of the values of a span, spread evenly over it. With `t(x)` as above, `t(x)^2 / 2` is an
+/// antiderivative of it: where `t` falls from `step / 2` to `-step / 2`, that stays what it is.
+fn error(span: &Span, steps: &Steps) -> f64 {
+    let (low, high) = (steps.nearest(span.low), steps.nearest(span.high));
+    let (lost_low, lost_high) = (span.low - low * steps.size, span.high - high * steps.size);
+    if low == high {
+        return (lost_low + lost_high) / 2.0;
+    }
+    (lost_high * lost_high - lost_low * lost_low) / 2.0 / (span.high - span.low)
 }
 
 /// Unlike `powi`, the same on every machine.

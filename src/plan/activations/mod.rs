@@ -259,7 +259,7 @@ fn reduce_range(plan: &mut Plan) {
 }
 
 /// How activations are stored.
-fn scheme(config: &Config) -> Scheme {
+pub fn scheme(config: &Config) -> Scheme {
     let ty = match config.activations.ty {
         ActivationType::Uint8 => QuantizedType::UInt8,
         ActivationType::Int8 => QuantizedType::Int8,

@@ -1,0 +1,113 @@
+//! `onnx-quant calibrate`: only observes, and writes what it saw to a file.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use onnx_quant::{
+    Config,
+    calibration::{
+        Ranges,
+        range_files::{self, RangeFormat},
+    },
+    plan::activation_scheme,
+};
+
+use super::{
+    Failure, STREAM, count, failed, load,
+    observe::{Observing, observe},
+    print_to_stderr,
+    settings::{Settings, one_of},
+    text_file::TextFile,
+    use_threads,
+};
+
+/// Options that are taken so that a command line can be the one for quantizing, and make no difference.
+const WITHOUT_EFFECT: [&str; 8] =
+    ["weights", "granularity", "asymmetric", "weight_scales", "weight_form", "allow_growth", "external_data", "strict"];
+
+/// Observe what a model's activations are with samples, and write their ranges to a file for --ranges
+#[derive(Debug, clap::Args)]
+#[command(mut_args(|arg| {
+    let hide = WITHOUT_EFFECT.contains(&arg.get_id().as_str());
+    if hide { arg.hide(true) } else { arg }
+}))]
+pub struct Args {
+    /// The model; - reads standard input
+    #[arg(value_name = "IN.onnx")]
+    input: PathBuf,
+
+    /// The samples: a folder of .npz or .npy files, one such file of many samples, a folder with
+    /// test_data_set_* folders, or a text file that lists paths
+    #[arg(long, value_name = "PATH")]
+    samples_from: PathBuf,
+
+    /// The ranges; - writes standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+
+    /// Format of the ranges; json holds all that was observed, the others only the range that
+    /// --calibration makes of it
+    #[arg(long, value_name = "FORMAT", default_value_t, value_parser = one_of(RangeFormat::NAMES))]
+    format: RangeFormat,
+
+    #[command(flatten)]
+    settings: Settings,
+
+    /// onnxruntime's library, if not $ORT_DYLIB_PATH; implies --engine onnxruntime
+    #[arg(long, value_name = "FILE")]
+    onnxruntime: Option<PathBuf>,
+
+    /// Read options from a TOML file, keys named like the flags; flags win
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Use this many threads [default: all cores]; engines have their own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+
+    /// Say nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    use_threads(args.threads)?;
+    let settings = args.settings.with_engine_of(args.onnxruntime.as_deref())?.with_file(args.config.as_deref())?;
+    let (limit, engine) = (settings.samples(), settings.engine());
+    let (config, _) = settings.into_parts(false);
+    config.check_for_activations().map_err(|error| Failure::Usage(error.to_string()))?;
+
+    let to_stream = args.output.as_os_str() == STREAM;
+    let file = match to_stream {
+        true => None,
+        false => Some(TextFile::at(&args.output, "file of ranges", &[&args.input])?),
+    };
+    let model = load(&args.input)?;
+    let library = args.onnxruntime.as_deref();
+    let observing = Observing { samples: &args.samples_from, limit, engine, library, quiet: args.quiet };
+    let (ranges, samples) = observe(&model, &args.input, &config, &observing)?;
+    let text = text(&ranges, &config, args.format)?;
+    match file {
+        Some(file) => file.write(&text)?,
+        None => io::stdout().lock().write_all(text.as_bytes()).map_err(|error| failed("standard output", error))?,
+    }
+    if !args.quiet {
+        print_to_stderr(&summary(ranges.values.len(), samples, &args.output));
+    }
+    Ok(())
+}
+
+/// Ranges as a file has them.
+pub fn text(ranges: &Ranges, config: &Config, format: RangeFormat) -> Result<String, Failure> {
+    Ok(range_files::to_text(ranges, format, config.activations.method, activation_scheme(config))?)
+}
+
+fn summary(values: usize, samples: usize, output: &Path) -> String {
+    let observed = match values {
+        0 => "warning: nothing was observed: no layer of the model can compute in integers".to_owned(),
+        _ => format!("{} observed in {}", count(values, "activation"), count(samples, "sample")),
+    };
+    format!("{observed}\nwrote {}\n", output.display())
+}
