@@ -9,6 +9,7 @@ mod joins;
 mod layers;
 mod left_float;
 mod once;
+mod products;
 mod types;
 
 #[path = "../runtime/mod.rs"]
