@@ -12,10 +12,12 @@ use std::{
 
 use onnx_quant::{
     Error, ErrorKind, Model, Result,
-    calibration::{Collect, Engine, Observation, RtenEngine, Sample, Session, can_be_watched, observe, value_key},
+    calibration::{
+        Collect, Engine, Observation, RtenEngine, Sample, Session, can_be_watched, observe as calibrate, value_key,
+    },
     ir::{DataType, Tensor, ValueId},
 };
-use runtime::{Inputs, Run, Side};
+use runtime::{Inputs, Run, Side, samples::sample};
 use testdata::{Fixture, fixtures};
 
 /// What float32 sums in another order may differ by, of the largest magnitude of the value.
@@ -56,29 +58,6 @@ fn load(name: &str) -> Model {
 fn find(model: &Model, name: &str) -> ValueId {
     let mut named = model.values().filter(|&value| model.value(value).name() == name);
     named.next().unwrap_or_else(|| panic!("there is no '{name}'"))
-}
-
-/// An input as the harness made it.
-fn tensor(name: &str, made: &runtime::Tensor) -> Tensor {
-    fn bytes<const N: usize>(made: &runtime::Tensor, write: impl Fn(f64) -> [u8; N]) -> Vec<u8> {
-        made.values.iter().flat_map(|&value| write(value)).collect()
-    }
-    let (dtype, bytes) = match made.dtype.as_str() {
-        "float32" => (DataType::Float, bytes(made, |value| (value as f32).to_le_bytes())),
-        "float64" => (DataType::Double, bytes(made, f64::to_le_bytes)),
-        "float16" => (DataType::Float16, bytes(made, |value| half::f16::from_f64(value).to_le_bytes())),
-        "int32" => (DataType::Int32, bytes(made, |value| (value as i32).to_le_bytes())),
-        "int64" => (DataType::Int64, bytes(made, |value| (value as i64).to_le_bytes())),
-        "int8" => (DataType::Int8, bytes(made, |value| (value as i8).to_le_bytes())),
-        "uint8" => (DataType::Uint8, bytes(made, |value| (value as u8).to_le_bytes())),
-        "bool" => (DataType::Bool, bytes(made, |value| [value as u8])),
-        other => panic!("an input of type {other}"),
-    };
-    Tensor::from_bytes(name, dtype, &made.shape, bytes).expect("the bytes fit")
-}
-
-fn sample(inputs: &BTreeMap<String, runtime::Tensor>) -> Sample {
-    Sample { origin: "made".to_owned(), inputs: inputs.iter().map(|(name, made)| tensor(name, made)).collect() }
 }
 
 /// What one run makes of the watched values; `None` for one that it did not compute.
@@ -259,7 +238,7 @@ fn ranges_are_the_same_at_every_number_of_threads() {
         let mut heard = Vec::new();
         let ranges = pool.install(|| {
             let mut heard_of = Vec::new();
-            let ranges = observe(&model, &watched, samples, &RtenEngine, MIN_MAX, &mut |count| heard_of.push(count));
+            let ranges = calibrate(&model, &watched, samples, &RtenEngine, MIN_MAX, &mut |count| heard_of.push(count));
             heard = heard_of;
             ranges.expect("it runs")
         });
@@ -283,7 +262,7 @@ fn keys_tell_values_of_one_name_apart() {
 
 fn error_of(model: &Model, samples: impl Iterator<Item = Result<Sample>>) -> Error {
     let watched = [find(model, "y")];
-    observe(model, &watched, samples, &RtenEngine, MIN_MAX, &mut |_| {}).expect_err("something is wrong")
+    calibrate(model, &watched, samples, &RtenEngine, MIN_MAX, &mut |_| {}).expect_err("something is wrong")
 }
 
 #[test]

@@ -12,7 +12,7 @@ use onnx_quant::{
         self, FixParameters, FoldBatchNormalization, FoldConstants, FoldScales, FuseMatMulAdd, Pass, RemoveIdentities,
     },
 };
-use runtime::{Comparison, Difference, Engine, Inputs, Side, Text};
+use runtime::{Comparison, Difference, Engine, Inputs, Side, Text, texts::model_text};
 use testdata::{Fixture, fixtures};
 
 /// What weights that are rounded once more may differ by, and sums in another order.
@@ -21,7 +21,7 @@ const TOLERANCE: f64 = 2e-6;
 const HALF_TOLERANCE: f64 = 4e-3;
 
 /// A model: its name, its text behind the header, and the operators that must be left, constants aside.
-/// `{?}` stands for numbers between -1 and 1, `{+}` for positive ones.
+/// Its numbers are those of [`model_text`].
 struct Case {
     name: &'static str,
     opset: i64,
@@ -500,34 +500,6 @@ fn folder() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("simplified");
     std::fs::create_dir_all(&folder).expect("a folder");
     folder
-}
-
-/// The text with a header, unless it has one, and with numbers.
-fn model_text(opset: i64, text: &str) -> String {
-    let mut state = 1u64;
-    let mut number = || {
-        // Knuth's linear congruential generator (MMIX); the upper bits are the random ones.
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f64 / f64::from(1 << 23) - 1.0
-    };
-    let header =
-        if text.starts_with('<') { String::new() } else { format!("<ir_version: 8, opset_import: [\"\": {opset}]>\n") };
-    let mut parts = text.split_inclusive("{?}").flat_map(|part| part.split_inclusive("{+}"));
-    let mut whole = header;
-    for part in &mut parts {
-        let Some((before, positive)) =
-            part.strip_suffix("{?}").map(|part| (part, false)).or(part.strip_suffix("{+}").map(|part| (part, true)))
-        else {
-            whole.push_str(part);
-            continue;
-        };
-        let dims = before.rsplit_once('[').and_then(|(_, dims)| dims.split_once(']')).map_or("", |(dims, _)| dims);
-        let count: usize = dims.split(',').map(|size| size.trim().parse::<usize>().expect("a size")).product();
-        let numbers: Vec<String> =
-            (0..count).map(|_| number()).map(|x| format!("{:.6}", if positive { x.abs() + 0.1 } else { x })).collect();
-        whole.push_str(&format!("{before}{{{}}}", numbers.join(", ")));
-    }
-    whole
 }
 
 fn parse(texts: &[(&str, String)]) -> Option<()> {

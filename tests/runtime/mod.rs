@@ -14,6 +14,8 @@
 
 pub mod provision;
 pub mod rten_engine;
+pub mod samples;
+pub mod texts;
 
 use std::collections::BTreeMap;
 use std::io::Write;

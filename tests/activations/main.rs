@@ -1,0 +1,16 @@
+//! What becomes of activations: small graphs, calibrated with samples, quantized, and run in onnxruntime,
+//! which must find integer kernels where they were planned and compute what the float model does.
+#![cfg(feature = "rten")]
+
+mod biases;
+mod bodies;
+mod case;
+mod joins;
+mod layers;
+mod left_float;
+mod once;
+mod products;
+mod types;
+
+#[path = "../runtime/mod.rs"]
+mod runtime;
