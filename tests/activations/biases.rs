@@ -5,7 +5,7 @@ use onnx_quant::{
     ir::{DataType, OpId, ValueId},
 };
 
-use super::case::{Outcome, case, check};
+use super::case::{Outcome, case, check, float_model};
 
 /// A DequantizeLinear's integers and scales.
 struct Dequantized {
@@ -72,17 +72,17 @@ fn biases_are_integers_of_the_products_scale() {
         ),
     ];
     let Some(outcomes) = check("biases", &cases) else { return };
-    let text = |index: usize| super::case::float_model("biases", &cases[index]);
+    let float = |index: usize| float_model("biases", &cases[index]);
     for (op, name) in [("conv", "b"), ("gemm", "c"), ("transposed", "d"), ("product", "e")] {
-        bias(&text(0), &outcomes[0], op, name);
+        bias(&float(0), &outcomes[0], op, name);
     }
-    let [one, other] = ["one", "other"].map(|op| bias(&text(1), &outcomes[1], op, "b"));
+    let [one, other] = ["one", "other"].map(|op| bias(&float(1), &outcomes[1], op, "b"));
     assert_ne!(one.scales, other.scales);
     assert!(
         !outcomes[1].model.values().any(|value| outcomes[1].model.value(value).name() == "b"),
         "the float bias stays"
     );
-    let large = bias(&text(2), &outcomes[2], "large", "b");
+    let large = bias(&float(2), &outcomes[2], "large", "b");
     assert!(large.integers[0] <= 1 << 30 && large.integers[0] > 1 << 29, "{:?}", large.integers);
     assert!(large.scales[0] > 1e-8 && large.scales[1] < 1e-3, "{:?}", large.scales);
 }
