@@ -1,4 +1,4 @@
-//! Makes a product with weights and the addition of a bias one operator.
+//! Makes a product with weights and the addition of a bias one operator, or keeps them apart.
 
 use super::{
     Pass,
@@ -16,6 +16,10 @@ use crate::{
 /// onnxruntime does so when it loads a model, before it looks for groups of DequantizeLinear and
 /// QuantizeLinear: a MatMul that was quantized on its own, its Add left float, would become a float
 /// Gemm. As a Gemm from the start its bias is quantized too, and it stays one of integers.
+///
+/// Where more than matrices is multiplied there is no Gemm for it, but if all sizes are fixed onnxruntime
+/// makes one none the less, between two Reshapes. Not so where the bias is a matrix of one row, which adds
+/// the same: there the bias `[n]` becomes `[1, n]`.
 ///
 /// The rank of what is multiplied must follow from the model's inputs and operators: a Gemm takes
 /// matrices only, and what a file states of values in between is not enforced. Only `float` is fused,
@@ -42,6 +46,10 @@ impl Pass for FuseMatMulAdd {
         let mut unread = Vec::new();
         for add in model.ops().collect::<Vec<_>>() {
             let Some(Biased { product, sum, bias, output }) = biased(model, &facts, add) else { continue };
+            if product.rank > 2 {
+                unread.extend(row(model, add, bias)?);
+                continue;
+            }
             unread.push(bias);
             if let Some(weight) = product.transposed {
                 unread.extend(model.input(product.op, 1));
@@ -55,16 +63,18 @@ impl Pass for FuseMatMulAdd {
             model.set_output(product.op, 0, output);
             gone.push(sum);
         }
-        let changed = !gone.is_empty();
+        let changed = !unread.is_empty();
         model.remove_values(gone);
         remove_unread(model, unread);
         Ok(changed)
     }
 }
 
-/// A MatMul of matrices, the right one constant.
+/// A MatMul whose right factor is a constant matrix.
 struct Product {
     op: OpId,
+    /// The rank of the left factor: 2 and more.
+    rank: usize,
     /// The columns of its output.
     columns: usize,
     /// What its weight is the transpose of, if it is made by a Transpose.
@@ -104,9 +114,7 @@ fn biased(model: &Model, facts: &Facts, add: OpId) -> Option<Biased> {
 }
 
 fn product(model: &Model, facts: &Facts, op: OpId) -> Option<Product> {
-    if !is_default(model, op, "MatMul") || facts.rank(model.input(op, 0)?) != Some(2) {
-        return None;
-    }
+    let rank = facts.rank(model.input(op, 0)?).filter(|&rank| rank >= 2 && is_default(model, op, "MatMul"))?;
     let weight = model.input(op, 1)?;
     let transposed = transposed(model, weight).filter(|&weight| {
         // In a body another value may have its name.
@@ -116,7 +124,7 @@ fn product(model: &Model, facts: &Facts, op: OpId) -> Option<Product> {
     let [rows, columns] = tensor.shape()[..] else { return None };
     let columns = if transposed.is_some() { rows } else { columns };
     let is_float = tensor.dtype() == DataType::Float && tensor.element_count() > 0;
-    is_float.then_some(Product { op, columns, transposed })
+    is_float.then_some(Product { op, rank, columns, transposed })
 }
 
 /// What a value is the transpose of, as matrices are transposed.
@@ -146,4 +154,14 @@ fn vector(model: &mut Model, product: &Product, bias: ValueId) -> Result<ValueId
     let bytes = if of_all { bytes.to_vec() } else { bytes.repeat(product.columns) };
     let vector = tensor.with_bytes(&[product.columns], bytes)?.named(model.value(bias).name());
     Ok(constants::add(model, product.op, vector))
+}
+
+/// Makes an Add read a bias of one axis as a matrix of one row; returns the bias that was read before.
+fn row(model: &mut Model, add: OpId, bias: ValueId) -> Result<Option<ValueId>> {
+    let Some(tensor) = fixed(model, bias).filter(|tensor| tensor.shape().len() == 1) else { return Ok(None) };
+    let row = tensor.with_bytes(&[1, tensor.element_count()], tensor.bytes()?)?.named(model.value(bias).name());
+    let slot = usize::from(model.input(add, 1) == Some(bias));
+    let row = constants::add(model, add, row);
+    model.set_input(Use { op: add, slot }, row);
+    Ok(Some(bias))
 }

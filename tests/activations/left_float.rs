@@ -17,7 +17,7 @@ fn values_without_a_range() {
             )
         },
         Case {
-            float: &[("MatMul 'nan'", "'n' was never finite")],
+            float: &[("MatMul 'nan'", "'n' was infinite, or not a number, in some samples")],
             ..case(
                 "nan",
                 "Abs MatMul MatMulIntegerToFloat QuantizeLinear Sqrt Sub",
@@ -83,6 +83,21 @@ fn layers_that_are_not_to_be_quantized() {
     let Some(outcomes) = check("layers_that_are_not_to_be_quantized", &cases) else { return };
     assert_eq!(outcomes[0].values(), ["r", "d", "f"]);
     assert_eq!(outcomes[1].values(), ["f"]);
+}
+
+/// A layer that reads what is masked: a range that holds the mask has no steps left for the rest.
+#[test]
+fn a_layer_behind_a_mask() {
+    let case = Case {
+        float: &[("MatMul 'masked'", "'s' holds the huge numbers of a mask")],
+        ..case(
+            "behind_a_mask",
+            "Add MatMul MatMulIntegerToFloat QuantizeLinear",
+            "g (float[2,6] x) => (float[2,4] y, float[2,4] z) <float[6,4] w = {?}, float[6,4] v = {?}, float[6] mask = {0, 0, 0, 0, 0, -10000}>
+             { s = Add (x, mask) [masked] y = MatMul (s, w) z = MatMul (x, v) }",
+        )
+    };
+    check("a_layer_behind_a_mask", &[case]);
 }
 
 /// Layers that no integer kernel exists for.

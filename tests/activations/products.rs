@@ -25,7 +25,6 @@ fn products_with_a_bias() {
 }
 
 #[test]
-#[ignore = "onnxruntime reshapes what has fixed sizes to a matrix and computes a float Gemm"]
 fn products_of_fixed_sizes_with_a_bias() {
     let case = case(
         "fixed_sizes",

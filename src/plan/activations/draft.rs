@@ -79,11 +79,11 @@ impl<'a> Draft<'a> {
         let last: Vec<OpId> =
             draft.layers.values().filter(|layer| draft.is_final(layer)).map(|layer| layer.op).collect();
         for op in last {
-            draft.to_float(op, FloatReason::Final);
+            draft.take_back(op, FloatReason::Final);
         }
         for op in before_logarithms(model) {
             if draft.layers.contains_key(&op) {
-                draft.to_float(op, FloatReason::Logarithm);
+                draft.take_back(op, FloatReason::Logarithm);
             }
         }
         Ok(draft)
@@ -119,11 +119,11 @@ impl<'a> Draft<'a> {
         for (op, weight) in missing {
             let left = plan.left_float.iter().find(|left| left.value == weight);
             let reason = left.map_or(FloatReason::ComputedWeight, |left| FloatReason::Weight(left.reason.clone()));
-            self.to_float(op, reason);
+            self.take_back(op, reason);
         }
     }
 
-    fn to_float(&mut self, op: OpId, reason: FloatReason) {
+    fn take_back(&mut self, op: OpId, reason: FloatReason) {
         self.layers.remove(&op);
         self.float.insert(op, reason);
     }
@@ -143,7 +143,7 @@ impl<'a> Draft<'a> {
                 .map(|layer| layer.op)
                 .collect();
             for op in around {
-                self.to_float(op, FloatReason::Value { value: name.clone(), cause });
+                self.take_back(op, FloatReason::Value { value: name.clone(), cause });
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     numeric::QuantParams,
 };
 
-/// The parameters of a value that a DequantizeLinear with one scale makes of 8-bit integers, computed ones:
+/// The parameters of a value that a DequantizeLinear with one scale makes of integers of 8 or 16 bits, computed ones:
 /// an activation.
 pub(super) fn activation(model: &Model, value: ValueId) -> Option<QuantParams> {
     let op = dequantizes(model, value)?;
@@ -54,7 +54,7 @@ fn dequantizes(model: &Model, value: ValueId) -> Option<OpId> {
     model.producer(value).filter(|&op| model.op(op).is("DequantizeLinear") && model.op(op).int("block_size").is_none())
 }
 
-/// Scales and zero points of a DequantizeLinear with 8-bit integers.
+/// Scales and zero points of a DequantizeLinear with integers of 8 or 16 bits.
 fn parameters(model: &Model, op: OpId) -> Option<(Vec<f32>, Vec<i32>)> {
     let scales: Vec<f32> = model.constant(model.input(op, 1)?)?.to_f32().ok()?.iter().copied().collect();
     let zero_point = model.constant(model.input(op, 2)?)?;
@@ -62,6 +62,8 @@ fn parameters(model: &Model, op: OpId) -> Option<(Vec<f32>, Vec<i32>)> {
     let zero_points = match zero_point.dtype() {
         DataType::Int8 => bytes.iter().map(|&byte| i32::from(byte as i8)).collect(),
         DataType::Uint8 => bytes.iter().map(|&byte| i32::from(byte)).collect(),
+        DataType::Int16 => bytes.as_chunks().0.iter().map(|&pair| i32::from(i16::from_le_bytes(pair))).collect(),
+        DataType::Uint16 => bytes.as_chunks().0.iter().map(|&pair| i32::from(u16::from_le_bytes(pair))).collect(),
         _ => return None,
     };
     Some((scales, zero_points))

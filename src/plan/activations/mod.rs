@@ -144,8 +144,10 @@ pub enum FloatCause {
     NotObserved,
     /// No sample took the way through the model that it is on.
     NeverComputed,
-    /// It was never finite.
+    /// It was infinite or not a number in some samples.
     NotFinite,
+    /// It holds the huge numbers of a mask.
+    Masked,
     /// It was zero in all samples: nothing says how large it can be.
     AlwaysZero,
     /// It is too quiet in many samples for steps that also hold the loud ones.
@@ -160,7 +162,8 @@ impl fmt::Display for FloatCause {
         match self {
             Self::NotObserved => f.write_str("has no range"),
             Self::NeverComputed => f.write_str("was not computed with any sample"),
-            Self::NotFinite => f.write_str("was never finite"),
+            Self::NotFinite => f.write_str("was infinite, or not a number, in some samples"),
+            Self::Masked => f.write_str("holds the huge numbers of a mask"),
             Self::AlwaysZero => f.write_str("was zero in all samples"),
             Self::Coarse { decibels } => {
                 write!(f, "differs too much in size between samples for integers ({decibels:.0} dB above their steps)")
@@ -287,7 +290,7 @@ impl ActivationPlan {
 }
 
 /// The planned weight that an operator takes.
-fn weight_of<'a>(plan: &'a Plan, op: OpId) -> Result<&'a WeightPlan> {
+fn weight_of(plan: &Plan, op: OpId) -> Result<&WeightPlan> {
     let takes = |weight: &&WeightPlan| weight.copies.iter().any(|copy| copy.layers.contains(&op));
     plan.weights.iter().find(takes).ok_or_else(|| Error::invalid("a layer has no planned weight"))
 }

@@ -20,6 +20,9 @@ use crate::{
 /// others, like a recording, and costs accuracy; all else is above by several decibels.
 const LEAST_SIGNAL_TO_NOISE: f64 = 24.0;
 
+/// What is at least so large is no number but a mask: models that mask write -10^4 and less.
+const MASK: f32 = 1e4;
+
 /// Parameters for all values, or those values that have none.
 pub(super) fn assign(
     model: &Model,
@@ -80,10 +83,13 @@ fn params(
     };
     let limits = [value.bounds, defined, matters].into_iter().fold(Interval::ALL, Interval::intersection);
     let statistics = statistics.clipped(Range { min: limits.min.min(0.0), max: limits.max.max(0.0) });
-    let range = statistics.range(config.activations.method, scheme).ok_or(match statistics.runs() {
-        0 => FloatCause::NeverComputed,
-        _ => FloatCause::NotFinite,
-    })?;
+    if statistics.nan() > 0 || statistics.infinite() > 0 {
+        return Err(FloatCause::NotFinite);
+    }
+    if is_masked(model, value.value) {
+        return Err(FloatCause::Masked);
+    }
+    let range = statistics.range(config.activations.method, scheme).ok_or(FloatCause::NeverComputed)?;
     if range.min == 0.0 && range.max == 0.0 {
         return Err(FloatCause::AlwaysZero);
     }
@@ -91,4 +97,15 @@ fn params(
         Some(decibels) if decibels < LEAST_SIGNAL_TO_NOISE => Err(FloatCause::Coarse { decibels }),
         _ => Ok(scheme.parameters(range)),
     }
+}
+
+/// Whether a value is masked: where a constant is added, or put in, that is so large in places that all
+/// else is nothing beside it.
+fn is_masked(model: &Model, value: ValueId) -> bool {
+    let Some(op) = model.producer(value).filter(|&op| model.op(op).is("Add") || model.op(op).is("Where")) else {
+        return false;
+    };
+    let constants = model.inputs(op).into_iter().flatten().filter_map(|input| model.constant(input));
+    let mut floats = constants.filter_map(|tensor| tensor.to_f32().ok());
+    floats.any(|elements| elements.iter().any(|element| element.abs() >= MASK))
 }
