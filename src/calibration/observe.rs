@@ -112,7 +112,7 @@ impl Observation {
         }
         let mut model = model.clone();
         model.name_ops();
-        model.widen_halves();
+        model.widen_halves(true);
         state_kernel_shapes(&mut model);
         name_apart(&mut model);
         // Engines are to tell the types and shapes of outputs by themselves.

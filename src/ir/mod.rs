@@ -33,3 +33,4 @@ pub(crate) use op::normal_domain;
 pub use op::{Attribute, AttributePlace, Body, Op};
 pub use tensor::{Compute, Tensor};
 pub use tensor_type::{Dim, TensorType};
+pub(crate) use widen::is_half;

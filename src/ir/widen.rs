@@ -28,7 +28,8 @@ impl Tensor {
 impl Model {
     /// Makes float32 of float16 and bfloat16 throughout: constants, declared types, and the types that
     /// attributes name. What an operator computes is then rounded less, and overflows later.
-    pub(crate) fn widen_halves(&mut self) {
+    /// `inputs_and_outputs`: also what the main graph's inputs and outputs are declared to be.
+    pub(crate) fn widen_halves(&mut self, inputs_and_outputs: bool) {
         for vertex in self.graph.node_weights_mut() {
             match vertex {
                 Vertex::Op(op) => widen_op(op),
@@ -36,18 +37,20 @@ impl Model {
                 Vertex::Value(_) | Vertex::Removed => {}
             }
         }
-        for scope in &mut self.scopes {
+        for (index, scope) in self.scopes.iter_mut().enumerate() {
             let declared = match &mut scope.shell {
                 ScopeShell::Graph(graph) => &mut graph.value_info,
                 ScopeShell::Function(function) => &mut function.value_info,
             };
-            let interfaces = scope.inputs.iter_mut().chain(&mut scope.outputs);
+            let kept = index == Self::MAIN.0 && !inputs_and_outputs;
+            let interfaces = scope.inputs.iter_mut().chain(&mut scope.outputs).filter(|_| !kept);
             declared.iter_mut().chain(interfaces.filter_map(|interface| interface.info.as_mut())).for_each(widen_info);
         }
     }
 }
 
-fn is_half(dtype: DataType) -> bool {
+/// Whether a type is one of the half floats.
+pub(crate) fn is_half(dtype: DataType) -> bool {
     matches!(dtype, DataType::Float16 | DataType::Bfloat16)
 }
 

@@ -16,6 +16,7 @@ mod quantize_activations;
 mod quantize_weights;
 mod remove_identities;
 mod upgrade;
+mod widen_halves;
 
 pub use fix_parameters::FixParameters;
 pub use fold_batch_normalization::FoldBatchNormalization;
@@ -26,6 +27,7 @@ pub use quantize_activations::QuantizeActivations;
 pub use quantize_weights::QuantizeWeights;
 pub use remove_identities::RemoveIdentities;
 pub use upgrade::{UpgradeOpset, Upgraded};
+pub use widen_halves::WidenHalves;
 
 use crate::{error::Result, ir::Model};
 

@@ -8,7 +8,7 @@ use crate::{
     config::{ActivationType, Config},
     error::{Error, Result},
     ir::Model,
-    passes::{self, FixParameters, Pass, QuantizeActivations, QuantizeWeights, UpgradeOpset},
+    passes::{self, FixParameters, Pass, QuantizeActivations, QuantizeWeights, UpgradeOpset, WidenHalves},
     plan::{plan_activations, watched},
     report::Report,
 };
@@ -87,9 +87,15 @@ fn prepared(model: &Model, config: &Config) -> Result<(Model, Vec<String>)> {
             passes::run(&mut prepared, &[pass])?;
         }
     }
+    let mut notes = Vec::new();
+    if WidenHalves.run(&mut prepared)? {
+        // Integer kernels make float32.
+        notes.push("what is not quantized computes in float32 instead of half floats".to_owned());
+    }
     let before = prepared.clone();
     let upgraded = UpgradeOpset { to: opset(config) }.upgrade(&mut prepared)?;
-    Ok((prepared, note(&before, &upgraded).into_iter().collect()))
+    notes.extend(note(&before, &upgraded));
+    Ok((prepared, notes))
 }
 
 /// What to warn of if ranges are of values that the model has not, neither as it came nor simplified.
