@@ -1,6 +1,6 @@
 //! The type of activations decides what a QuantizeLinear makes redundant.
 
-use onnx_quant::{ActivationType, Activations, Config};
+use onnx_quant::{ActivationType, Activations, Config, ir::DataType};
 
 use super::case::{Case, case, check};
 
@@ -53,4 +53,32 @@ fn sixteen_bits() {
     const KERNELS: &str = "Conv*2 DequantizeLinear*7 Flatten MatMulNBits QuantizeLinear*3";
     let case = Case { config: config(ActivationType::Uint16, false), bound: 0.02, ..case("uint16", KERNELS, TEXT) };
     check("sixteen_bits", &[case]);
+}
+
+/// Half floats between, float32 inside: all layers become integer kernels, inputs and outputs stay.
+#[test]
+fn half_floats() {
+    let text = "g (float16[1,3,8,8] x) => (float16[1,10] y) <float[4,3,3,3] w = {?}, float[5,4,3,3] v = {?}, float[80,10] m = {?}>
+         { wh = Cast <to = 10> (w) vh = Cast <to = 10> (v) mh = Cast <to = 10> (m) a = Conv (x, wh) r = Relu (a) d = Conv (r, vh) f = Flatten (d) y = MatMul (f, mh) }";
+    let kernels = "Cast*2 Flatten MatMulIntegerToFloat QLinearConv*2 QuantizeLinear Transpose*2";
+    let Some(outcomes) = check("half_floats", &[case("float16", kernels, text)]) else { return };
+    assert!(!outcomes[0].model.tensors().any(|tensor| tensor.dtype() == DataType::Float16));
+}
+
+/// Two products of an activation of 8 bits and a weight of 7 fit into 16 bits.
+#[test]
+fn reduced_range() {
+    let activations = Activations { reduce_range: true, ..Activations::default() };
+    let kernels = "Flatten MatMulIntegerToFloat QLinearConv*2 QuantizeLinear Transpose*2";
+    let case =
+        Case { config: Config { activations, ..Config::default() }, bound: 0.05, ..case("reduced", kernels, TEXT) };
+    let Some(outcomes) = check("reduced_range", &[case]) else { return };
+    let weights = outcomes[0].model.tensors().filter(|tensor| tensor.dtype() == DataType::Int8);
+    let largest = |tensor: &onnx_quant::ir::Tensor| {
+        let bytes = tensor.bytes().expect("they are there");
+        bytes.iter().map(|&byte| (byte as i8).unsigned_abs()).max().expect("there are some")
+    };
+    // Zero points are among them.
+    let largest: Vec<u8> = weights.filter(|tensor| tensor.shape().len() > 1).map(largest).collect();
+    assert_eq!(largest, [63; 3]);
 }

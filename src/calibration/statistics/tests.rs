@@ -224,6 +224,35 @@ fn float_types_keep_the_extremes() {
     }
 }
 
+#[test]
+fn quiet_samples_beside_loud_ones_have_little_above_the_noise() {
+    let sample = |loudness: f32| -> Vec<f32> { bell(3000).into_iter().map(|value| value * loudness).collect() };
+    let (loud, quiet) = (sample(100.0), sample(0.1));
+    for histogram in [false, true] {
+        let decibels = |samples: [&Vec<f32>; 2]| {
+            let statistics = observed(samples, histogram);
+            let range = statistics.range(MinMax, SCHEMES[0]).expect("observed");
+            statistics.signal_to_noise(range, SCHEMES[0]).expect("there is a signal")
+        };
+        let alike = decibels([&loud, &loud]);
+        assert!(alike > 30.0, "{alike}");
+        // The typical sample is half as many decibels weaker as the quiet one, which is by 60.
+        assert!((decibels([&loud, &quiet]) - (alike - 30.0)).abs() < 3.0);
+    }
+}
+
+#[test]
+fn clipped_statistics_are_those_of_clipped_values() {
+    let values = bell(3000);
+    let interval = Range { min: -0.5, max: f32::INFINITY };
+    let clipped = observed([&values], true).clipped(interval);
+    let exact = observed([&values.iter().map(|value| value.max(-0.5)).collect()], true);
+    assert_eq!(clipped.extremes(), exact.extremes());
+    assert_eq!(clipped.histogram, exact.histogram);
+    let (power, same) = (clipped.power.typical().expect("some"), exact.power.typical().expect("some"));
+    assert!((power / same - 1.0).abs() < 0.02, "{power} {same}");
+}
+
 proptest! {
     #[test]
     fn merging_is_observing_everything(
