@@ -16,6 +16,9 @@
 //! of them. The goals are a ratio to that of at most 1.2 for minmax and at most 2 for the methods with
 //! histograms, and as much memory for 64 samples as for 16.
 //!
+//! *Ranges* is the part of the time that does not grow with the samples: what a method makes of what it
+//! has gathered, value after value.
+//!
 //! onnxruntime's own tools (`calibration.py`) are measured in the same rounds, if the tests' Python can
 //! be had. Their plain run has no outputs but the model's.
 
@@ -133,7 +136,7 @@ mod linux {
             let (few, many) = (FEW.min(all), MANY.min(all));
             let engine = if self.library.is_some() { "onnxruntime" } else { "rten" };
             println!("{}, {few} samples, {rounds} rounds, engine {engine}", self.model.display());
-            println!("default method: {}\n", config.activations.method);
+            println!("the default method is {}\n", config.activations.method);
 
             let ours: Vec<&str> = [PLAIN].into_iter().chain(METHODS).collect();
             let tools = if self.python.is_some() { &TOOLS[..] } else { &[] };
@@ -145,8 +148,9 @@ mod linux {
                         continue;
                     }
                     match self.time(kind, few) {
-                        Ok((seconds, peak)) => {
+                        Ok((seconds, choosing, peak)) => {
                             kind.seconds.push(seconds);
+                            kind.choosing = choosing;
                             kind.few = kind.few.max(peak.anonymous);
                         }
                         Err(error) => kind.failed = Some(error.to_string()),
@@ -154,13 +158,13 @@ mod linux {
                 }
             }
             for kind in kinds.iter_mut().filter(|kind| kind.failed.is_none()) {
-                kind.many = if many > few { self.time(kind, many)?.1.anonymous } else { kind.few };
+                kind.many = if many > few { self.time(kind, many)?.2.anonymous } else { kind.few };
             }
 
             let columns = ["median s", "min s", "/ median", "/ min"];
             print!("{:24}", "");
             columns.iter().for_each(|column| print!(" {column:>9}"));
-            println!(" {:>12} {:>12}", format!("peak at {few}"), format!("at {many}"));
+            println!(" {:>9} {:>12} {:>12}", "ranges s", format!("peak at {few}"), format!("at {many}"));
             for kind in &kinds {
                 let label = if kind.tools { format!("tools: {}", kind.method) } else { kind.method.clone() };
                 if let Some(error) = &kind.failed {
@@ -171,14 +175,15 @@ mod linux {
                 let plain = kinds.iter().find(|plain| plain.tools == kind.tools && plain.method == PLAIN);
                 let plain = median_and_min(&plain.filter(|plain| plain.failed.is_none()).unwrap_or(kind).seconds);
                 print!("{label:24} {median:>9.3} {min:>9.3} {:>9.2} {:>9.2}", median / plain.0, min / plain.1);
+                print!(" {:>9}", kind.choosing.map_or(String::new(), |seconds| format!("{seconds:.3}")));
                 println!(" {:>12} {:>12}", megabytes(kind.few), megabytes(kind.many));
             }
             println!("\npeak: anonymous memory of the process, sampled every 2 ms");
             Ok(())
         }
 
-        /// Seconds and memory of one run.
-        fn time(&self, kind: &Kind, count: usize) -> Result<(f64, Peak)> {
+        /// Seconds of one run, how many of them went into choosing ranges, if that is told, and memory.
+        fn time(&self, kind: &Kind, count: usize) -> Result<(f64, Option<f64>, Peak)> {
             let mut command = match &self.python {
                 Some(python) if kind.tools => {
                     let mut command = Command::new(python);
@@ -200,9 +205,11 @@ mod linux {
             if !status.success() {
                 return Err(format!("failed: {status}").into());
             }
-            let seconds = fs::read_to_string(&self.result)?.parse()?;
+            let told = fs::read_to_string(&self.result)?;
             fs::remove_file(&self.result)?;
-            Ok((seconds, peak))
+            let (seconds, choosing) =
+                told.split_once(' ').map_or((told.as_str(), None), |(all, part)| (all, Some(part)));
+            Ok((seconds.parse()?, choosing.map(str::parse).transpose()?, peak))
         }
     }
 
@@ -212,6 +219,8 @@ mod linux {
         /// Whether it is one of onnxruntime's own tools.
         tools: bool,
         seconds: Vec<f64>,
+        /// Of the last run, the seconds after the last sample.
+        choosing: Option<f64>,
         few: u64,
         many: u64,
         failed: Option<String>,
@@ -219,7 +228,15 @@ mod linux {
 
     impl Kind {
         fn new(method: &str, tools: bool) -> Self {
-            Self { method: method.to_owned(), tools, seconds: Vec::new(), few: 0, many: 0, failed: None }
+            Self {
+                method: method.to_owned(),
+                tools,
+                seconds: Vec::new(),
+                choosing: None,
+                few: 0,
+                many: 0,
+                failed: None,
+            }
         }
     }
 
@@ -244,10 +261,12 @@ mod linux {
         let samples = Samples::open(samples, &model, Some(count))?;
         let engine: &dyn Engine = if plain { &Blind(engine) } else { engine };
         let ranges = calibrate(&model, &config, samples, engine, &mut |_| {})?;
+        let observed = start.elapsed().as_secs_f64();
         let scheme = activation_scheme(&config);
         let found = ranges.values.values().filter(|value| value.range(config.activations.method, scheme).is_some());
         let found = found.count();
-        fs::write(result, start.elapsed().as_secs_f64().to_string())?;
+        let seconds = start.elapsed().as_secs_f64();
+        fs::write(result, format!("{seconds} {}", seconds - observed))?;
         // A calibration that found nothing was not one.
         if plain || found > 0 { Ok(()) } else { Err("nothing was observed".into()) }
     }

@@ -1,6 +1,7 @@
 //! onnxruntime 1.32, CPU provider.
 
 mod integer;
+pub mod speed;
 
 pub use integer::{Kernel, data_inputs, kernel};
 
