@@ -35,7 +35,7 @@ pub enum ActivationType {
     Int16,
 }
 
-/// How the range of an activation is made of what was observed: `minmax`, `moving-average`,
+/// How the range of an activation is made of what was observed: `auto`, `minmax`, `moving-average`,
 /// `percentile` (99.99) or `percentile:P`, `entropy`, `mse`.
 ///
 /// ```
@@ -56,8 +56,11 @@ pub enum CalibrationMethod {
     /// The range whose quantized values diverge least from the observed ones (Kullback-Leibler).
     Entropy,
     /// The range with the least squared error.
-    #[default]
     Mse,
+    /// As `Mse` where many values were observed, as `MinMax` where the few there were say too little of how
+    /// rare the large ones are.
+    #[default]
+    Auto,
 }
 
 impl FromStr for CalibrationMethod {
@@ -65,13 +68,14 @@ impl FromStr for CalibrationMethod {
 
     fn from_str(text: &str) -> Result<Self> {
         let wrong =
-            || Error::config(format!("'{text}' is none of minmax, moving-average, percentile[:P], entropy, mse"));
+            || Error::config(format!("'{text}' is none of auto, minmax, moving-average, percentile[:P], entropy, mse"));
         match text {
             "minmax" => Ok(Self::MinMax),
             "moving-average" => Ok(Self::MovingAverage),
             "percentile" => Ok(Self::Percentile(99.99)),
             "entropy" => Ok(Self::Entropy),
             "mse" => Ok(Self::Mse),
+            "auto" => Ok(Self::Auto),
             _ => {
                 let percentage = text.strip_prefix("percentile:").and_then(|p| p.parse().ok()).ok_or_else(wrong)?;
                 if !(50.0..=100.0).contains(&percentage) {
@@ -105,6 +109,7 @@ impl fmt::Display for CalibrationMethod {
             Self::Percentile(percentage) => write!(f, "percentile:{percentage}"),
             Self::Entropy => f.write_str("entropy"),
             Self::Mse => f.write_str("mse"),
+            Self::Auto => f.write_str("auto"),
         }
     }
 }

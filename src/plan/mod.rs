@@ -21,7 +21,7 @@ use crate::{
 
 pub use crate::config::WeightForm;
 pub use activations::{
-    ActivationPlan, BiasPlan, FloatCause, FloatLayer, FloatReason, IntegerOperator, Readers, ValuePlan,
+    ActivationPlan, BiasPlan, FloatCause, FloatLayer, FloatReason, IntegerOperator, Readers, Speed, Times, ValuePlan,
     plan_activations, scheme as activation_scheme, watched,
 };
 pub(crate) use candidates::zero_points;

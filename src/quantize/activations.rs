@@ -81,16 +81,16 @@ pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges)
 /// be written. What happened to it is told in notes.
 fn prepared(model: &Model, config: &Config) -> Result<(Model, Vec<String>)> {
     let mut prepared = model.clone();
+    let mut notes = Vec::new();
+    if WidenHalves.run(&mut prepared)? {
+        // Integer kernels make float32. First of all: it leaves Casts behind that the others take away.
+        notes.push("what is not quantized computes in float32 instead of half floats".to_owned());
+    }
     for pass in passes::before_activations() {
         let fixes = pass.name() == FixParameters.name();
         if !(fixes && config.keep_overridable) {
             passes::run(&mut prepared, &[pass])?;
         }
-    }
-    let mut notes = Vec::new();
-    if WidenHalves.run(&mut prepared)? {
-        // Integer kernels make float32.
-        notes.push("what is not quantized computes in float32 instead of half floats".to_owned());
     }
     let before = prepared.clone();
     let upgraded = UpgradeOpset { to: opset(config) }.upgrade(&mut prepared)?;

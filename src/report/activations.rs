@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     ir::{Model, type_name},
-    plan::{ActivationPlan, storage_dtype},
+    plan::{ActivationPlan, Speed, Times, storage_dtype},
 };
 
 /// What became of activations.
@@ -16,6 +16,33 @@ pub struct Activations {
     pub float_layers: Vec<FloatLayer>,
     /// Values that are quantized.
     pub values: Vec<QuantizedValue>,
+    /// How long the integer layers take in onnxruntime; absent where the ranges do not tell how large
+    /// values are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimated_time: Option<EstimatedTime>,
+}
+
+/// What the integer layers take, with the conversions around them, on two kinds of processors. A rough
+/// estimate, of the layers alone: what is float before and after is not in it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct EstimatedTime {
+    /// Where instructions sum products of 8 bits.
+    pub with_vnni: LayerTimes,
+    /// With AVX2 only.
+    pub without_vnni: LayerTimes,
+}
+
+/// Microseconds on one core in one run of the model.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct LayerTimes {
+    /// The layers as floats.
+    pub float_us: f64,
+    /// The layers as integers.
+    pub integer_us: f64,
+    /// Conversions between floats and integers.
+    pub conversions_us: f64,
+    /// Integers and conversions, of what floats take.
+    pub ratio: f64,
 }
 
 /// An operator that becomes an integer kernel.
@@ -75,6 +102,26 @@ impl Activations {
             scale: value.params.scale,
             zero_point: value.params.zero_point,
         });
-        Self { integer: integer.collect(), float_layers: float_layers.collect(), values: values.collect() }
+        Self {
+            integer: integer.collect(),
+            float_layers: float_layers.collect(),
+            values: values.collect(),
+            estimated_time: plan.speed.map(EstimatedTime::of),
+        }
+    }
+}
+
+impl EstimatedTime {
+    fn of(Speed { with_vnni, without_vnni }: Speed) -> Self {
+        Self { with_vnni: LayerTimes::of(with_vnni), without_vnni: LayerTimes::of(without_vnni) }
+    }
+}
+
+impl LayerTimes {
+    fn of(times: Times) -> Self {
+        // More digits would promise more than there is.
+        let us = |nanoseconds: f64| (nanoseconds / 100.0).round() / 10.0;
+        let ratio = (times.ratio() * 100.0).round() / 100.0;
+        Self { float_us: us(times.float), integer_us: us(times.integer), conversions_us: us(times.conversions), ratio }
     }
 }

@@ -6,7 +6,7 @@
 mod activations;
 mod notes;
 
-pub use activations::{Activations, FloatLayer, IntegerOperator, QuantizedValue};
+pub use activations::{Activations, EstimatedTime, FloatLayer, IntegerOperator, LayerTimes, QuantizedValue};
 
 use rayon::prelude::*;
 use serde::Serialize;

@@ -4,7 +4,7 @@ use crate::{
     ir::{Model, normal_domain, type_name},
     numeric::Granularity,
     operators::computes_with_integers,
-    plan::{Plan, QuantizedCopy, WeightForm, WeightPlan, storage_dtype},
+    plan::{Plan, QuantizedCopy, Times, WeightForm, WeightPlan, storage_dtype},
     targets::onnxruntime,
 };
 
@@ -21,6 +21,7 @@ pub(super) fn notes(model: &Model, plan: &Plan) -> Vec<String> {
     notes.extend(plan.weights.iter().filter(|weight| weight.copies.len() > 1).map(copies));
     notes.extend(convolutions(plan));
     notes.extend(runtime(plan));
+    notes.extend(speed(plan));
     notes
 }
 
@@ -93,4 +94,32 @@ fn runtime(plan: &Plan) -> Option<String> {
     let scheme = copies.map(|copy| copy.scheme).find(|scheme| !onnxruntime::runs(*scheme))?;
     let (ty, version) = (type_name(storage_dtype(scheme.ty)), onnxruntime::VERSION);
     Some(format!("onnxruntime {version} cannot run {ty} weights in this form on the CPU"))
+}
+
+/// Said only where integers gain nothing.
+fn speed(plan: &Plan) -> Option<String> {
+    let speed = plan.activations.as_ref()?.speed?;
+    let (times, place) = if speed.with_vnni.ratio() >= 1.0 {
+        (speed.with_vnni, "")
+    } else if speed.without_vnni.ratio() >= 1.0 {
+        (speed.without_vnni, " on processors without VNNI")
+    } else {
+        return None;
+    };
+    let Times { float, integer, integer_depthwise, conversions } = times;
+    let microseconds = |nanoseconds: f64| match nanoseconds / 1000.0 {
+        few if few < 10.0 => format!("{few:.1}"),
+        many => format!("{many:.0}"),
+    };
+    let change = match float - integer {
+        saved if saved > 0.0 => format!("save about {} us", microseconds(saved)),
+        lost => format!("take about {} us more", microseconds(-lost)),
+    };
+    let cause = if integer_depthwise > 0.2 * integer { "; depthwise convolutions gain least" } else { "" };
+    Some(format!(
+        "likely no faster than float in onnxruntime{place}: its integer layers {change} of {}, the conversions around \
+         them take {} (estimated, on one core){cause}",
+        microseconds(float),
+        microseconds(conversions)
+    ))
 }

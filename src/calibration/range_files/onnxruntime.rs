@@ -51,9 +51,10 @@ pub(super) fn to_text(ranges: &[(&str, Range)], method: CalibrationMethod) -> Re
     let method = match method {
         CalibrationMethod::Percentile(_) => "CalibrationMethod.Percentile",
         CalibrationMethod::Entropy => "CalibrationMethod.Entropy",
-        CalibrationMethod::MinMax | CalibrationMethod::MovingAverage | CalibrationMethod::Mse => {
-            "CalibrationMethod.MinMax"
-        }
+        CalibrationMethod::Auto
+        | CalibrationMethod::MinMax
+        | CalibrationMethod::MovingAverage
+        | CalibrationMethod::Mse => "CalibrationMethod.MinMax",
     };
     super::pretty(&json!({
         "CLS": "TensorsData",

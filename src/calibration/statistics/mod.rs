@@ -35,6 +35,12 @@ use distribution::Distribution;
 use histogram::Histogram;
 use power::Power;
 
+/// From how many elements on a histogram says enough of how rare the large ones are for these to be clipped
+/// on its word. (Measured with 8 to 32 samples a model: ranges of least error bring the outputs of text
+/// detection closer to those of the float model with this limit as without, those of text direction
+/// hold its accuracy only with it.)
+const MANY: u64 = 1 << 20;
+
 /// What is worth keeping for a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Collect {
@@ -45,10 +51,10 @@ pub struct Collect {
 impl Collect {
     /// What a method needs.
     pub const fn for_method(method: CalibrationMethod) -> Self {
-        use CalibrationMethod::{Entropy, MinMax, MovingAverage, Mse, Percentile};
+        use CalibrationMethod::{Auto, Entropy, MinMax, MovingAverage, Mse, Percentile};
         let histogram = match method {
             MinMax | MovingAverage => false,
-            Percentile(_) | Entropy | Mse => true,
+            Percentile(_) | Entropy | Mse | Auto => true,
         };
         Self { histogram }
     }
@@ -173,9 +179,10 @@ impl Statistics {
     ///   that P percent of the values do not exceed. The extremes, if nothing but zero would be left.
     /// - `entropy`: with the least Kullback-Leibler divergence of what is observed from what is left of
     ///   it, after S. Migacz, "8-bit Inference with TensorRT", GTC 2017.
-    /// - `mse`: with the least mean squared error.
+    /// - `mse`: with the least mean squared error, in which the mean error counts 8 times more.
+    /// - `auto`: as `mse` from 2^20 elements on, as `minmax` below.
     ///
-    /// The last two leave float types at their extremes: where precision is relative, clipping gains
+    /// Entropy and error leave float types at their extremes: where precision is relative, clipping gains
     /// nothing.
     pub fn range(&self, method: CalibrationMethod, scheme: Scheme) -> Option<Range> {
         let extremes = self.extremes?;
@@ -184,8 +191,13 @@ impl Statistics {
             return Some(whole);
         }
         let distribution = || Some(Distribution::new(self.histogram.as_ref()?, extremes));
+        let method = match method {
+            CalibrationMethod::Auto if self.elements < MANY => CalibrationMethod::MinMax,
+            CalibrationMethod::Auto => CalibrationMethod::Mse,
+            method => method,
+        };
         let range = match method {
-            CalibrationMethod::MinMax => whole,
+            CalibrationMethod::Auto | CalibrationMethod::MinMax => whole,
             CalibrationMethod::MovingAverage => self.average?.range(),
             CalibrationMethod::Percentile(percent) => {
                 percentile::range(&distribution()?, percent, scheme.is_symmetric()).unwrap_or(whole)

@@ -13,6 +13,7 @@ mod draft;
 mod given;
 mod layers;
 mod parameters;
+mod speed;
 
 use std::{collections::HashSet, fmt};
 
@@ -26,6 +27,7 @@ use crate::{
     targets::onnxruntime,
 };
 use draft::Draft;
+pub use speed::{Speed, Times};
 
 /// What becomes of activations.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -38,6 +40,8 @@ pub struct ActivationPlan {
     pub biases: Vec<BiasPlan>,
     /// Layers that stay float, and why, in the order of the file.
     pub float_layers: Vec<FloatLayer>,
+    /// How long the layers take then, if it can be told.
+    pub speed: Option<Speed>,
 }
 
 /// An operator that becomes an integer kernel.
@@ -229,8 +233,10 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
             config.activations.ty
         ));
     }
-    weights.activations =
-        Some(ActivationPlan { integer: draft.integer(), values, biases, float_layers: draft.float_layers() });
+    let (integer, float_layers) = (draft.integer(), draft.float_layers());
+    let mut plan = ActivationPlan { integer, values, biases, float_layers, speed: None };
+    plan.speed = speed::estimate(model, &plan, ranges);
+    weights.activations = Some(plan);
     Ok(weights)
 }
 

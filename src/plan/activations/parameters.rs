@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use rayon::prelude::*;
+
 use super::{
     FloatCause, Readers, ValuePlan,
     draft::{Draft, QuantizedValue, Refused},
@@ -38,8 +40,11 @@ pub(super) fn assign(
     let origins = moved_from.values().filter_map(|&from| Some((from, given::activation(model, from)?)));
     let mut refused = Vec::new();
     let mut own: HashMap<ValueId, QuantParams> = origins.collect();
-    for value in values.iter().filter(|value| value.moved_from.is_none()) {
-        match params(model, config, value, ranges, scheme) {
+    // Each range is searched for by itself.
+    let origins: Vec<&QuantizedValue> = values.iter().filter(|value| value.moved_from.is_none()).collect();
+    let found: Vec<_> = origins.par_iter().map(|value| params(model, config, value, ranges, scheme)).collect();
+    for (value, found) in origins.into_iter().zip(found) {
+        match found {
             Ok(params) => drop(own.insert(value.value, params)),
             Err(cause) => refused.push(Refused { value: value.value, cause }),
         }

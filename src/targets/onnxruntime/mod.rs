@@ -1,6 +1,7 @@
 //! onnxruntime 1.32, CPU provider.
 
 mod integer;
+pub mod speed;
 
 pub use integer::{Kernel, absorbs_relu, data_inputs, has_kernels, kernel};
 
