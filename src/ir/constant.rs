@@ -5,6 +5,14 @@ use std::borrow::Cow;
 use super::{DataType, Model, Tensor, ValueId};
 
 impl Model {
+    /// The tensor of a constant that is the same in every run: no default that callers may override, and
+    /// nothing that the model's training information sets.
+    pub fn fixed(&self, value: ValueId) -> Option<Cow<'_, Tensor>> {
+        let overridable = self.is_input(value) && self.ir_version() >= 4;
+        let trained = || self.trained_names().any(|name| name == self.value(value).name());
+        self.constant(value).filter(|_| !overridable && !trained())
+    }
+
     /// The tensor of a constant: an initializer, or the output of a Constant node. `None` for
     /// anything else, and for constants that are no dense tensors (`sparse_value`, texts), of which
     /// there is only a segment, or whose value a function's caller decides.

@@ -35,6 +35,9 @@ impl Interval {
 /// What a Relu, or a Clip with constant bounds, limits its output to.
 pub fn clamp_bounds(model: &Model, op: OpId) -> Option<Interval> {
     let operator = model.op(op);
+    if !is_standard(model, op) {
+        return None;
+    }
     if operator.is("Relu") {
         return Some(Interval { min: 0.0, max: f32::INFINITY });
     }
@@ -52,6 +55,9 @@ pub fn clamp_bounds(model: &Model, op: OpId) -> Option<Interval> {
 
 /// The values an operator can give, whatever it reads, where the definition of the operator limits them.
 pub fn output_interval(model: &Model, op: OpId) -> Option<Interval> {
+    if !is_standard(model, op) {
+        return None;
+    }
     match model.op(op).op_type() {
         "Sigmoid" | "HardSigmoid" | "Softmax" => Some(Interval { min: 0.0, max: 1.0 }),
         "Tanh" | "Softsign" | "Sin" | "Cos" | "Erf" => Some(Interval { min: -1.0, max: 1.0 }),
@@ -61,7 +67,7 @@ pub fn output_interval(model: &Model, op: OpId) -> Option<Interval> {
 
 /// The one element of a constant.
 pub fn number(model: &Model, value: ValueId) -> Option<f32> {
-    let tensor = model.constant(value)?;
+    let tensor = model.fixed(value)?;
     (tensor.element_count() == 1).then(|| tensor.to_f32().ok()?.first().copied()).flatten()
 }
 
@@ -78,16 +84,23 @@ pub fn interval_that_matters(model: &Model, value: ValueId) -> Interval {
     let mut products = Vec::new();
     for use_ in uses {
         let op = model.op(use_.op);
+        if !is_standard(model, use_.op) {
+            return Interval::ALL;
+        }
         let slope = || (op.float("alpha").unwrap_or(0.2), op.float("beta").unwrap_or(0.5));
         let interval = match op.op_type() {
             "Mul" => {
                 products.push(use_);
                 continue;
             }
-            "HardSigmoid" if slope().0 > 0.0 => {
+            "HardSigmoid" if slope().0 > 0.0 && !op.refers_to_caller("alpha") && !op.refers_to_caller("beta") => {
                 let (alpha, beta) = slope();
                 gates.push((use_.op, -beta / alpha));
                 Interval { min: -beta / alpha, max: (1.0 - beta) / alpha }
+            }
+            // A logarithm, or what a difference from one is divided by, makes much of what is nearly nothing.
+            "Sigmoid" if leads_to(model, use_.op, &["Log", "Sub", "Div", "Reciprocal", "Clip"]) => {
+                return Interval::ALL;
             }
             "Sigmoid" => {
                 gates.push((use_.op, -SATURATED));
@@ -127,6 +140,20 @@ fn shifted_clip(model: &Model, add: Use) -> Option<(OpId, Interval)> {
     let shift = number(model, inputs.get(1 - add.slot.min(1)).copied().flatten()?)?;
     let sum = model.outputs(add.op).first().copied().flatten()?;
     let &[Use { op: clip, slot: 0 }] = model.uses(sum).as_slice() else { return None };
+    if model.is_output(sum) {
+        return None;
+    }
     let bounds = clamp_bounds(model, clip).filter(|bounds| bounds.min == 0.0)?;
     Some((clip, Interval { min: -shift, max: bounds.max - shift }))
+}
+
+/// Whether an operator of one of these types reads what an operator makes.
+fn leads_to(model: &Model, op: OpId, types: &[&str]) -> bool {
+    let outputs = model.outputs(op).into_iter().flatten();
+    outputs.flat_map(|output| model.uses(output)).any(|use_| types.contains(&model.op(use_.op).op_type()))
+}
+
+/// Whether an operator is one of the default operator set, and no call of a function of the model's own.
+pub fn is_standard(model: &Model, op: OpId) -> bool {
+    model.op(op).domain().is_empty() && model.called_function(op).is_none()
 }

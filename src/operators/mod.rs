@@ -7,7 +7,7 @@
 mod activation;
 mod view;
 
-pub use activation::{Interval, clamp_bounds, interval_that_matters, number, output_interval};
+pub use activation::{Interval, clamp_bounds, interval_that_matters, is_standard, number, output_interval};
 pub use view::View;
 pub(crate) use view::is_constant;
 

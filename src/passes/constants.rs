@@ -12,8 +12,7 @@ use crate::{
 
 /// The tensor of a constant that is the same in every run.
 pub(super) fn fixed(model: &Model, value: ValueId) -> Option<Cow<'_, Tensor>> {
-    let overridable = model.is_input(value) && model.ir_version() >= 4;
-    model.constant(value).filter(|_| !overridable && !is_trained(model, value))
+    model.fixed(value)
 }
 
 /// Adds a constant for operator `op`, in its scope. Initializers must be graph inputs before IR

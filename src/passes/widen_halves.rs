@@ -30,7 +30,13 @@ impl Pass for WidenHalves {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        if !model.tensors().any(|tensor| is_half(tensor.dtype())) {
+        let casts = |op| {
+            let to = model.op(op).int("to").filter(|_| model.op(op).is("Cast")).and_then(|to| i32::try_from(to).ok());
+            to.is_some_and(|to| DataType::try_from(to).is_ok_and(is_half))
+        };
+        // The Casts at the outputs are this pass's own.
+        let outside = |op| model.outputs(op).into_iter().flatten().all(|output| model.is_output(output));
+        if !model.tensors().any(|tensor| is_half(tensor.dtype())) && !model.ops().any(|op| casts(op) && !outside(op)) {
             return Ok(false);
         }
         let main = model.scope(Model::MAIN);

@@ -5,7 +5,7 @@ use onnx_quant::{
     ir::{DataType, OpId, ValueId},
 };
 
-use super::case::{Outcome, case, check, float_model};
+use super::case::{Case, Outcome, case, check, float_model};
 
 /// A DequantizeLinear's integers and scales.
 struct Dequantized {
@@ -70,6 +70,29 @@ fn biases_are_integers_of_the_products_scale() {
             "g (float[2,2] x) => (float[2,3] y) <float[2,3] w = {1e-9, 0.5, -0.5, -1e-9, 0.25, 0.5}, float[3] b = {100, 1, 2}>
              { [large] y = Gemm (x, w, b) }",
         ),
+        // What fits the small input is too fine for the large one: the scales are the larger of both.
+        case(
+            "shared_weight",
+            "Mul QGemm*2 QuantizeLinear*2",
+            "g (float[2,2] x) => (float[2,3] y, float[2,3] u) <float[2,3] w = {1e-9, 0.5, -0.5, -1e-9, 0.25, 0.5}, float[3] b = {2, 1, 2}, float s = {0.01}>
+             { z = Mul (x, s) [loud] y = Gemm (x, w, b) [quiet] u = Gemm (z, w, b) }",
+        ),
+        // No weight at all in the second column: any scale will do that fits the bias.
+        case(
+            "no_weights",
+            "QGemm QuantizeLinear",
+            "g (float[2,2] x) => (float[2,3] y) <float[2,3] w = {0.5, 0, -0.5, 0.3, 0, 0.5}, float[3] b = {1, 0.013, 2}>
+             { [nothing] y = Gemm (x, w, b) }",
+        ),
+        Case {
+            float: &[("Gemm 'one_number'", "each channel")],
+            ..case(
+                "unfit",
+                "Gemm QGemm QuantizeLinear",
+                "g (float[2,2] x) => (float[2,3] y, float[2,3] u) <float[2,3] w = {?}, float[1] b = {0.5}, float[2,3] k = {?}, float[3] d = {?}>
+                 { [one_number] y = Gemm (x, w, b) [fit] u = Gemm (x, k, d) }",
+            )
+        },
     ];
     let Some(outcomes) = check("biases", &cases) else { return };
     let float = |index: usize| float_model("biases", &cases[index]);
@@ -85,4 +108,8 @@ fn biases_are_integers_of_the_products_scale() {
     let large = bias(&float(2), &outcomes[2], "large", "b");
     assert!(large.integers[0] <= 1 << 30 && large.integers[0] > 1 << 29, "{:?}", large.integers);
     assert!(large.scales[0] > 1e-8 && large.scales[1] < 1e-3, "{:?}", large.scales);
+    let [loud, quiet] = ["loud", "quiet"].map(|op| bias(&float(3), &outcomes[3], op, "b"));
+    assert!(quiet.integers[0] <= 1 << 30 && quiet.integers[0] > loud.integers[0]);
+    let nothing = bias(&float(4), &outcomes[4], "nothing", "b");
+    assert!((f64::from(nothing.integers[1]) * f64::from(nothing.scales[1]) - 0.013).abs() < 1e-8);
 }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::{BiasPlan, ValuePlan, draft::Draft, given, layers::Layer, weight_of};
+use super::{BiasPlan, REDUCED, ValuePlan, draft::Draft, given, is_table, layers::Layer};
 use crate::{
+    config::Config,
     error::{Error, Result},
-    ir::{Model, ValueId},
+    ir::{Model, OpId, ValueId},
     numeric::{FloatType, Granularity, QuantParams, ranges},
     plan::{Plan, QuantizedCopy, candidates::layout},
 };
@@ -13,60 +14,133 @@ use crate::{
 /// The largest bias in units of its scale. Products are added to it in 32 bits.
 const LARGEST: f64 = (1u32 << 30) as f64;
 
+/// How much the one scale of a whole weight may be raised for a bias: beyond, too little of the weight is left.
+const MOST_RAISED: f32 = 2.0;
+
 /// Plans the biases of all integer layers. Where a bias would not fit, because a channel's weights are tiny
-/// next to it, the channel's weight scale is raised.
-pub(super) fn plan(model: &Model, draft: &Draft, values: &[ValuePlan], plan: &mut Plan) -> Result<Vec<BiasPlan>> {
+/// next to it, the channel's weight scale is raised; a channel without any weight but zero, whose scale says
+/// nothing, gets one that is fit for the bias. All scales are settled before the first bias is planned: layers
+/// may share a weight.
+pub(super) fn plan(
+    model: &Model,
+    config: &Config,
+    draft: &Draft,
+    values: &[ValuePlan],
+    plan: &mut Plan,
+) -> Result<Vec<BiasPlan>> {
     let params: HashMap<ValueId, QuantParams> = values.iter().map(|value| (value.value, value.params)).collect();
-    let mut biases = Vec::new();
-    for layer in draft.layers() {
-        let Some(bias_use) = layer.bias else { continue };
-        let value = model.input(bias_use.op, bias_use.slot).ok_or_else(|| Error::invalid("a layer lost its bias"))?;
-        let tensor = model.constant(value).ok_or_else(|| Error::invalid("a bias is no constant"))?;
-        let bias: Vec<f32> = tensor.to_f32()?.iter().copied().collect();
-        let input = model.input(layer.input.op, layer.input.slot);
-        let input = input.and_then(|input| params.get(&input).copied().or_else(|| given::activation(model, input)));
-        let input = input.ok_or_else(|| Error::invalid("a layer's input has no parameters"))?;
-        let scales = match &layer.given_scales {
-            Some(scales) => scales.clone(),
-            None => raise_scales(model, plan, layer, &bias, input.scale)?,
-        };
-        let axis = (scales.len() > 1).then(|| tensor.shape().len() - 1);
-        let products = scales.iter().map(|scale| input.scale * scale).collect();
-        let name = model.value(value).name().to_owned();
-        biases.push(BiasPlan { use_: bias_use, value, name, scales: products, axis });
+    let copies = copies(plan);
+    let nothing = if config.activations.reduce_range { REDUCED } else { 1.0 };
+    for (weight, copy) in plan.weights.iter_mut().flat_map(|weight| {
+        let value = weight.value;
+        weight.copies.iter_mut().map(move |copy| (value, copy))
+    }) {
+        forget_scales_of_nothing(model, weight, copy, nothing)?;
     }
-    Ok(biases)
+    let biased: Vec<Biased> =
+        draft.layers().filter_map(|layer| biased(model, &params, layer).transpose()).collect::<Result<_>>()?;
+    for Biased { layer, elements, input, .. } in &biased {
+        if let (None, Some(&(weight, copy))) = (&layer.given_scales, copies.get(&layer.op)) {
+            raise(&mut plan.weights[weight].copies[copy], elements, *input);
+        }
+    }
+    for copy in plan.weights.iter_mut().flat_map(|weight| &mut weight.copies) {
+        if copy.params.iter().any(|params| params.scale == 0.0) {
+            let one = |params: &QuantParams| QuantParams {
+                scale: if params.scale == 0.0 { 1.0 } else { params.scale },
+                ..*params
+            };
+            copy.params = copy.params.iter().map(one).collect();
+        }
+    }
+    let planned = biased.into_iter().filter_map(|Biased { layer, value, elements, input, axis }| {
+        let scales: Vec<f32> = match (&layer.given_scales, copies.get(&layer.op)) {
+            (Some(scales), _) => scales.clone(),
+            (None, Some(&(weight, copy))) => {
+                plan.weights[weight].copies[copy].params.iter().map(|params| params.scale).collect()
+            }
+            (None, None) => return None,
+        };
+        let several = scales.len() > 1;
+        let scales: Vec<f32> = scales.into_iter().map(|scale| input * scale).collect();
+        // A bias that does not fit stays float.
+        let fits = |(index, element): (usize, &f32)| {
+            let scale = scales[if several { index } else { 0 }];
+            f64::from(element.abs()) <= f64::from(scale) * f64::from(i32::MAX)
+        };
+        let name = model.value(value).name().to_owned();
+        let axis = several.then_some(axis);
+        let use_ = layer.bias?;
+        elements.iter().enumerate().all(fits).then_some(BiasPlan { use_, value, name, scales, axis })
+    });
+    Ok(planned.collect())
 }
 
-/// The scales of a layer's weight, raised where its bias would overflow. Where all weights of a channel
-/// are zero any scale will do, and it is made fit for the bias.
-fn raise_scales(model: &Model, plan: &mut Plan, layer: &Layer, bias: &[f32], input: f32) -> Result<Vec<f32>> {
-    let value = weight_of(plan, layer.op)?.value;
-    let weight = plan.weights.iter_mut().find(|weight| weight.value == value).expect("found above");
-    let copy = weight.copies.iter_mut().find(|copy| copy.layers.contains(&layer.op)).expect("found above");
-    let zero = zero_channels(model, value, copy)?;
-    let per_channel = matches!(copy.granularity, Granularity::PerChannel { .. });
-    let scale = |(channel, params): (usize, &QuantParams)| {
-        let largest = match per_channel {
-            true => bias.get(channel).or(bias.first()).map_or(0.0, |bias| f64::from(bias.abs())),
-            false => bias.iter().fold(0.0, |largest, bias| f64::from(bias.abs()).max(largest)),
+/// A layer with a bias.
+struct Biased<'a> {
+    layer: &'a Layer,
+    value: ValueId,
+    elements: Vec<f32>,
+    /// The axis of the elements.
+    axis: usize,
+    /// The scale of the layer's input.
+    input: f32,
+}
+
+fn biased<'a>(model: &Model, params: &HashMap<ValueId, QuantParams>, layer: &'a Layer) -> Result<Option<Biased<'a>>> {
+    let Some(use_) = layer.bias else { return Ok(None) };
+    let located = |error: Error| {
+        let location = model.location(layer.op);
+        error.at(location.path, location.operator)
+    };
+    let lost = |what: &str| located(Error::invalid(format!("has no {what}")));
+    let value = model.input(use_.op, use_.slot).ok_or_else(|| lost("bias"))?;
+    let tensor = model.constant(value).ok_or_else(|| lost("constant bias"))?;
+    let elements = tensor.to_f32().map_err(located)?.iter().copied().collect();
+    let input = model.input(layer.input.op, layer.input.slot);
+    let given = |input| given::activation(model, input).map(|(params, _)| params);
+    let input = input.and_then(|input| params.get(&input).copied().or_else(|| given(input)));
+    let input = input.ok_or_else(|| lost("quantized input"))?.scale;
+    Ok(Some(Biased { layer, value, elements, axis: tensor.shape().len() - 1, input }))
+}
+
+/// Which copy of which weight each layer takes.
+fn copies(plan: &Plan) -> HashMap<OpId, (usize, usize)> {
+    let weights = plan.weights.iter().enumerate();
+    let copies = weights
+        .flat_map(|(weight, plan)| plan.copies.iter().enumerate().map(move |(copy, plan)| ((weight, copy), plan)));
+    copies.flat_map(|(place, copy)| copy.layers.iter().map(move |&op| (op, place))).collect()
+}
+
+fn raise(copy: &mut QuantizedCopy, bias: &[f32], input: f32) {
+    let fit = |element: f32| (f64::from(element.abs()) / f64::from(input) / LARGEST) as f32;
+    let raised = |(channel, params): (usize, &QuantParams)| {
+        let (least, most) = match copy.granularity {
+            Granularity::PerChannel { .. } => (bias.get(channel).map_or(0.0, |&element| fit(element)), f32::MAX),
+            _ => (bias.iter().copied().map(fit).fold(0.0, f32::max), params.scale * MOST_RAISED),
         };
-        let least = (largest / f64::from(input) / LARGEST) as f32;
-        let scale = if zero[channel] && largest > 0.0 { least.max(f32::MIN_POSITIVE) } else { params.scale.max(least) };
+        let least = if least > 0.0 { least.max(f32::MIN_POSITIVE) } else { 0.0 };
+        let scale = if least > most { params.scale } else { params.scale.max(least) };
         QuantParams { scale, ..*params }
     };
-    copy.params = copy.params.iter().enumerate().map(scale).collect();
-    Ok(copy.params.iter().map(|params| params.scale).collect())
+    copy.params = copy.params.iter().enumerate().map(raised).collect();
 }
 
-/// Which channels have no weight but zero. Their scale is 1, by the rule for ranges of nothing.
-fn zero_channels(model: &Model, value: ValueId, copy: &QuantizedCopy) -> Result<Vec<bool>> {
-    let none = || vec![false; copy.params.len()];
-    let Some(tensor) = model.constant(value).filter(|_| copy.params.iter().any(|params| params.scale == 1.0)) else {
-        return Ok(none());
+/// Sets the scales to 0 of channels that have no weight but zero: they are `nothing` by the rule for ranges of
+/// nothing, and any other will do as well.
+fn forget_scales_of_nothing(model: &Model, value: ValueId, copy: &mut QuantizedCopy, nothing: f32) -> Result<()> {
+    let per_channel = matches!(copy.granularity, Granularity::PerChannel { .. });
+    if is_table(copy) || !per_channel || !copy.params.iter().any(|params| params.scale == nothing) {
+        return Ok(());
+    }
+    let Some(tensor) = model.constant(value) else { return Ok(()) };
+    let Ok(ranges) = ranges(&tensor.bytes()?, FloatType::F32, &layout(&tensor, copy.granularity)?) else {
+        return Ok(());
     };
-    let layout = layout(&tensor, copy.granularity)?;
-    let ranges = ranges(&tensor.bytes()?, FloatType::F32, &layout);
-    Ok(ranges
-        .map_or_else(|_| none(), |ranges| ranges.iter().map(|range| range.min == 0.0 && range.max == 0.0).collect()))
+    let forget = |(params, range): (&QuantParams, &crate::numeric::Range)| match range.min == 0.0 && range.max == 0.0 {
+        true => QuantParams { scale: 0.0, ..*params },
+        false => *params,
+    };
+    copy.params = copy.params.iter().zip(&ranges).map(forget).collect();
+    Ok(())
 }

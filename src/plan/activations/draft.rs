@@ -173,7 +173,7 @@ impl<'a> Draft<'a> {
 
     fn passage(&self, op: OpId) -> Option<Passage> {
         let model = self.model;
-        let kernel = kernel(model.op(op)).filter(|kernel| matches!(kernel, Kernel::Computes | Kernel::Moves))?;
+        let kernel = kernel(model, op).filter(|kernel| matches!(kernel, Kernel::Computes | Kernel::Moves))?;
         let inputs = data_inputs(model, op);
         if inputs.is_empty()
             || inputs.iter().any(|input| self.refused.contains(input) || model.constant(*input).is_some())

@@ -1,37 +1,47 @@
 //! What is quantized already, by training for quantization: its parameters are kept.
 
+use std::borrow::Cow;
+
 use crate::{
-    ir::{DataType, Model, OpId, ValueId},
-    numeric::QuantParams,
+    ir::{DataType, Model, OpId, Tensor, ValueId},
+    numeric::{QuantParams, QuantizedType},
 };
 
 /// The parameters of a value that a DequantizeLinear with one scale makes of integers of 8 or 16 bits, computed ones:
 /// an activation.
-pub(super) fn activation(model: &Model, value: ValueId) -> Option<QuantParams> {
+pub(super) fn activation(model: &Model, value: ValueId) -> Option<(QuantParams, QuantizedType)> {
     let op = dequantizes(model, value)?;
     let inputs = model.inputs(op);
     let integers = inputs.first().copied().flatten()?;
     if model.constant(integers).is_some() {
         return None;
     }
-    let (scales, zero_points) = parameters(model, op)?;
+    let (scales, zero_points, ty) = parameters(model, op)?;
     match (scales.as_slice(), zero_points.as_slice()) {
-        (&[scale], &[zero_point]) => Some(QuantParams { scale, zero_point }),
+        (&[scale], &[zero_point]) => Some((QuantParams { scale, zero_point }, ty)),
         _ => None,
     }
 }
 
-/// The scales of a symmetric weight that a DequantizeLinear makes of constant int8, or of what a
+/// A weight that is quantized already: its scales, the axis that they run along if there are several, and
+/// a tensor of its shape.
+pub(super) struct Weight<'a> {
+    pub scales: Vec<f32>,
+    pub axis: Option<i64>,
+    pub tensor: Cow<'a, Tensor>,
+}
+
+/// The symmetric weight that a DequantizeLinear makes of constant 8-bit integers, or of those which a
 /// QuantizeLinear makes of a constant.
-pub(super) fn weight(model: &Model, value: ValueId) -> Option<Vec<f32>> {
+pub(super) fn weight(model: &Model, value: ValueId) -> Option<Weight<'_>> {
     let op = dequantizes(model, value)?;
     let integers = model.input(op, 0)?;
-    let of_constant = |op: OpId| model.op(op).is("QuantizeLinear") && constant_input(model, op);
-    if model.constant(integers).is_none() && !model.producer(integers).is_some_and(of_constant) {
-        return None;
-    }
-    let (scales, zero_points) = parameters(model, op)?;
-    zero_points.iter().all(|&zero_point| zero_point == 0).then_some(scales)
+    let quantize = model.producer(integers).filter(|&op| model.op(op).is("QuantizeLinear"));
+    let tensor = model.fixed(quantize.and_then(|op| model.input(op, 0)).unwrap_or(integers))?;
+    let (scales, zero_points, ty) = parameters(model, op)?;
+    let axis = (scales.len() > 1).then(|| model.op(op).int("axis").unwrap_or(1));
+    let symmetric = zero_points.iter().all(|&zero_point| zero_point == 0);
+    (symmetric && ty.bits() == 8).then_some(Weight { scales, axis, tensor })
 }
 
 /// Whether a DequantizeLinear makes a value of constant integers: an int32 bias.
@@ -54,17 +64,33 @@ fn dequantizes(model: &Model, value: ValueId) -> Option<OpId> {
     model.producer(value).filter(|&op| model.op(op).is("DequantizeLinear") && model.op(op).int("block_size").is_none())
 }
 
-/// Scales and zero points of a DequantizeLinear with integers of 8 or 16 bits.
-fn parameters(model: &Model, op: OpId) -> Option<(Vec<f32>, Vec<i32>)> {
-    let scales: Vec<f32> = model.constant(model.input(op, 1)?)?.to_f32().ok()?.iter().copied().collect();
-    let zero_point = model.constant(model.input(op, 2)?)?;
-    let bytes = zero_point.bytes().ok()?;
-    let zero_points = match zero_point.dtype() {
-        DataType::Int8 => bytes.iter().map(|&byte| i32::from(byte as i8)).collect(),
-        DataType::Uint8 => bytes.iter().map(|&byte| i32::from(byte)).collect(),
-        DataType::Int16 => bytes.as_chunks().0.iter().map(|&pair| i32::from(i16::from_le_bytes(pair))).collect(),
-        DataType::Uint16 => bytes.as_chunks().0.iter().map(|&pair| i32::from(u16::from_le_bytes(pair))).collect(),
-        _ => return None,
+/// Scales and zero points of a DequantizeLinear with integers of 8 or 16 bits, and which. Zero points that
+/// are left out are zero, those of a QuantizeLinear before it then of type uint8.
+fn parameters(model: &Model, op: OpId) -> Option<(Vec<f32>, Vec<i32>, QuantizedType)> {
+    let scales: Vec<f32> = model.fixed(model.input(op, 1)?)?.to_f32().ok()?.iter().copied().collect();
+    let Some(zero_point) = model.input(op, 2) else {
+        let dtype = model.constant(model.input(op, 0)?).map_or(DataType::Uint8, |tensor| tensor.dtype());
+        let zero_points = vec![0; scales.len()];
+        return Some((scales, zero_points, quantized_type(dtype)?));
     };
-    Some((scales, zero_points))
+    let zero_point = model.fixed(zero_point)?;
+    let bytes = zero_point.bytes().ok()?;
+    let ty = quantized_type(zero_point.dtype())?;
+    let zero_points = match ty {
+        QuantizedType::Int8 => bytes.iter().map(|&byte| i32::from(byte as i8)).collect(),
+        QuantizedType::Int16 => bytes.as_chunks().0.iter().map(|&pair| i32::from(i16::from_le_bytes(pair))).collect(),
+        QuantizedType::UInt16 => bytes.as_chunks().0.iter().map(|&pair| i32::from(u16::from_le_bytes(pair))).collect(),
+        _ => bytes.iter().map(|&byte| i32::from(byte)).collect(),
+    };
+    Some((scales, zero_points, ty))
+}
+
+fn quantized_type(dtype: DataType) -> Option<QuantizedType> {
+    Some(match dtype {
+        DataType::Int8 => QuantizedType::Int8,
+        DataType::Uint8 => QuantizedType::UInt8,
+        DataType::Int16 => QuantizedType::Int16,
+        DataType::Uint16 => QuantizedType::UInt16,
+        _ => return None,
+    })
 }

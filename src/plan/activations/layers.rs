@@ -1,11 +1,9 @@
 //! Layers: operators with weights, and what each needs to become an integer kernel.
 
-use std::borrow::Cow;
-
 use super::{FloatReason, given};
 use crate::{
-    ir::{DataType, Model, OpId, Tensor, Use, ValueId, type_name},
-    operators::{Interval, clamp_bounds, weight_axes},
+    ir::{DataType, Model, OpId, Use, ValueId, type_name},
+    operators::{Interval, clamp_bounds, normalize_axis, weight_axes},
     targets::onnxruntime::{Kernel, kernel},
 };
 
@@ -39,7 +37,7 @@ pub(super) fn is_layer(model: &Model, op: OpId) -> bool {
 /// redundant.
 pub(super) fn layer(model: &Model, op: OpId, absorbs: bool) -> Result<Layer, FloatReason> {
     let operator = model.op(op);
-    let to_integers = match kernel(operator) {
+    let to_integers = match kernel(model, op) {
         Some(Kernel::LayerToIntegers) => true,
         Some(Kernel::Layer) => false,
         _ => return Err(FloatReason::NoKernel),
@@ -59,30 +57,39 @@ pub(super) fn layer(model: &Model, op: OpId, absorbs: bool) -> Result<Layer, Flo
         return unsupported("missing input");
     };
     let weight_use = Use { op, slot: 1 };
-    let given_scales = given::weight(model, *weight);
-    let tensor = match given_scales {
-        // What the DequantizeLinear reads has the shape of the weight.
-        Some(_) => {
-            model.producer(*weight).and_then(|op| model.input(op, 0)).and_then(|value| given_shape(model, value))
-        }
-        None => model.constant(*weight),
+    let given = given::weight(model, *weight);
+    let tensor = match &given {
+        Some(given) => given.tensor.clone(),
+        None => model.constant(*weight).ok_or(FloatReason::ComputedWeight)?,
     };
-    let Some(tensor) = tensor else { return Err(FloatReason::ComputedWeight) };
-    if given_scales.is_none() && tensor.dtype() != DataType::Float {
+    if given.is_none() && tensor.dtype() != DataType::Float {
         return unsupported(type_name(tensor.dtype()));
     }
     let rank = tensor.shape().len();
     if operator.is("MatMul") && rank != 2 {
         return unsupported(&format!("weight of {rank} axes"));
     }
+    let channel_axis = weight_axes(operator, 1, rank).and_then(|axes| axes.channels);
+    let channels = channel_axis.map(|axis| tensor.shape()[axis]);
+    if let Some(axis) = given.as_ref().and_then(|given| given.axis)
+        && normalize_axis(axis, rank) != channel_axis
+    {
+        return unsupported("weight with scales along another axis than that of its channels");
+    }
     let bias = match inputs.get(2).copied().flatten() {
         None => None,
         Some(bias) if given::is_dequantized_constant(model, bias) => None,
         Some(bias) => {
-            let Some(bias) = model.constant(bias) else { return Err(FloatReason::ComputedBias) };
-            let shape = bias.shape();
-            if !matches!(shape[..], [_]) && !matches!(shape[..], [1, _]) {
-                return unsupported("bias that is no vector");
+            let tensor = model.fixed(bias).ok_or(FloatReason::ComputedBias)?;
+            let elements = match tensor.shape()[..] {
+                [elements] | [1, elements] => elements,
+                _ => return unsupported("bias that is no vector"),
+            };
+            if channels != Some(elements) {
+                return unsupported("bias without an element for each channel");
+            }
+            if !tensor.to_f32().is_ok_and(|bias| bias.iter().all(|element| element.is_finite())) {
+                return unsupported("bias that is not finite");
             }
             Some(Use { op, slot: 2 })
         }
@@ -94,13 +101,8 @@ pub(super) fn layer(model: &Model, op: OpId, absorbs: bool) -> Result<Layer, Flo
         .unwrap_or((output, Interval::ALL));
     let made_as_integers = given::is_quantized(model, output);
     let input = Use { op, slot: 0 };
+    let given_scales = given.map(|given| given.scales);
     Ok(Layer { op, input, weight: weight_use, given_scales, bias, output, bounds, to_integers, made_as_integers })
-}
-
-/// A constant, or that which a QuantizeLinear makes integers of.
-fn given_shape(model: &Model, integers: ValueId) -> Option<Cow<'_, Tensor>> {
-    let quantized = model.producer(integers).filter(|&op| model.op(op).is("QuantizeLinear"));
-    model.constant(quantized.and_then(|op| model.input(op, 0)).unwrap_or(integers))
 }
 
 /// The Relu behind an operator, or the Clip from zero on, whose work the QuantizeLinear behind it does:

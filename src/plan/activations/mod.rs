@@ -21,7 +21,7 @@ use super::{LeftFloat, Plan, QuantizedCopy, Reason, Site, WeightPlan, opset, wei
 use crate::{
     calibration::Ranges,
     config::{ActivationType, Config},
-    error::{Error, Result},
+    error::Result,
     ir::{Model, OpId, Use, ValueId},
     numeric::{QuantParams, QuantizedType, ScaleType, Scheme},
     targets::onnxruntime,
@@ -225,7 +225,7 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
     };
     let layers = draft.layer_ops();
     drop_weights(&mut weights, &layers, model);
-    let biases = biases::plan(model, &draft, &values, &mut weights)?;
+    let biases = biases::plan(model, config, &draft, &values, &mut weights)?;
     if !onnxruntime::has_kernels(scheme.ty) && !values.is_empty() {
         weights.notes.push(format!(
             "onnxruntime has integer kernels for activations of 8 bits only: with {} it computes in float, and \
@@ -233,7 +233,17 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
             config.activations.ty
         ));
     }
+    if config.activations.ty == ActivationType::Int8 {
+        weights.notes.push(
+            "onnxruntime leaves convolutions float whose result several operators read, where activations are int8: \
+             with uint8 it does not"
+                .to_owned(),
+        );
+    }
     let (integer, float_layers) = (draft.integer(), draft.float_layers());
+    if integer.is_empty() && !float_layers.is_empty() {
+        weights.warnings.push("no layer computes in integers".to_owned());
+    }
     let mut plan = ActivationPlan { integer, values, biases, float_layers, speed: None };
     plan.speed = speed::estimate(model, &plan, ranges);
     weights.activations = Some(plan);
@@ -267,10 +277,13 @@ fn is_table(copy: &QuantizedCopy) -> bool {
     copy.sites.iter().any(|site| matches!(site, Site::BehindGather(_)))
 }
 
+/// How much wider the steps of 7 bits are than those of 8.
+const REDUCED: f32 = 127.0 / 63.0;
+
 /// Scales weights to 7 bits: two products of an activation and such a weight fit into 16 bits.
 fn reduce_range(plan: &mut Plan) {
     for copy in plan.weights.iter_mut().flat_map(|weight| &mut weight.copies).filter(|copy| !is_table(copy)) {
-        let wider = |params: &QuantParams| QuantParams { scale: params.scale * (127.0 / 63.0), ..*params };
+        let wider = |params: &QuantParams| QuantParams { scale: params.scale * REDUCED, ..*params };
         copy.params = copy.params.iter().map(wider).collect();
     }
 }
@@ -293,10 +306,4 @@ impl ActivationPlan {
             self.values.iter().map(|value| opset::needed_opset(value.scheme, crate::numeric::Granularity::PerTensor));
         of_values.max().unwrap_or(0)
     }
-}
-
-/// The planned weight that an operator takes.
-fn weight_of(plan: &Plan, op: OpId) -> Result<&WeightPlan> {
-    let takes = |weight: &&WeightPlan| weight.copies.iter().any(|copy| copy.layers.contains(&op));
-    plan.weights.iter().find(takes).ok_or_else(|| Error::invalid("a layer has no planned weight"))
 }

@@ -13,8 +13,9 @@ use crate::{
     calibration::Ranges,
     config::Config,
     ir::{Model, ValueId},
-    numeric::{QuantParams, Range, Scheme},
+    numeric::{QuantParams, Range, ScaleType, Scheme},
     operators::{Interval, interval_that_matters, output_interval},
+    targets::onnxruntime::{Kernel, kernel},
 };
 
 /// What a typical sample must be above the noise of its quantization, in decibels: four bits. Measured
@@ -37,15 +38,15 @@ pub(super) fn assign(
     let moved_from: HashMap<ValueId, ValueId> =
         values.iter().filter_map(|value| Some((value.value, value.moved_from?))).collect();
     // Moved from what is quantized already, a value has its parameters.
-    let origins = moved_from.values().filter_map(|&from| Some((from, given::activation(model, from)?)));
+    let origins = moved_from.values().filter_map(|&from| given(model, from).map(|given| (from, given)));
     let mut refused = Vec::new();
-    let mut own: HashMap<ValueId, QuantParams> = origins.collect();
+    let mut own: HashMap<ValueId, (QuantParams, Scheme)> = origins.collect();
     // Each range is searched for by itself.
     let origins: Vec<&QuantizedValue> = values.iter().filter(|value| value.moved_from.is_none()).collect();
     let found: Vec<_> = origins.par_iter().map(|value| params(model, config, value, ranges, scheme)).collect();
     for (value, found) in origins.into_iter().zip(found) {
         match found {
-            Ok(params) => drop(own.insert(value.value, params)),
+            Ok(params) => drop(own.insert(value.value, (params, scheme))),
             Err(cause) => refused.push(Refused { value: value.value, cause }),
         }
     }
@@ -60,11 +61,12 @@ pub(super) fn assign(
     };
     let plan = |value: &QuantizedValue| {
         let parameters_of = origin(value.value);
+        let (params, scheme) = *own.get(&parameters_of)?;
         Some(ValuePlan {
             value: value.value,
             name: model.value(value.value).name().to_owned(),
             scheme,
-            params: *own.get(&parameters_of)?,
+            params,
             parameters_of,
             readers: value.readers.clone(),
         })
@@ -104,12 +106,20 @@ fn params(
     }
 }
 
+/// Parameters and scheme of what is quantized already.
+fn given(model: &Model, value: ValueId) -> Option<(QuantParams, Scheme)> {
+    let (params, ty) = given::activation(model, value)?;
+    Some((params, Scheme { ty, symmetric: false, scale: ScaleType::default() }))
+}
+
 /// Whether a value is masked: where a constant is added, or put in, that is so large in places that all
 /// else is nothing beside it.
 fn is_masked(model: &Model, value: ValueId) -> bool {
-    let Some(op) = model.producer(value).filter(|&op| model.op(op).is("Add") || model.op(op).is("Where")) else {
-        return false;
-    };
+    let mut maker = model.producer(value);
+    while let Some(op) = maker.filter(|&op| kernel(model, op) == Some(Kernel::Moves)) {
+        maker = model.input(op, 0).and_then(|input| model.producer(input));
+    }
+    let Some(op) = maker.filter(|&op| model.op(op).is("Add") || model.op(op).is("Where")) else { return false };
     let constants = model.inputs(op).into_iter().flatten().filter_map(|input| model.constant(input));
     let mut floats = constants.filter_map(|tensor| tensor.to_f32().ok());
     floats.any(|elements| elements.iter().any(|element| element.abs() >= MASK))

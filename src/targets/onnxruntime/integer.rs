@@ -7,6 +7,7 @@
 use crate::{
     ir::{Model, Op, OpId, ValueId},
     numeric::QuantizedType,
+    operators::is_standard,
 };
 
 /// What becomes of an operator whose data inputs are dequantized integers of 8 bits.
@@ -24,20 +25,31 @@ pub enum Kernel {
 
 /// The kernel of an operator of the default domain; `None` where it computes in float whatever surrounds
 /// it. (Measured; Sub, Div, Tanh, HardSigmoid, a lone Relu, ConvTranspose and recurrent operators do.)
-pub fn kernel(op: &Op) -> Option<Kernel> {
-    if !op.domain().is_empty() {
+pub fn kernel(model: &Model, id: OpId) -> Option<Kernel> {
+    let op = model.op(id);
+    if !is_standard(model, id) {
         return None;
     }
     Some(match op.op_type() {
         "Conv" => Kernel::LayerToIntegers,
         "MatMul" | "Gemm" => Kernel::Layer,
+        // Measured: a model with an AveragePool with dilations is not loaded.
+        "AveragePool" if op.ints("dilations").is_some_and(|steps| steps.iter().any(|&step| step != 1)) => return None,
         "Add" | "Mul" | "AveragePool" | "GlobalAveragePool" | "LeakyRelu" | "Sigmoid" | "Softmax" | "Concat" => {
             Kernel::Computes
         }
+        "Resize" if !picks(op) => return None,
         "Reshape" | "Flatten" | "Transpose" | "Squeeze" | "Unsqueeze" | "Slice" | "Tile" | "Expand" | "MaxPool"
         | "ReduceMax" | "ReduceMin" | "Resize" | "Split" => Kernel::Moves,
         _ => return None,
     })
+}
+
+/// Whether a Resize only picks elements; one that computes does so in float. (With `axes` it fails.)
+fn picks(op: &Op) -> bool {
+    op.text("mode").is_none_or(|mode| mode == "nearest")
+        && op.text("coordinate_transformation_mode") != Some("tf_crop_and_resize")
+        && op.ints("axes").is_none()
 }
 
 /// The data inputs of such an operator: those that a DequantizeLinear must stand on.
