@@ -128,12 +128,12 @@ fn quantized(out: &mut String, report: &Report, config: &Config, verbose: bool) 
     }
 }
 
-/// Weights that stay float, those of one reason together; but for those whose layers were told of.
+/// Weights that stay float, those of one reason together; but for those all of whose layers were told of.
 fn left_float(out: &mut String, report: &Report) {
     let layers: HashSet<&str> =
         report.activations.iter().flat_map(|found| &found.float_layers).map(|layer| layer.operator.as_str()).collect();
     let told = |left: &&FloatTensor| {
-        !layers.is_empty() && left.operators.iter().all(|operator| layers.contains(operator.as_str()))
+        !left.operators.is_empty() && left.operators.iter().all(|operator| layers.contains(operator.as_str()))
     };
     let weights: Vec<&FloatTensor> = report.left_float.iter().filter(|left| !told(left)).collect();
     if weights.is_empty() {

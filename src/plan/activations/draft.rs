@@ -1,7 +1,13 @@
 //! What becomes integer, as far as structure decides: layers, and the operators between them that
 //! integers spread through.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod reach;
+mod spread;
+
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+};
 
 use super::{
     FloatCause, FloatLayer, FloatReason, IntegerOperator, Readers, given,
@@ -12,7 +18,7 @@ use crate::{
     config::Config,
     error::Result,
     ir::{Model, OpId, Use, ValueId},
-    operators::{Interval, output_interval},
+    operators::Interval,
     plan::{Plan, weights},
     targets::onnxruntime::{Kernel, absorbs_relu, data_inputs, kernel},
 };
@@ -26,6 +32,9 @@ pub(super) struct Draft<'a> {
     float: BTreeMap<OpId, FloatReason>,
     /// Values that cannot be quantized.
     refused: HashSet<ValueId>,
+    /// Operators between the layers that integers pass, once somebody asked for them; forgotten with every
+    /// layer that is taken back.
+    passages: OnceCell<BTreeMap<OpId, Passage>>,
 }
 
 /// A value that is to be quantized.
@@ -61,8 +70,14 @@ impl<'a> Draft<'a> {
         let excluded = weights::excluded_layers(model, config);
         // With the zero point in the middle, the integers below it stand for negative numbers.
         let absorbs = !config.activations.symmetric && absorbs_relu(scheme(config).ty);
-        let mut draft =
-            Self { model, absorbs, layers: BTreeMap::new(), float: BTreeMap::new(), refused: HashSet::new() };
+        let mut draft = Self {
+            model,
+            absorbs,
+            layers: BTreeMap::new(),
+            float: BTreeMap::new(),
+            refused: HashSet::new(),
+            passages: OnceCell::new(),
+        };
         for op in model.ops() {
             if !is_layer(model, op) {
                 continue;
@@ -76,22 +91,20 @@ impl<'a> Draft<'a> {
                 Err(reason) => drop(draft.float.insert(op, reason)),
             }
         }
-        let last: Vec<OpId> =
-            draft.layers.values().filter(|layer| draft.is_final(layer)).map(|layer| layer.op).collect();
+        // A layer whose output has to be quantized, with no layer behind it.
+        let leading = reach::leading_to_layers(model);
+        let is_final =
+            |layer: &&Layer| layer.to_integers && !layer.made_as_integers && !leading.contains(&layer.output);
+        let last: Vec<OpId> = draft.layers.values().filter(is_final).map(|layer| layer.op).collect();
         for op in last {
             draft.take_back(op, FloatReason::Final);
         }
-        for op in before_logarithms(model) {
+        for op in reach::before_logarithms(model) {
             if draft.layers.contains_key(&op) {
                 draft.take_back(op, FloatReason::Logarithm);
             }
         }
         Ok(draft)
-    }
-
-    /// Whether a layer whose output has to be quantized has no layer behind it.
-    fn is_final(&self, layer: &Layer) -> bool {
-        layer.to_integers && !layer.made_as_integers && !leads_to_layer(self.model, layer.output)
     }
 
     pub fn layer_ops(&self) -> HashSet<OpId> {
@@ -124,51 +137,48 @@ impl<'a> Draft<'a> {
     }
 
     fn take_back(&mut self, op: OpId, reason: FloatReason) {
+        self.passages.take();
         self.layers.remove(&op);
         self.float.insert(op, reason);
     }
 
     /// Takes back to float what needs values that cannot be quantized.
     pub fn refuse(&mut self, refused: Vec<Refused>) {
+        self.passages.take();
+        let mut around: HashMap<ValueId, Vec<OpId>> = HashMap::new();
+        for layer in self.layers.values() {
+            let input = self.model.input(layer.input.op, layer.input.slot);
+            for value in input.into_iter().chain(layer.to_integers.then_some(layer.output)) {
+                around.entry(value).or_default().push(layer.op);
+            }
+        }
         for Refused { value, cause } in refused {
             self.refused.insert(value);
             let name = self.model.value(value).name().to_owned();
-            let around: Vec<OpId> = self
-                .layers
-                .values()
-                .filter(|layer| {
-                    let input = self.model.input(layer.input.op, layer.input.slot);
-                    input == Some(value) || layer.to_integers && layer.output == value
-                })
-                .map(|layer| layer.op)
-                .collect();
-            for op in around {
-                self.take_back(op, FloatReason::Value { value: name.clone(), cause });
+            for op in around.remove(&value).unwrap_or_default() {
+                // Between two such values, a layer is taken back for the first.
+                if self.layers.contains_key(&op) {
+                    self.take_back(op, FloatReason::Value { value: name.clone(), cause });
+                }
             }
         }
     }
 
     /// Operators between layers that integers pass: each reads nothing but integers, and makes what is
     /// wanted as integers.
-    fn passages(&self) -> BTreeMap<OpId, Passage> {
-        let model = self.model;
-        let mut possible: BTreeMap<OpId, Passage> =
-            model.ops().filter_map(|op| Some((op, self.passage(op)?))).collect();
-        // What is left when everything that lacks something is taken out, until nothing does.
-        loop {
-            let wanted = self.wanted(&possible);
-            // What a layer reads is there as integers too, wherever it is from.
-            let mut integers = self.integers(&possible, &wanted);
-            integers.extend(self.read_by_layers());
-            let before = possible.len();
-            possible.retain(|_, passage| {
-                passage.inputs.iter().all(|input| integers.contains(input))
-                    && passage.outputs.iter().all(|output| wanted.contains(output))
-            });
-            if possible.len() == before {
-                return possible;
+    fn passages(&self) -> &BTreeMap<OpId, Passage> {
+        self.passages.get_or_init(|| {
+            if self.layers.is_empty() {
+                return BTreeMap::new();
             }
-        }
+            let possible = self.model.ops().filter_map(|op| Some((op, self.passage(op)?))).collect();
+            let read: HashSet<ValueId> = self.read_by_layers().collect();
+            let made = self.layers.values().filter(|layer| !layer.made_as_integers).map(|layer| layer.output);
+            // What a layer reads is there as integers too, wherever it is from.
+            let integers: HashSet<ValueId> = read.iter().copied().chain(made).collect();
+            let given = |value| integers.contains(&value) || given::activation(self.model, value).is_some();
+            spread::spread(possible, given, &read)
+        })
     }
 
     fn passage(&self, op: OpId) -> Option<Passage> {
@@ -217,8 +227,8 @@ impl<'a> Draft<'a> {
     pub fn quantized(&self) -> Vec<QuantizedValue> {
         let model = self.model;
         let passages = self.passages();
-        let wanted = self.wanted(&passages);
-        let integers = self.integers(&passages, &wanted);
+        let wanted = self.wanted(passages);
+        let integers = self.integers(passages, &wanted);
         let mut values = BTreeMap::new();
         let is_given = |value: &ValueId| given::activation(model, *value).is_some();
         for &value in integers.iter().filter(|value| !is_given(value)) {
@@ -282,40 +292,4 @@ impl<'a> Draft<'a> {
         };
         model.ops().filter_map(layer).collect()
     }
-}
-
-/// Whether a layer, of whatever kind, reads what is made of a value.
-fn leads_to_layer(model: &Model, value: ValueId) -> bool {
-    let mut seen = HashSet::from([value]);
-    let mut ahead = vec![value];
-    while let Some(value) = ahead.pop() {
-        let mut behind: Vec<ValueId> = Vec::new();
-        for use_ in model.uses(value) {
-            if is_layer(model, use_.op) || model.called_function(use_.op).is_some() {
-                return true;
-            }
-            // What decides on a branch or a number of runs, or only tells a shape, passes no numbers on.
-            if !matches!(model.op(use_.op).op_type(), "Shape" | "Size" | "If") {
-                behind.extend(model.outputs(use_.op).into_iter().flatten());
-            }
-        }
-        behind.extend(model.given_out_as(value));
-        ahead.extend(behind.into_iter().filter(|&value| seen.insert(value)));
-    }
-    false
-}
-
-/// Layers that compute what a logarithm is taken of: spectrograms inside of models. They are linear up
-/// to the logarithm, or to powers and sums, and what is quiet counts there as much as what is loud.
-fn before_logarithms(model: &Model) -> Vec<OpId> {
-    let mut seen = HashSet::new();
-    let mut ahead: Vec<OpId> = model.ops().filter(|&op| model.op(op).is("Log")).collect();
-    while let Some(op) = ahead.pop() {
-        for input in model.inputs(op).into_iter().flatten() {
-            // An activation function evens out what is loud.
-            let maker = model.producer(input).filter(|&op| output_interval(model, op).is_none());
-            ahead.extend(maker.filter(|&maker| seen.insert(maker)));
-        }
-    }
-    seen.into_iter().filter(|&op| is_layer(model, op)).collect()
 }

@@ -1,0 +1,77 @@
+//! What can be reached from where: the values that lead to layers, and the layers that logarithms are
+//! taken of. Each is one walk over the graph, however many layers there are.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::is_layer;
+use crate::{
+    ir::{Model, Op, OpId, ScopeId, ValueId},
+    operators::output_interval,
+};
+
+/// The values of which a layer, of whatever kind, reads what is made of them, or a function, which may
+/// have layers.
+pub(super) fn leading_to_layers(model: &Model) -> HashSet<ValueId> {
+    let runs: HashMap<ValueId, ScopeId> = model
+        .scopes()
+        .filter(|&scope| model.scope(scope).owner().is_some())
+        .flat_map(|body| model.scope(body).inputs().iter().map(move |input| (input.value, body)))
+        .collect();
+    let read = model.ops().filter(|&op| is_layer(model, op) || model.called_function(op).is_some());
+    let mut back: Vec<ValueId> = read.flat_map(|op| model.inputs(op)).flatten().collect();
+    let mut leading = HashSet::new();
+    let mut bodies = HashSet::new();
+    while let Some(value) = back.pop() {
+        if !leading.insert(value) {
+            continue;
+        }
+        let maker = model.producer(value);
+        if let Some(op) = maker.filter(|&op| !passes_nothing_on(model.op(op))) {
+            back.extend(model.inputs(op).into_iter().flatten());
+        }
+        // What a body gives out is an output of the operator around it, and an input of its next run.
+        let around = maker.into_iter().flat_map(|op| model.op(op).bodies()).map(|body| body.scope);
+        for body in around.chain(runs.get(&value).copied()) {
+            if bodies.insert(body) {
+                back.extend(model.scope(body).outputs().iter().map(|output| output.value));
+            }
+        }
+    }
+    leading
+}
+
+/// What decides on a branch or a number of runs, or only tells a shape, passes no numbers on.
+fn passes_nothing_on(op: &Op) -> bool {
+    matches!(op.op_type(), "Shape" | "Size" | "If")
+}
+
+/// Layers that compute what a logarithm is taken of: spectrograms inside of models. They are linear up
+/// to the logarithm, or to powers and sums, and what is quiet counts there as much as what is loud.
+pub(super) fn before_logarithms(model: &Model) -> BTreeSet<OpId> {
+    let mut seen = BTreeSet::new();
+    let mut back: Vec<OpId> = model.ops().filter(|&op| model.op(op).is("Log")).collect();
+    while let Some(op) = back.pop() {
+        for input in model.inputs(op).into_iter().flatten() {
+            let maker = model.producer(input).filter(|&op| !hides_size(model, op));
+            back.extend(maker.filter(|&maker| seen.insert(maker)));
+        }
+    }
+    seen.retain(|&op| is_layer(model, op));
+    seen
+}
+
+/// Whether how large or small the numbers are that an operator reads no longer shows in what it makes:
+/// activation functions even that out, and shapes, comparisons and positions are other numbers.
+fn hides_size(model: &Model, op: OpId) -> bool {
+    let operator = model.op(op);
+    if !operator.domain().is_empty() {
+        return false;
+    }
+    match operator.op_type() {
+        "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "Celu" | "Gelu" | "Softplus" | "HardSwish" | "Mish" | "Swish"
+        | "ThresholdedRelu" | "LogSoftmax" => true,
+        "Shape" | "Size" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "IsNaN" | "IsInf"
+        | "ArgMax" | "ArgMin" | "NonZero" => true,
+        _ => output_interval(model, op).is_some(),
+    }
+}
