@@ -1,4 +1,5 @@
-//! Quantizes ONNX models: float weights in, integers behind QuantizeLinear/DequantizeLinear out.
+//! Quantizes ONNX models: weights become integers behind DequantizeLinear, and with samples of a model's
+//! input the values between its layers do too, so that runtimes compute in integers.
 //!
 //! ```
 //! use onnx_quant::{Config, Model, quantize};
@@ -19,7 +20,13 @@
 //! ```text
 //! bytes ─▶ messages ─▶ graph ─▶ plan ─▶ passes ─▶ graph ─▶ bytes
 //!  file     proto        ir     plan    passes      ir      file
+//!                                 ▲
+//!    samples ─▶ engine ─▶ statistics ─▶ ranges
+//!                  calibration
 //! ```
+//!
+//! The lower line is for activations only: [`calibrate`] walks it, and [`quantize_activations`] walks the
+//! upper one with the ranges it ends in. [`quantize`] needs no samples.
 //!
 //! **Bytes.** A file is mapped and decoded without copying: tensors are views of it. On the way out
 //! a model is a list of pieces with known offsets; large pieces are written straight from where they
@@ -40,19 +47,54 @@
 //! what reports tell and what tests compare. Nothing decides while it rewrites; nothing rewrites
 //! while it decides.
 //!
+//! **Calibration** ([`calibration`]). An engine runs the model with samples and hands over the values
+//! that the plan will want to know; what is kept of them are [`Statistics`](calibration::Statistics).
+//! These are streaming, so memory does not grow with the samples, and mergeable: the bins of a histogram
+//! are the leading bits of the floats, the same for every value in every run, so counts of two runs add
+//! up to those of one run with all samples. The method that makes a range of them is chosen afterwards.
+//! The model that is observed is the simplified one, prepared as it is for quantization: a value has the
+//! same name, and means the same, where it is observed and where it is quantized.
+//!
+//! **The plan of activations** ([`plan::ActivationPlan`]). *Layers* are operators with weights.
+//! One becomes an integer kernel where everything around it plays along, and integers then spread from
+//! layer to layer through operators that a kernel exists for: what moves data, and arithmetic whose
+//! operands are all integers. Layers stay float for structural reasons (no kernel, a weight or bias that
+//! is computed, a result that only the user would see rounded, a logarithm behind) and for reasons in the
+//! data: no range, a mask's huge numbers, or a value so unlike from sample to sample that a typical one
+//! is less than 24 dB, four bits, above the noise of its quantization. Each such finding takes a layer
+//! back and the rest is decided anew, until all that remains fits together.
+//!
+//! **Targets** ([`targets`]). What a runtime runs, fuses, and how long that takes: measured facts with the
+//! version they were measured with. They decide nothing; plans and reports read them.
+//!
 //! **Passes** ([`passes`]). Each carries out one part of the plan and can be run alone. A quantized
 //! weight keeps its name: a DequantizeLinear makes the value that an initializer or Constant gave
-//! before, so readers are not touched. The opset is raised an opset at a time, by a table that lists
-//! every version of every operator.
+//! before, so readers are not touched; a quantized activation likewise. Other passes simplify a model
+//! first, by rules that need no plan. The opset is raised an opset at a time, by a table that lists every
+//! version of every operator.
 //!
 //! **Arithmetic** ([`numeric`]). Layouts, ranges, scales, kernels, errors: without graph or file.
 //!
 //! # What a module may know
 //!
-//! `numeric` and `proto` know nothing else here; `ir` knows `proto`; `operators` knows `ir`; `plan`
-//! knows these and the configuration; `passes` know the plan, never the configuration; only
-//! `quantize` knows the order. The library never prints and never exits: command line and terminal
-//! are the binary's. A test holds these walls (`tests/architecture.rs`).
+//! Besides errors, which all but the first two may make or pass on:
+//!
+//! | module | knows |
+//! |---|---|
+//! | `numeric`, `proto` | nothing else here |
+//! | `config` | nothing either |
+//! | `ir` | `proto` |
+//! | `file`, `text` | `ir`, `proto` |
+//! | `operators` | `ir` |
+//! | `calibration` | `ir`, `file`, `proto`, `numeric`, `config`; no operator, no plan |
+//! | `targets` | `operators`, `ir`, `numeric` |
+//! | `plan` | `calibration` (what was observed), `targets`, `operators`, `ir`, `numeric`, `config` |
+//! | `passes` | `plan`, `operators`, `ir`, `proto`, `numeric`; never the configuration, ranges or targets |
+//! | `report` | `plan`, `targets`, `operators`, `ir`, `numeric`, `config` |
+//! | `quantize` | the order: `calibration`, `plan`, `passes`, `report`, `ir`, `config` |
+//!
+//! The library never prints and never exits: command line and terminal are the binary's. A test holds
+//! these walls (`tests/architecture.rs`).
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

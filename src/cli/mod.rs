@@ -21,7 +21,8 @@ use onnx_quant::Model;
 
 pub use observe::silence_engines;
 
-/// Quantizes ONNX models: float weights become integers or small floats behind DequantizeLinear.
+/// Quantizes ONNX models: float weights become integers or small floats behind DequantizeLinear; with
+/// --calibrate, layers compute in integers.
 #[derive(Debug, Parser)]
 #[command(name = "onnx-quant", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Exit status: 0 written, 1 failed and nothing written, 2 usage.")]

@@ -60,7 +60,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Write a JSON report, with the quantization error of every tensor
+    /// Write a JSON report, with the quantization error of every weight
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 
@@ -69,7 +69,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 
-    /// List every quantized tensor with its quantization error
+    /// List every quantized weight with its quantization error, and every layer that stays float
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
 

@@ -71,16 +71,17 @@ pub struct Settings {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
     strict: Option<bool>,
 
-    /// Type that activations are stored as [default: uint8]
+    /// Type that activations are stored as; with int8, onnxruntime on x86 leaves convolutions float
+    /// whose result has several readers [default: uint8]
     #[arg(long, value_name = "TYPE", value_parser = one_of(ActivationType::NAMES), help_heading = ACTIVATIONS)]
     activations: Option<ActivationType>,
 
-    /// Have real zero in the middle of the integers
+    /// Have real zero in the middle of the integers; slower where a Relu stays for it
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true, help_heading = ACTIVATIONS)]
     symmetric_activations: Option<bool>,
 
-    /// Give the weights of integer kernels 7 of 8 bits: for processors without VNNI, whose sums of two
-    /// products overflow otherwise
+    /// Give the weights of integer kernels 7 of 8 bits: for processors without VNNI if accuracy drops
+    /// there, as their 16-bit sums of two products saturate otherwise
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true, help_heading = ACTIVATIONS)]
     reduce_range: Option<bool>,
 
@@ -89,7 +90,7 @@ pub struct Settings {
     calibration: Option<CalibrationMethod>,
 
     /// Take at most the first N samples
-    #[arg(long, value_name = "N", help_heading = ACTIVATIONS)]
+    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = ACTIVATIONS)]
     samples: Option<NonZeroUsize>,
 
     /// What runs the model: rten is built in, onnxruntime has more operators and needs its library
@@ -101,7 +102,7 @@ pub struct Settings {
 fn calibration_help() -> String {
     let default = CalibrationMethod::default();
     format!(
-        "How the range of an activation is chosen: minmax, moving-average, percentile[:P], entropy or mse [default: {default}]"
+        "How the range of an activation is chosen: auto, minmax, moving-average, percentile[:P], entropy or mse [default: {default}]"
     )
 }
 
@@ -209,6 +210,10 @@ impl Settings {
         };
         (config, SaveOptions { external_data: self.external_data.unwrap_or_default() })
     }
+}
+
+fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "it is to be a whole number from 1 on".to_owned())
 }
 
 /// One of the names that a type lists.

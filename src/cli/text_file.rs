@@ -70,7 +70,10 @@ fn beside(path: &Path) -> Result<tempfile::NamedTempFile, Failure> {
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     builder.tempfile_in(folder).map_err(|error| {
-        let message = format!("no file can be made in {}: {}", folder.display(), error.kind());
+        let message = match error.kind() {
+            io::ErrorKind::NotFound => format!("there is no folder {}", folder.display()),
+            kind => format!("no file can be made in {}: {kind}", folder.display()),
+        };
         failed(path.display(), io::Error::new(error.kind(), message))
     })
 }

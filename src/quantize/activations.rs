@@ -14,7 +14,8 @@ use crate::{
 };
 
 /// Runs a model with calibration samples and tells what its activations were: of every value that
-/// [`quantize_activations`] quantizes, but for those in loops and functions, which it leaves float then. `progress` hears after each sample how many there were.
+/// [`quantize_activations`] quantizes with the same configuration, but for those in loops and functions,
+/// which it leaves float then. `progress` hears after each sample how many there were.
 ///
 /// # Errors
 /// The configuration is not one for [activations](Config::check_for_activations); as
@@ -52,11 +53,13 @@ pub fn calibrate(
 
 /// Quantizes a model's weights and activations, so that its convolutions and products with weights
 /// compute in integers, and reports what was done, what was not and why. Before that the model is
-/// [simplified](passes::before_activations) and its opset raised as far as the quantized form needs.
+/// [simplified](passes::before_activations) and its opset raised as far as the quantized form needs; half
+/// floats become float32 but for inputs and outputs. The weights of what stays float stay float too.
 ///
 /// # Errors
-/// The configuration is not one for [activations](Config::check_for_activations); the ranges are all of values that the model has not, or have not what the method needs, the model's opset cannot be raised, a tensor cannot be read,
-/// or, with [`strict`](Config::strict), there is something to warn of. The model is unchanged then.
+/// The configuration is not one for [activations](Config::check_for_activations); the ranges are all of
+/// values that the model has not, or have not what the method needs; the model's opset cannot be raised; a
+/// tensor cannot be read; or, with [`strict`](Config::strict), there is something to warn of. The model is unchanged then.
 pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges) -> Result<Report> {
     checked(model, config)?;
     config.check_for_activations()?;
