@@ -285,7 +285,7 @@ fn a_failure_names_its_sample_and_leaves_nothing() {
     let error = error_of(&model, ok(samples));
     assert!(error.to_string().contains("sample 1 (0.npz): rten"), "{error}");
 
-    let nothing = observe(&model, &[], ok(Vec::new()), &RtenEngine, MIN_MAX, &mut |_| {});
+    let nothing = calibrate(&model, &[], ok(Vec::new()), &RtenEngine, MIN_MAX, &mut |_| {});
     assert!(nothing.expect("nothing needs no samples").values.is_empty());
     let error = error_of(&model, ok(Vec::new()));
     assert!(error.to_string().contains("no calibration samples"), "{error}");
