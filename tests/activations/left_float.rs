@@ -123,6 +123,13 @@ fn layers_without_a_kernel() {
                  { [spectrum] a = Conv <strides = [48]> (x, w) p = Mul (a, a) axes = Constant <value_ints = [2]> () q = ReduceSum <keepdims = 0> (p, axes) s = Add (q, e) l = Log (s) y = MatMul (l, m) }",
             )
         },
+        // A logarithm of a shape is none of the numbers.
+        case(
+            "logarithm_of_a_size",
+            "Add Cast DequantizeLinear Flatten Gather Log MatMulIntegerToFloat QLinearConv QuantizeLinear Shape Transpose*2",
+            "g (float[N,1,64] x) => (float[N,M] y) <float[8,1,16] w = {?}, float[24,4] m = {?}, int64 k = {2}>
+             { a = Conv <strides = [24]> (x, w) h = Shape (a) n = Gather (h, k) c = Cast <to = 1> (n) l = Log (c) f = Flatten (a) p = MatMul (f, m) y = Add (p, l) }",
+        ),
     ];
     check("layers_without_a_kernel", &cases);
 }

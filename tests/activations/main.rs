@@ -10,6 +10,7 @@ mod layers;
 mod left_float;
 mod once;
 mod products;
+mod scale;
 mod types;
 
 #[path = "../runtime/mod.rs"]
