@@ -67,7 +67,7 @@ pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges)
     let (mut quantized, notes) = prepared(model, config)?;
     let mut plan = plan_activations(&quantized, config, ranges)?;
     plan.notes.extend(notes);
-    plan.warnings.extend(unknown_values(model, &quantized, ranges)?);
+    plan.warnings.splice(0..0, unknown_values(model, &quantized, ranges)?);
     check_strict(&plan, config)?;
     let report = Report::of(&quantized, &plan, config)?;
     let mut passes: Vec<&dyn Pass> = Vec::new();

@@ -117,6 +117,15 @@ fn layers_without_a_kernel() {
         Case {
             float: &[("Conv 'spectrum'", "a logarithm is taken")],
             ..case(
+                "guarded_logarithm",
+                "Clip Conv Log MatMulIntegerToFloat Mul QuantizeLinear ReduceSum",
+                "g (float[1,1,64] x) => (float[1,4] y) <float[8,1,16] w = {?}, float[8,4] m = {?}, float e = {1e-3}>
+                 { [spectrum] a = Conv <strides = [48]> (x, w) p = Mul (a, a) axes = Constant <value_ints = [2]> () q = ReduceSum <keepdims = 0> (p, axes) s = Clip (q, e) l = Log (s) y = MatMul (l, m) }",
+            )
+        },
+        Case {
+            float: &[("Conv 'spectrum'", "a logarithm is taken")],
+            ..case(
                 "logarithm",
                 "Add Conv Log MatMulIntegerToFloat Mul QuantizeLinear ReduceSum",
                 "g (float[1,1,64] x) => (float[1,4] y) <float[8,1,16] w = {?}, float[8,4] m = {?}, float e = {1e-3}>

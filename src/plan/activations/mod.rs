@@ -233,14 +233,14 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
             config.activations.ty
         ));
     }
-    if config.activations.ty == ActivationType::Int8 {
+    let (integer, float_layers) = (draft.integer(), draft.float_layers());
+    if config.activations.ty == ActivationType::Int8 && !integer.is_empty() {
         weights.notes.push(
             "onnxruntime leaves convolutions float whose result several operators read, where activations are int8: \
              with uint8 it does not"
                 .to_owned(),
         );
     }
-    let (integer, float_layers) = (draft.integer(), draft.float_layers());
     if integer.is_empty() && !float_layers.is_empty() {
         weights.warnings.push("no layer computes in integers".to_owned());
     }

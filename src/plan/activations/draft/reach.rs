@@ -72,6 +72,8 @@ fn hides_size(model: &Model, op: OpId) -> bool {
         | "ThresholdedRelu" | "LogSoftmax" => true,
         "Shape" | "Size" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "IsNaN" | "IsInf"
         | "ArgMax" | "ArgMin" | "NonZero" => true,
+        // Spectrograms are kept from zero before the logarithm is taken.
+        "Clip" => output_interval(model, op).is_some_and(|interval| interval.min <= 0.0 || interval.max.is_finite()),
         _ => output_interval(model, op).is_some(),
     }
 }
