@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use crate::{
     ir::{DataType, Model, OpId, Tensor, ValueId},
     numeric::FloatType,
+    operators::is_standard,
 };
 
 /// The tensor of a constant that is the same in every run.
@@ -41,8 +42,7 @@ pub(super) fn remove_unread(model: &mut Model, values: Vec<ValueId>) {
         }
         if let Some(op) = model.producer(value) {
             let outputs: Vec<ValueId> = model.outputs(op).into_iter().flatten().collect();
-            let shell = model.op(op);
-            let plain = shell.domain().is_empty() && shell.bodies().is_empty() && model.called_function(op).is_none();
+            let plain = is_standard(model, op) && model.op(op).bodies().is_empty();
             if plain && !outputs.iter().any(|&output| model.is_read(output)) {
                 waiting.extend(model.inputs(op).into_iter().flatten());
                 model.remove_op(op);

@@ -4,6 +4,7 @@ use super::Pass;
 use crate::{
     error::Result,
     ir::{Model, OpId, ValueId},
+    operators::is_standard,
 };
 
 /// Takes the weights, biases and parameters of Conv, ConvTranspose, Gemm and BatchNormalization off the
@@ -26,7 +27,7 @@ impl Pass for FixParameters {
         }
         let takes_parameters = |op: &OpId| {
             let types = ["Conv", "ConvTranspose", "Gemm", "BatchNormalization"];
-            types.iter().any(|op_type| model.op(*op).is(op_type)) && model.called_function(*op).is_none()
+            is_standard(model, *op) && types.contains(&model.op(*op).op_type())
         };
         let parameters =
             model.ops().filter(takes_parameters).flat_map(|op| model.inputs(op).into_iter().skip(1).flatten());

@@ -2,12 +2,13 @@
 
 use super::{
     Pass,
-    constants::{fixed, float_type, remove_unread},
-    linear::{Affine, Linear},
+    constants::{fixed, float_type},
+    linear::{Affine, Folding, Linear, fold_all},
 };
 use crate::{
     error::Result,
     ir::{Model, OpId, ValueId},
+    operators::is_standard,
 };
 
 /// Folds BatchNormalization with constant parameters into the weight and bias of the Conv,
@@ -35,30 +36,12 @@ impl Pass for FoldBatchNormalization {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut gone = Vec::new();
-        let mut unread = Vec::new();
-        // One after the other may stand in any order in the file.
-        let mut waiting: Vec<OpId> = model.ops().collect();
-        waiting.reverse();
-        while let Some(op) = waiting.pop() {
-            // It was listed twice, and folded.
-            if !model.contains_op(op) {
-                continue;
-            }
-            let Some((linear, input, output)) = normalized(model, op) else { continue };
-            let Some(affine) = parameters(model, op, linear.channels) else { continue };
-            let Some(replaced) = linear.fold(model, &affine)? else { continue };
-            unread.extend(replaced);
-            unread.extend(model.inputs(op).into_iter().skip(1).flatten());
-            model.remove_op(op);
-            model.set_output(linear.op, 0, output);
-            gone.push(input);
-            waiting.extend(model.uses(output).into_iter().map(|use_| use_.op));
-        }
-        let changed = !gone.is_empty();
-        model.remove_values(gone);
-        remove_unread(model, unread);
-        Ok(changed)
+        fold_all(model, |model, op| {
+            let (linear, input, output) = normalized(model, op)?;
+            let affine = parameters(model, op, linear.channels)?;
+            let constants = model.inputs(op).into_iter().skip(1).flatten().collect();
+            Some(Folding { linear, affine, input, output, constants })
+        })
     }
 }
 
@@ -68,8 +51,8 @@ fn normalized(model: &Model, id: OpId) -> Option<(Linear, ValueId, ValueId)> {
     let op = model.op(id);
     // Before opset 7 an attribute says whether it is in training; before opset 9 another one may ask for
     // parameters of each position.
-    let plain = op.is("BatchNormalization")
-        && model.called_function(id).is_none()
+    let plain = is_standard(model, id)
+        && op.is("BatchNormalization")
         && model.opset(op.scope()) >= 7
         && op.int("spatial").unwrap_or(1) != 0
         && op.int("training_mode").unwrap_or(0) == 0

@@ -2,12 +2,13 @@
 
 use super::{
     Pass,
-    constants::{fixed, remove_unread},
-    linear::{Affine, Linear},
+    constants::fixed,
+    linear::{Affine, Folding, Linear, fold_all},
 };
 use crate::{
     error::Result,
-    ir::{Model, OpId, ValueId},
+    ir::{Model, OpId},
+    operators::is_standard,
 };
 
 /// Folds Mul, Div, Add and Sub of a constant, one number or one for each channel, into the weight and
@@ -32,47 +33,15 @@ impl Pass for FoldScales {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut gone = Vec::new();
-        let mut unread = Vec::new();
-        // One after the other may stand in any order in the file.
-        let mut waiting: Vec<OpId> = model.ops().collect();
-        waiting.reverse();
-        while let Some(op) = waiting.pop() {
-            // It was listed twice, and folded.
-            if !model.contains_op(op) {
-                continue;
-            }
-            let Some(Scaled { linear, affine, input, constant, output }) = scaled(model, op) else { continue };
-            let Some(replaced) = linear.fold(model, &affine)? else { continue };
-            unread.extend(replaced);
-            unread.push(constant);
-            model.remove_op(op);
-            model.set_output(linear.op, 0, output);
-            gone.push(input);
-            waiting.extend(model.uses(output).into_iter().map(|use_| use_.op));
-        }
-        let changed = !gone.is_empty();
-        model.remove_values(gone);
-        remove_unread(model, unread);
-        Ok(changed)
+        fold_all(model, scaled)
     }
 }
 
-/// An operator with a constant and what it follows.
-struct Scaled {
-    linear: Linear,
-    affine: Affine,
-    /// The value between.
-    input: ValueId,
-    constant: ValueId,
-    output: ValueId,
-}
-
-fn scaled(model: &Model, id: OpId) -> Option<Scaled> {
+fn scaled(model: &Model, id: OpId) -> Option<Folding> {
     let op = model.op(id);
-    let known = op.domain().is_empty() && matches!(op.op_type(), "Mul" | "Div" | "Add" | "Sub");
+    let known = is_standard(model, id) && matches!(op.op_type(), "Mul" | "Div" | "Add" | "Sub");
     // Before opset 7 an attribute says along which axis the constant is broadcast.
-    if !known || model.called_function(id).is_some() || model.opset(op.scope()) < 7 {
+    if !known || model.opset(op.scope()) < 7 {
         return None;
     }
     let [Some(left), Some(right)] = model.inputs(id)[..] else { return None };
@@ -95,5 +64,5 @@ fn scaled(model: &Model, id: OpId) -> Option<Scaled> {
     if affine.scale.is_some() && linear.shares_weight(model) || affine.shift.is_some() && !linear.has_bias() {
         return None;
     }
-    Some(Scaled { linear, affine, input, constant, output })
+    Some(Folding { linear, affine, input, output, constants: vec![constant] })
 }

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     error::Result,
     ir::{Attribute, DataType, Model, OpId, Use, ValueId},
+    operators::is_standard,
 };
 
 /// Makes `MatMul` of matrices, whose right factor is constant, and the `Add` of a constant bias behind it
@@ -139,7 +140,7 @@ fn transposed(model: &Model, value: ValueId) -> Option<ValueId> {
 /// attribute says how an Add broadcasts, and a Gemm its bias.
 fn is_default(model: &Model, id: OpId, op_type: &str) -> bool {
     let op = model.op(id);
-    op.is(op_type) && model.called_function(id).is_none() && model.opset(op.scope()) >= 7
+    is_standard(model, id) && op.is(op_type) && model.opset(op.scope()) >= 7
 }
 
 /// The bias with an element for each column, where the product can read it: a Constant node may stand

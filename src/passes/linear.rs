@@ -4,7 +4,7 @@
 //! `scale * (W x + b) + shift` is `(scale * W) x + (scale * b + shift)`: scale and shift are numbers of
 //! each output channel. Everything is computed in binary64 and rounded once, to the weight's type.
 
-use super::constants::{self, fixed, float_type};
+use super::constants::{self, fixed, float_type, remove_unread};
 use crate::{
     error::Result,
     ir::{Model, OpId, Tensor, Use, ValueId},
@@ -16,6 +16,44 @@ use crate::{
 pub(super) struct Affine {
     pub scale: Option<Vec<f64>>,
     pub shift: Option<Vec<f64>>,
+}
+
+/// An operator that can be folded into the one before it.
+pub(super) struct Folding {
+    pub linear: Linear,
+    pub affine: Affine,
+    /// The value between the two.
+    pub input: ValueId,
+    pub output: ValueId,
+    /// The constants that it reads.
+    pub constants: Vec<ValueId>,
+}
+
+/// Folds all operators that `find` finds something to fold in; tells whether there were any.
+pub(super) fn fold_all(model: &mut Model, find: impl Fn(&Model, OpId) -> Option<Folding>) -> Result<bool> {
+    let mut gone = Vec::new();
+    let mut unread = Vec::new();
+    // One after the other may stand in any order in the file.
+    let mut waiting: Vec<OpId> = model.ops().collect();
+    waiting.reverse();
+    while let Some(op) = waiting.pop() {
+        // It was listed twice, and folded.
+        if !model.contains_op(op) {
+            continue;
+        }
+        let Some(Folding { linear, affine, input, output, constants }) = find(model, op) else { continue };
+        let Some(replaced) = linear.fold(model, &affine)? else { continue };
+        unread.extend(replaced);
+        unread.extend(constants);
+        model.remove_op(op);
+        model.set_output(linear.op, 0, output);
+        gone.push(input);
+        waiting.extend(model.uses(output).into_iter().map(|use_| use_.op));
+    }
+    let changed = !gone.is_empty();
+    model.remove_values(gone);
+    remove_unread(model, unread);
+    Ok(changed)
 }
 
 /// An operator with a constant weight.

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     error::Result,
     ir::{Model, OpId, ScopeId, Use, ValueId},
+    operators::is_standard,
 };
 
 /// Removes Identity, Dropout outside of training, Cast to the type that a value has already, Transpose
@@ -74,7 +75,7 @@ impl Pass for RemoveIdentities {
 
 /// Whether an operator of the default operator set is of a type, and no call of a function.
 fn is_default(model: &Model, op: OpId, op_type: &str) -> bool {
-    model.op(op).is(op_type) && model.called_function(op).is_none()
+    is_standard(model, op) && model.op(op).is(op_type)
 }
 
 fn is_identity(model: &Model, facts: &Facts, id: OpId) -> bool {

@@ -35,17 +35,17 @@ use crate::{
 /// ```
 pub fn plan(model: &Model, config: &Config) -> Result<Plan> {
     config.check()?;
-    let constants = constants(model);
-    let context = Context { model, config, opset: None, half_scales: true, layers: None };
-    let mut plan = plan_constants(&context, &constants)?;
-    plan.warnings = unmatched_patterns(model, config, &constants);
-    Ok(plan)
+    plan_those_of(model, config, None)
 }
 
 /// Plans the weights of these layers only, which are to become integer kernels.
 pub(super) fn plan_layers(model: &Model, config: &Config, layers: &HashSet<OpId>) -> Result<Plan> {
+    plan_those_of(model, config, Some(layers))
+}
+
+fn plan_those_of(model: &Model, config: &Config, layers: Option<&HashSet<OpId>>) -> Result<Plan> {
     let constants = constants(model);
-    let context = Context { model, config, opset: None, half_scales: true, layers: Some(layers) };
+    let context = Context { model, config, opset: None, half_scales: true, layers };
     let mut plan = plan_constants(&context, &constants)?;
     plan.warnings = unmatched_patterns(model, config, &constants);
     Ok(plan)

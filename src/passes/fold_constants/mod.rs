@@ -15,6 +15,7 @@ use super::{
 use crate::{
     error::Result,
     ir::{Model, OpId, Tensor, ValueId, is_float},
+    operators::is_standard,
 };
 use evaluate::{Evaluation, computes, is_computed, moves, shape_of};
 
@@ -128,8 +129,7 @@ fn is_needed(model: &Model, value: ValueId) -> bool {
     while let Some(value) = waiting.pop() {
         for use_ in model.uses(value) {
             let op = model.op(use_.op);
-            let plain = op.domain().is_empty() && model.called_function(use_.op).is_none();
-            if !plain || seen.len() > MAX_READERS || !seen.insert(use_.op) {
+            if !is_standard(model, use_.op) || seen.len() > MAX_READERS || !seen.insert(use_.op) {
                 continue;
             }
             let is_fixed = |other: ValueId| other == value || fixed(model, other).is_some();

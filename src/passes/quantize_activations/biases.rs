@@ -3,6 +3,7 @@
 use crate::{
     error::{Error, Result},
     ir::{Attribute, DataType, Model, NewOp, Tensor},
+    passes::constants::remove_unread,
     plan::BiasPlan,
 };
 
@@ -26,7 +27,7 @@ pub(super) fn quantize(model: &mut Model, plan: &BiasPlan) -> Result<bool> {
     let op = NewOp { op_type: "DequantizeLinear", name, inputs: inputs.to_vec(), output, attributes };
     model.insert_op(scope, Some(layer), op);
     model.set_input(plan.use_, output);
-    remove_unread(model, plan);
+    remove_unread(model, vec![plan.value]);
     Ok(true)
 }
 
@@ -45,19 +46,4 @@ fn integers(tensor: &Tensor, scales: &[f32]) -> Result<Vec<u8>> {
     };
     let integers: Vec<i32> = bias.iter().enumerate().map(integer).collect::<Result<_>>()?;
     Ok(integers.into_iter().flat_map(i32::to_le_bytes).collect())
-}
-
-fn remove_unread(model: &mut Model, plan: &BiasPlan) {
-    let value = plan.value;
-    if !model.uses(value).is_empty() || model.is_output(value) {
-        return;
-    }
-    if model.is_input(value) {
-        model.remove_inputs([value]);
-    }
-    match model.producer(value) {
-        Some(constant) => model.remove_op(constant),
-        None => drop(model.take_initializer(value)),
-    }
-    model.remove_value(value);
 }

@@ -217,8 +217,9 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
         reduce_range(&mut weights);
     }
     let scheme = scheme(config);
+    let mut known = parameters::Known::new();
     let values = loop {
-        match parameters::assign(model, config, &draft, ranges, scheme) {
+        match parameters::assign(model, config, &draft, ranges, scheme, &mut known) {
             Ok(values) => break values,
             Err(refused) => draft.refuse(refused),
         }

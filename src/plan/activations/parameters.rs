@@ -26,6 +26,10 @@ const LEAST_SIGNAL_TO_NOISE: f64 = 24.0;
 /// What is at least so large is no number but a mask: models that mask write -10^4 and less.
 const MASK: f32 = 1e4;
 
+/// What was found for values so far, by whether all that read them read integers: it does not change when
+/// layers are taken back, and searching for ranges takes most of the time.
+pub(super) type Known = HashMap<(ValueId, bool), Result<QuantParams, FloatCause>>;
+
 /// Parameters for all values, or those values that have none.
 pub(super) fn assign(
     model: &Model,
@@ -33,6 +37,7 @@ pub(super) fn assign(
     draft: &Draft,
     ranges: &Ranges,
     scheme: Scheme,
+    known: &mut Known,
 ) -> Result<Vec<ValuePlan>, Vec<Refused>> {
     let values = draft.quantized();
     let moved_from: HashMap<ValueId, ValueId> =
@@ -43,9 +48,12 @@ pub(super) fn assign(
     let mut own: HashMap<ValueId, (QuantParams, Scheme)> = origins.collect();
     // Each range is searched for by itself.
     let origins: Vec<&QuantizedValue> = values.iter().filter(|value| value.moved_from.is_none()).collect();
-    let found: Vec<_> = origins.par_iter().map(|value| params(model, config, value, ranges, scheme)).collect();
-    for (value, found) in origins.into_iter().zip(found) {
-        match found {
+    let key = |value: &QuantizedValue| (value.value, value.readers == Readers::All);
+    let new = origins.par_iter().filter(|value| !known.contains_key(&key(value)));
+    let found: Vec<_> = new.map(|value| (key(value), params(model, config, value, ranges, scheme))).collect();
+    known.extend(found);
+    for value in origins {
+        match known[&key(value)] {
             Ok(params) => drop(own.insert(value.value, (params, scheme))),
             Err(cause) => refused.push(Refused { value: value.value, cause }),
         }
