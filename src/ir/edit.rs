@@ -356,6 +356,18 @@ impl Model {
         self.value_mut(value).initializer.take()
     }
 
+    /// Takes the tensors of several initializers away: each alone would be searched for among all of them.
+    pub(crate) fn take_initializers(&mut self, values: &[ValueId]) {
+        let mut taken: HashMap<ScopeId, HashSet<ValueId>> = HashMap::new();
+        for &value in values {
+            self.value_mut(value).initializer = None;
+            taken.entry(self.value(value).scope).or_default().insert(value);
+        }
+        for (scope, taken) in taken {
+            self.scopes[scope.0].initializers.retain(|value| !taken.contains(value));
+        }
+    }
+
     /// Takes values off the inputs of their scopes. An initializer that was there only gave the
     /// input's default value; from now on it is a constant.
     pub fn remove_inputs(&mut self, values: impl IntoIterator<Item = ValueId>) {

@@ -38,6 +38,7 @@ pub(crate) fn import(mut shell: ModelProto, external: ExternalData) -> Result<Mo
         functions: HashMap::new(),
         value_names: HashSet::new(),
         op_names: HashSet::new(),
+        trained_names: HashSet::new(),
         next_numbers: HashMap::new(),
         source: None,
         unknown_fields: Vec::new(),
@@ -190,6 +191,9 @@ impl Importer<'_> {
 
     /// The training graphs see the main graph's names, so a new name must not be one of theirs.
     fn reserve_training_names(&mut self) {
+        let infos = self.model.shell.training_info.iter();
+        let bindings = infos.flat_map(|info| info.initialization_binding.iter().chain(&info.update_binding));
+        self.model.trained_names.extend(bindings.map(|binding| binding.key().to_owned()));
         let graphs = self.model.shell.training_info.iter().flat_map(|info| [&info.initialization, &info.algorithm]);
         for graph in graphs.flatten() {
             let names = graph.node.iter().flat_map(|node| node.output.iter().cloned());

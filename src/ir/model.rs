@@ -52,6 +52,8 @@ pub struct Model {
     /// Every name of a value anywhere, so that new ones neither collide nor shadow.
     pub(super) value_names: HashSet<String>,
     pub(super) op_names: HashSet<String>,
+    /// The names of initializers that the model's training information sets or replaces.
+    pub(super) trained_names: HashSet<String>,
     /// The number to try next for a name that is taken.
     pub(super) next_numbers: HashMap<String, u64>,
     /// The file it came from.
@@ -401,6 +403,19 @@ impl Model {
             scope = self.op(owner).scope;
         }
         scope
+    }
+
+    /// The operators of a scope and of all that are nested in it, scope by scope in the file's order.
+    pub(crate) fn ops_within(&self, scope: ScopeId) -> Vec<OpId> {
+        let mut scopes = vec![scope];
+        let mut next = 0;
+        while let Some(&scope) = scopes.get(next) {
+            let ops = self.scope(scope).ops.iter();
+            scopes.extend(ops.flat_map(|&op| self.op(op).bodies.iter().map(|body| body.scope)));
+            next += 1;
+        }
+        scopes.sort_unstable();
+        scopes.into_iter().flat_map(|scope| self.scope(scope).ops.iter().copied()).collect()
     }
 
     /// Where an operator is, for messages.

@@ -37,6 +37,12 @@ impl<T: PartialEq> Sequence<T> {
         }
     }
 
+    /// Keeps the items that `kept` says.
+    pub fn retain(&mut self, kept: impl FnMut(&T) -> bool) {
+        self.items.retain(kept);
+        self.last = 0;
+    }
+
     /// The item behind another one.
     pub fn behind(&self, item: &T) -> Option<&T> {
         self.items.get(self.position(item)? + 1)

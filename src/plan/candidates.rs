@@ -100,7 +100,7 @@ impl Context<'_> {
         if was_input && model.ir_version() >= 4 && config.keep_overridable {
             return Err(Reason::Overridable.into());
         }
-        if model.trained_names().any(|name| name == value.name()) {
+        if model.is_trained(constant.value) {
             return Err(Reason::Trained.into());
         }
         let elements = tensor.element_count();
