@@ -178,6 +178,15 @@ impl Error {
         self
     }
 
+    /// Says what would do where a newer opset cannot be reached.
+    #[must_use]
+    pub(crate) fn with_way_out(mut self, way_out: Option<String>) -> Self {
+        if let (ErrorKind::Upgrade { reason, .. }, Some(way_out)) = (&mut *self.kind, way_out) {
+            *reason = format!("{reason}; {way_out}");
+        }
+        self
+    }
+
     /// The same where the file goes without saying.
     #[must_use]
     pub(crate) fn without_file(mut self) -> Self {

@@ -4,7 +4,11 @@
 //! gives out a tensor without elements in its place, and so on to the main graph. A watched output
 //! without elements hence means that the run did not compute the value.
 
-use std::{collections::HashSet, fmt};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    rc::Rc,
+};
 
 use bytes::Bytes;
 
@@ -77,21 +81,32 @@ pub fn can_be_watched(model: &Model, value: ValueId) -> Result<(), Unwatchable> 
     }
 }
 
-/// The name of a value among those of all scopes: its own, and where another scope has a value of that
-/// name too, for one inside a body or function the way there before it:
+/// The name of each value among those of all scopes: its own, and where another scope has a value of
+/// that name too, for one inside a body or function the way there before it:
 /// `If 'gate'.then_branch/features`. Where two ways are spelled alike, the later scope's ends in ` (2)`.
-pub fn value_key(model: &Model, value: ValueId) -> String {
-    let (scope, name) = (model.value(value).scope(), model.value(value).name());
-    let mut others = model.scopes().filter(|&other| other != scope && model.has_name(other, name)).peekable();
-    if scope == Model::MAIN || others.peek().is_none() {
-        return name.to_owned();
+pub fn value_keys(model: &Model) -> HashMap<ValueId, String> {
+    let mut namesakes: HashMap<&str, usize> = HashMap::new();
+    for value in model.values() {
+        *namesakes.entry(model.value(value).name()).or_default() += 1;
     }
-    let path = model.scope_path(scope).join("/");
-    let before = others.filter(|&other| other < scope && model.scope_path(other).join("/") == path).count();
-    match before {
-        0 => format!("{path}/{name}"),
-        before => format!("{path}/{name} ({})", before + 1),
+    let mut values: Vec<ValueId> = model.values().collect();
+    values.sort_by_key(|&value| model.value(value).scope());
+    let mut paths: HashMap<ScopeId, Rc<str>> = HashMap::new();
+    // How many scopes so far have a value of this name at the end of a way that is spelled like this.
+    let mut alike: HashMap<(Rc<str>, &str), usize> = HashMap::new();
+    let mut keys = HashMap::with_capacity(values.len());
+    for value in values {
+        let (scope, name) = (model.value(value).scope(), model.value(value).name());
+        if scope == Model::MAIN || namesakes[name] == 1 {
+            keys.insert(value, name.to_owned());
+            continue;
+        }
+        let path = paths.entry(scope).or_insert_with(|| model.scope_path(scope).join("/").into());
+        let count = alike.entry((path.clone(), name)).or_default();
+        *count += 1;
+        keys.insert(value, if *count == 1 { format!("{path}/{name}") } else { format!("{path}/{name} ({count})") });
     }
+    keys
 }
 
 impl Observation {
@@ -103,7 +118,7 @@ impl Observation {
         let mut listed = HashSet::new();
         for &value in watched {
             let refuse = |reason: &dyn fmt::Display| {
-                Error::config(format!("'{}' cannot be observed: {reason}", value_key(model, value)))
+                Error::config(format!("'{}' cannot be observed: {reason}", value_keys(model)[&value]))
             };
             can_be_watched(model, value).map_err(|reason| refuse(&reason))?;
             if !listed.insert(value) {
@@ -140,8 +155,10 @@ impl Observation {
         let interfaces = self.model.scope(Model::MAIN).inputs();
         let inputs = interfaces.iter().map(|input| self.model.value(input.value));
         let mut feeds = Vec::new();
+        // Of several tensors of one name the first counts.
+        let given: HashMap<&str, &Tensor> = sample.inputs.iter().rev().map(|tensor| (tensor.name(), tensor)).collect();
         for (interface, input) in interfaces.iter().zip(inputs.clone()) {
-            match sample.inputs.iter().find(|tensor| tensor.name() == input.name()) {
+            match given.get(input.name()) {
                 Some(tensor) => feeds.push(of_rank(tensor.widened(), interface.rank())),
                 None if input.initializer().is_some() => {}
                 None => {
@@ -150,7 +167,8 @@ impl Observation {
                 }
             }
         }
-        let unknown = sample.inputs.iter().find(|tensor| inputs.clone().all(|input| input.name() != tensor.name()));
+        let known: HashSet<&str> = inputs.clone().map(|input| input.name()).collect();
+        let unknown = sample.inputs.iter().find(|tensor| !known.contains(tensor.name()));
         match unknown {
             None => Ok(feeds),
             Some(unknown) => {

@@ -182,7 +182,10 @@ impl Model {
 
     /// Makes an operator make another value in one slot; the one that it made is left without origin.
     pub(crate) fn set_output(&mut self, op: OpId, slot: usize, value: ValueId) {
-        self.detach(op, Direction::Outgoing, Port::Output(slot));
+        // A new slot has nothing in it.
+        if slot < self.op(op).arity.outputs {
+            self.detach(op, Direction::Outgoing, Port::Output(slot));
+        }
         self.graph.add_edge(op.0, value.0, Port::Output(slot));
         let arity = &mut self.op_mut(op).arity;
         arity.outputs = arity.outputs.max(slot + 1);

@@ -379,11 +379,6 @@ impl Model {
         }
     }
 
-    /// Whether a scope itself has a value of this name.
-    pub(crate) fn has_name(&self, scope: ScopeId, name: &str) -> bool {
-        self.scope(scope).names.contains_key(name)
-    }
-
     /// The function that an operator calls, if it is one of the model's own.
     pub fn called_function(&self, op: OpId) -> Option<ScopeId> {
         let op = self.op(op);

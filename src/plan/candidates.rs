@@ -117,6 +117,11 @@ impl Context<'_> {
             worth_it(value.name(), tensor, &copies)?;
         }
         let cast = (made_type != float_type).then(|| tensor.dtype());
+        let float_type = match tensor.narrow().dtype() {
+            DataType::Float16 => FloatType::F16,
+            DataType::Bfloat16 => FloatType::BF16,
+            _ => float_type,
+        };
         Ok(Candidate { float_type, cast, was_input, copies })
     }
 

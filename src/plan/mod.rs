@@ -61,7 +61,7 @@ pub struct WeightPlan {
     pub value: ValueId,
     /// Its name.
     pub name: String,
-    /// The type of its elements.
+    /// The type in which its elements are kept: that of the half floats where float32 was made of them.
     pub float_type: FloatType,
     /// The type that a Cast behind the DequantizeLinear brings the weight back to, where
     /// DequantizeLinear cannot make that type.

@@ -8,6 +8,7 @@ use super::{
     LeftFloat, Plan, QuantizedCopy, Reason, WeightPlan,
     candidates::{CandidateCopy, Context, Refused, layout},
     select::{select, unmatched_patterns},
+    sharing::PER_CHANNEL_OPSET,
     trace::{Constant, WeightUse, constants},
 };
 use crate::{
@@ -89,10 +90,18 @@ fn plan_constants(context: &Context, constants: &[Constant]) -> Result<Plan> {
 pub fn required_opset(model: &Model, config: &Config, half_scales: bool) -> Result<Option<i64>> {
     let constants = constants(model);
     let half_scales = half_scales && mostly_half(model, &constants);
-    let context = Context { model, config, opset: Some(i64::MAX), half_scales, layers: None };
+    let newest = Context { model, config, opset: Some(i64::MAX), half_scales, layers: None };
+    // What is not smaller with a scale for each channel may be with one for the tensor, which is the form
+    // before such scales came.
+    let older = Context { opset: Some(PER_CHANNEL_OPSET - 1), ..newest };
     let mut needed = None;
     for constant in &constants {
-        match context.candidate(constant, &*tensor(model, constant.value)?) {
+        let tensor = tensor(model, constant.value)?;
+        let candidate = match newest.candidate(constant, &tensor) {
+            Err(Refused::Reason(Reason::NotSmaller { .. })) => older.candidate(constant, &tensor),
+            candidate => candidate,
+        };
+        match candidate {
             Ok(candidate) => needed = needed.max(Some(candidate.needed_opset())),
             Err(Refused::Error(error)) => return Err(error),
             Err(Refused::NoWeight | Refused::Reason(_)) => {}
@@ -157,7 +166,7 @@ fn weight(context: &Context, constant: &Constant, tensor: &Tensor) -> Result<Wei
     let candidate = context.candidate(constant, tensor)?;
     let value = model.value(constant.value);
     let (found, needed) = (model.opset(value.scope()), candidate.needed_opset());
-    let bytes = tensor.bytes()?;
+    let bytes = tensor.narrow().bytes()?;
     let copies = candidate
         .copies
         .into_iter()

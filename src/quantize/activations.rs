@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{check_strict, checked, note};
+use super::{Raised, check_strict, checked, note};
 use crate::{
-    calibration::{self, Collect, Engine, Ranges, Sample, can_be_watched, value_key},
+    calibration::{self, Collect, Engine, Ranges, Sample, can_be_watched, value_keys},
     config::{ActivationType, Config},
     error::{Error, Result},
     ir::Model,
@@ -95,9 +95,12 @@ fn prepared(model: &Model, config: &Config) -> Result<(Model, Vec<String>)> {
             passes::run(&mut prepared, &[pass])?;
         }
     }
+    let ir_version = prepared.ir_version();
     let before = prepared.clone();
-    let upgraded = UpgradeOpset { to: opset(config) }.upgrade(&mut prepared)?;
-    notes.extend(note(&before, &upgraded));
+    let upgraded = UpgradeOpset { to: opset(config.activations.ty) }
+        .upgrade(&mut prepared)
+        .or_else(|error| Err(error.with_way_out(way_out(model, &before, config)?)))?;
+    notes.extend(note(ir_version, &upgraded));
     Ok((prepared, notes))
 }
 
@@ -107,8 +110,7 @@ fn prepared(model: &Model, config: &Config) -> Result<(Model, Vec<String>)> {
 /// None of them is in the model.
 fn unknown_values(model: &Model, simplified: &Model, ranges: &Ranges) -> Result<Option<String>> {
     const NAMED: usize = 3;
-    let names = |model: &Model| model.values().map(|value| value_key(model, value)).collect::<Vec<_>>();
-    let known: HashSet<String> = names(model).into_iter().chain(names(simplified)).collect();
+    let known: HashSet<String> = value_keys(model).into_values().chain(value_keys(simplified).into_values()).collect();
     let unknown: Vec<&String> = ranges.values.keys().filter(|name| !known.contains(*name)).collect();
     if unknown.is_empty() {
         return Ok(None);
@@ -125,10 +127,21 @@ fn unknown_values(model: &Model, simplified: &Model, ranges: &Ranges) -> Result<
     Ok(Some(format!("there are ranges of {all} values, and {} of these are not in the model: {list}", unknown.len())))
 }
 
+/// The options with which a model can be quantized whose opset cannot be raised as far as its activations
+/// need.
+fn way_out(model: &Model, prepared: &Model, config: &Config) -> Result<Option<String>> {
+    let narrow = opset(ActivationType::Uint8);
+    if opset(config.activations.ty) > narrow && (UpgradeOpset { to: narrow }).upgrade(&mut prepared.clone()).is_ok() {
+        return Ok(Some(format!("--activations uint8 would do with opset {narrow}")));
+    }
+    let weights = Raised::new(model, config, i64::MAX)?.planned(config).is_ok_and(|(_, plan)| !plan.weights.is_empty());
+    Ok(weights.then(|| "its weights alone can be quantized, without --calibrate and --ranges".to_owned()))
+}
+
 /// The opset whose QuantizeLinear and DequantizeLinear take what will be written: scales for channels,
 /// and 16 bits.
-fn opset(config: &Config) -> i64 {
-    match config.activations.ty {
+fn opset(activations: ActivationType) -> i64 {
+    match activations {
         ActivationType::Uint8 | ActivationType::Int8 => 13,
         ActivationType::Uint16 | ActivationType::Int16 => 21,
     }

@@ -5,7 +5,7 @@ mod activations;
 pub use activations::{calibrate, quantize_activations};
 
 use crate::{
-    config::Config,
+    config::{Config, Granularity, WeightType},
     error::{Error, ErrorKind, Result},
     ir::Model,
     passes::{self, QuantizeWeights, UpgradeOpset, Upgraded},
@@ -78,20 +78,30 @@ struct Raised {
 
 impl Raised {
     /// Raises the opset as far as quantization needs, no further, and not beyond `limit`. Where an
-    /// operator cannot be carried over, the model keeps its opset, and the plan what that can hold.
+    /// operator cannot be carried over, it is raised as far as the next best form needs, or the model keeps
+    /// its opset, and the plan what that can hold.
     fn new(model: &Model, config: &Config, limit: i64) -> Result<Self> {
+        let lowest = model.scopes().map(|scope| model.opset(scope)).min().unwrap_or(0);
+        let one_scale = Config { granularity: Granularity::PerTensor, ..config.clone() };
+        let mut forms = vec![(config, true), (config, false)];
+        if config.sharing() == Granularity::PerChannel {
+            // What is planned where there are no scales for channels.
+            forms.push((&one_scale, false));
+        }
         let mut refused = None;
-        for half_scales in [true, false] {
-            let needed = required_opset(model, config, half_scales)?.map(|needed| needed.min(limit));
-            let Some(to) = needed.filter(|&needed| model.scopes().any(|scope| model.opset(scope) < needed)) else {
-                refused = None;
+        for (form, half_scales) in forms {
+            let needed = required_opset(model, form, half_scales)?.map(|needed| needed.min(limit));
+            let Some(to) = needed.filter(|&needed| lowest < needed) else {
+                // With another type of scales nothing is lost.
+                refused = refused.filter(|_| form.granularity != config.granularity);
                 break;
             };
-            let (before, mut model) = (model, model.clone());
-            match (UpgradeOpset { to }).upgrade(&mut model) {
+            let mut raised = model.clone();
+            match (UpgradeOpset { to }).upgrade(&mut raised) {
                 Ok(upgraded) => {
-                    let note = note(before, &upgraded);
-                    return Ok(Self { model, to: Some(to), note, refused: None });
+                    let note = note(model.ir_version(), &upgraded);
+                    let refused = refused.filter(|_| form.granularity != config.granularity);
+                    return Ok(Self { model: raised, to: Some(to), note, refused });
                 }
                 Err(error) => refused = refused.or(Some(error)),
             }
@@ -103,15 +113,42 @@ impl Raised {
         match plan(&self.model, config) {
             Ok(plan) => Ok((self, plan)),
             // What the opset has no form for: why it stayed tells more.
-            Err(error) if matches!(error.kind(), ErrorKind::Opset { .. }) => Err(self.refused.unwrap_or(error)),
+            Err(error) if matches!(error.kind(), ErrorKind::Opset { .. }) => Err(match self.refused {
+                Some(refused) => refused.with_way_out(way_out(&self.model, config)?),
+                None => error,
+            }),
             Err(error) => Err(error),
         }
     }
 }
 
-fn note(model: &Model, Upgraded { from, to, rewritten, .. }: &Upgraded) -> Option<String> {
+/// The options with which a model's weights can be quantized whose opset cannot be raised as far as these
+/// need.
+fn way_out(model: &Model, config: &Config) -> Result<Option<String>> {
+    for weights in [config.weights, WeightType::Int8] {
+        for granularity in [config.granularity, Granularity::PerChannel, Granularity::PerTensor] {
+            let other = Config { weights, granularity, ..config.clone() };
+            if (weights, granularity) == (config.weights, config.granularity) || other.check().is_err() {
+                continue;
+            }
+            let raised = Raised::new(model, &other, i64::MAX)?;
+            let opset = raised.to.unwrap_or_else(|| model.opset(Model::MAIN));
+            if raised.refused.is_some() || required_opset(&raised.model, &other, false)?.is_none() {
+                continue;
+            }
+            let weights = (weights != config.weights).then(|| format!("--weights {weights}"));
+            let granularity = (granularity != config.granularity).then(|| format!("--granularity {granularity}"));
+            let options: Vec<String> = weights.into_iter().chain(granularity).collect();
+            return Ok(Some(format!("{} would do with opset {opset}", options.join(" "))));
+        }
+    }
+    Ok(None)
+}
+
+/// What an upgrade did to a model that was of this IR version.
+fn note(ir_version: i64, Upgraded { from, to, rewritten, .. }: &Upgraded) -> Option<String> {
     let rewritten: Vec<String> = rewritten.iter().map(|(ty, count)| format!("{count} {ty}")).collect();
     let rewritten = if rewritten.is_empty() { String::new() } else { format!(", rewriting {}", rewritten.join(", ")) };
-    let inputs = if model.ir_version() < 4 { "; initializers are no graph inputs any more" } else { "" };
+    let inputs = if ir_version < 4 { "; initializers are no graph inputs any more" } else { "" };
     (from < to).then(|| format!("the opset was raised from {from} to {to}{rewritten}{inputs}"))
 }

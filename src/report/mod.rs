@@ -186,7 +186,7 @@ fn copy_report(
     config: &Config,
 ) -> Result<Copy> {
     let sqnr_db = if config.measure_error {
-        let distortion = distortion(&tensor.bytes()?, weight.float_type, layout, &copy.params, copy.scheme);
+        let distortion = distortion(&tensor.narrow().bytes()?, weight.float_type, layout, &copy.params, copy.scheme);
         Some(distortion.sqnr_db())
     } else {
         None

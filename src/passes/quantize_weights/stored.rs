@@ -34,7 +34,7 @@ impl Stored {
         let granularity = form.layout.granularity();
         let shape = form.layout.shape().to_vec();
         let parameter_tensors = parameter_tensors(weight, copy, &form)?;
-        let source = QuantizedWeight::new(tensor.bytes()?, weight.float_type, copy, form);
+        let source = QuantizedWeight::new(tensor.narrow().bytes()?, weight.float_type, copy, form);
         let integers = tensor.with_data(&format!("{}_quantized", weight.name), dtype, &shape, Arc::new(source));
         model.raise_ir_version(ir_version(dtype));
         let scope = model.value(weight.value).scope();

@@ -70,9 +70,7 @@ pub(super) struct OfOnnxruntime {
 
 /// Onnxruntime's own operator of this type in an opset, if it has one.
 pub(super) fn find_of_onnxruntime(op_type: &str, opset: i64) -> Option<&'static OfOnnxruntime> {
-    OF_ONNXRUNTIME
-        .iter()
-        .find(|own| own.op_type == op_type && own.until.is_none_or(|(last, _)| opset <= last))
+    OF_ONNXRUNTIME.iter().find(|own| own.op_type == op_type && own.until.is_none_or(|(last, _)| opset <= last))
 }
 
 const fn of_onnxruntime(op_type: &'static str, until: Option<(i64, Change)>) -> OfOnnxruntime {

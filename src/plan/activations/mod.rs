@@ -217,9 +217,10 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
         reduce_range(&mut weights);
     }
     let scheme = scheme(config);
+    let observed = ranges.of_values(model);
     let mut known = parameters::Known::new();
     let values = loop {
-        match parameters::assign(model, config, &draft, ranges, scheme, &mut known) {
+        match parameters::assign(model, config, &draft, &observed, scheme, &mut known) {
             Ok(values) => break values,
             Err(refused) => draft.refuse(refused),
         }
@@ -246,7 +247,7 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
         weights.warnings.push("no layer computes in integers".to_owned());
     }
     let mut plan = ActivationPlan { integer, values, biases, float_layers, speed: None };
-    plan.speed = speed::estimate(model, &plan, ranges);
+    plan.speed = speed::estimate(model, &plan, &observed);
     weights.activations = Some(plan);
     Ok(weights)
 }
