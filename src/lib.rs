@@ -98,6 +98,9 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+#[cfg(test)]
+extern crate self as onnx_quant;
+
 pub mod calibration;
 mod config;
 mod error;

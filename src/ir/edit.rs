@@ -2,13 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 
-use petgraph::{Direction, stable_graph::NodeIndex, visit::EdgeRef};
+use petgraph::{
+    Direction,
+    stable_graph::{EdgeIndex, NodeIndex},
+    visit::EdgeRef,
+};
 
 use super::{
     Attribute, Interface, Model, Op, OpId, Scope, ScopeId, Tensor, Use, Value, ValueId,
     model::{Port, ScopeShell, Vertex},
     op::{Arity, AttributePlace, AttributeTensor, Body},
     sequence::Sequence,
+    steps::count,
 };
 use crate::proto::{AttributeProto, GraphProto, NodeProto, attribute_proto::AttributeType};
 
@@ -135,7 +140,7 @@ impl Model {
         let mut removed = Vec::new();
         while let Some(edge) = self.graph.edges_directed(vertex, direction).next() {
             let (edge, target) = (edge.id(), edge.target());
-            removed.extend(self.graph.remove_edge(edge).map(|port| (target, port)));
+            removed.extend(self.remove_edge(edge).map(|port| (target, port)));
         }
         removed
     }
@@ -226,8 +231,21 @@ impl Model {
     fn detach(&mut self, op: OpId, direction: Direction, port: Port) {
         let edge = self.graph.edges_directed(op.0, direction).find(|edge| *edge.weight() == port).map(|edge| edge.id());
         if let Some(edge) = edge {
-            self.graph.remove_edge(edge);
+            self.remove_edge(edge);
         }
+    }
+
+    fn remove_edge(&mut self, edge: EdgeIndex) -> Option<Port> {
+        // The graph looks for it in the lists at both of its ends.
+        if cfg!(test)
+            && let Some((source, target)) = self.graph.edge_endpoints(edge)
+        {
+            for (end, direction) in [(source, Direction::Outgoing), (target, Direction::Incoming)] {
+                let before = self.graph.edges_directed(end, direction).take_while(|other| other.id() != edge);
+                count(before.count() + 1);
+            }
+        }
+        self.graph.remove_edge(edge)
     }
 
     /// Makes a value a constant, in the place of what gave it before: an initializer stays one, a
@@ -276,6 +294,7 @@ impl Model {
         }
         for (scope, names) in removed {
             if let ScopeShell::Graph(graph) = &mut self.scopes[scope.0].shell {
+                count(graph.value_info.len());
                 graph.value_info.retain(|info| !names.contains(info.name()));
             }
         }
@@ -380,6 +399,7 @@ impl Model {
             removed.entry(self.value(value).scope).or_default().insert(value);
         }
         for (scope, values) in removed {
+            count(self.scopes[scope.0].inputs.len());
             self.scopes[scope.0].inputs.retain(|input| !values.contains(&input.value));
         }
     }

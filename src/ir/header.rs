@@ -1,6 +1,6 @@
 //! What a file says of itself around the graph: versions, operator sets, metadata.
 
-use super::{Model, ScopeId, ValueId, model::ScopeShell, op::normal_domain};
+use super::{Model, ScopeId, ValueId, model::ScopeShell, op::normal_domain, steps::count};
 use crate::proto::{OperatorSetIdProto, StringStringEntryProto};
 
 impl Model {
@@ -108,6 +108,7 @@ impl Model {
 pub(crate) fn default_opset(imports: &[OperatorSetIdProto]) -> i64 {
     imports
         .iter()
+        .inspect(|_| count(1))
         .filter(|import| normal_domain(import.domain()).is_empty())
         .map(|import| import.version())
         .max()

@@ -17,7 +17,7 @@ use petgraph::{
     visit::EdgeRef,
 };
 
-use super::{Op, Tensor, op::normal_domain, sequence::Sequence};
+use super::{Op, Tensor, op::normal_domain, sequence::Sequence, steps::count};
 use crate::{
     error::Location,
     proto::{FunctionProto, GraphProto, ModelProto, ValueInfoProto, type_proto::Value as Kind},
@@ -208,7 +208,7 @@ impl Model {
 
     /// Every scope. In a model as it was read, a body comes after the scope that its operator is in.
     pub fn scopes(&self) -> impl Iterator<Item = ScopeId> + use<> {
-        (0..self.scopes.len()).map(ScopeId)
+        (0..self.scopes.len()).map(ScopeId).inspect(|_| count(1))
     }
 
     /// A scope.
@@ -218,12 +218,16 @@ impl Model {
 
     /// Every operator, scope by scope in the file's order.
     pub fn ops(&self) -> impl Iterator<Item = OpId> {
-        self.scopes.iter().flat_map(|scope| scope.ops.iter().copied())
+        self.scopes.iter().flat_map(|scope| scope.ops.iter().copied()).inspect(|_| count(1))
     }
 
     /// Every value, in the order in which the file first defines them.
     pub fn values(&self) -> impl Iterator<Item = ValueId> {
-        self.graph.node_indices().filter(|&index| matches!(self.graph[index], Vertex::Value(_))).map(ValueId)
+        self.graph
+            .node_indices()
+            .inspect(|_| count(1))
+            .filter(|&index| matches!(self.graph[index], Vertex::Value(_)))
+            .map(ValueId)
     }
 
     /// Every tensor that the IR holds: initializers and those in attributes.
@@ -278,6 +282,7 @@ impl Model {
     /// An operator's inputs by slot; `None` for those left out.
     pub fn inputs(&self, op: OpId) -> Vec<Option<ValueId>> {
         let mut inputs = vec![None; self.op(op).arity.inputs];
+        count(inputs.len());
         for edge in self.graph.edges_directed(op.0, Direction::Incoming) {
             if let Port::Input(slot) = *edge.weight() {
                 inputs[slot] = Some(ValueId(edge.source()));
@@ -290,6 +295,7 @@ impl Model {
     pub fn input(&self, op: OpId, slot: usize) -> Option<ValueId> {
         self.graph
             .edges_directed(op.0, Direction::Incoming)
+            .inspect(|_| count(1))
             .find(|edge| *edge.weight() == Port::Input(slot))
             .map(|edge| ValueId(edge.source()))
     }
@@ -297,6 +303,7 @@ impl Model {
     /// An operator's outputs by slot; `None` for those left out.
     pub fn outputs(&self, op: OpId) -> Vec<Option<ValueId>> {
         let mut outputs = vec![None; self.op(op).arity.outputs];
+        count(outputs.len());
         for edge in self.graph.edges_directed(op.0, Direction::Outgoing) {
             if let Port::Output(slot) = *edge.weight() {
                 outputs[slot] = Some(ValueId(edge.target()));
@@ -319,6 +326,7 @@ impl Model {
         let mut uses: Vec<Use> = self
             .graph
             .edges_directed(value.0, Direction::Outgoing)
+            .inspect(|_| count(1))
             .filter_map(|edge| match *edge.weight() {
                 Port::Input(slot) => Some(Use { op: OpId(edge.target()), slot }),
                 Port::Output(_) => None,
@@ -372,6 +380,7 @@ impl Model {
     pub fn find(&self, scope: ScopeId, name: &str) -> Option<ValueId> {
         let mut scope = self.scope(scope);
         loop {
+            count(1);
             if let Some(&value) = scope.names.get(name) {
                 return Some(value);
             }
@@ -383,7 +392,7 @@ impl Model {
     pub fn called_function(&self, op: OpId) -> Option<ScopeId> {
         let op = self.op(op);
         let named = self.functions.get(op.op_type())?;
-        named.iter().copied().find(|&scope| match &self.scope(scope).shell {
+        named.iter().copied().inspect(|_| count(1)).find(|&scope| match &self.scope(scope).shell {
             ScopeShell::Function(function) => {
                 normal_domain(function.domain()) == op.domain() && function.overload() == op.shell.overload()
             }
@@ -395,6 +404,7 @@ impl Model {
     pub(crate) fn root(&self, scope: ScopeId) -> ScopeId {
         let mut scope = scope;
         while let Some(owner) = self.scope(scope).owner {
+            count(1);
             scope = self.op(owner).scope;
         }
         scope
@@ -424,6 +434,7 @@ impl Model {
         let mut path = Vec::new();
         let mut id = scope;
         loop {
+            count(1);
             let scope = self.scope(id);
             if let ScopeShell::Function(function) = &scope.shell {
                 path.push(match function.overload() {

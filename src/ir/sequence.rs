@@ -2,6 +2,8 @@
 
 use std::ops::Deref;
 
+use super::steps::count;
+
 /// A list that looks for a place near the one it changed last. A pass that walks through a file of
 /// tens of thousands of weights would search all of it for each of them otherwise.
 #[derive(Debug, Clone)]
@@ -39,6 +41,7 @@ impl<T: PartialEq> Sequence<T> {
 
     /// Keeps the items that `kept` says.
     pub fn retain(&mut self, kept: impl FnMut(&T) -> bool) {
+        count(self.items.len());
         self.items.retain(kept);
         self.last = 0;
     }
@@ -51,7 +54,12 @@ impl<T: PartialEq> Sequence<T> {
     fn position(&self, item: &T) -> Option<usize> {
         let (before, behind) = self.items.split_at(self.last.min(self.items.len()));
         let found = behind.iter().position(|other| other == item).map(|position| before.len() + position);
-        found.or_else(|| before.iter().position(|other| other == item))
+        let position = found.or_else(|| before.iter().position(|other| other == item));
+        count(position.map_or(self.items.len(), |position| match position.checked_sub(before.len()) {
+            Some(behind) => behind + 1,
+            None => behind.len() + position + 1,
+        }));
+        position
     }
 }
 

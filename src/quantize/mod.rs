@@ -1,6 +1,8 @@
 //! The order of the stages, and nothing but the order.
 
 mod activations;
+#[cfg(test)]
+mod scaling;
 
 pub use activations::{calibrate, quantize_activations};
 
