@@ -11,7 +11,7 @@ use petgraph::stable_graph::StableDiGraph;
 use super::{
     Interface, Model, Op, OpId, Scope, ScopeId, Tensor, Value, ValueId,
     model::{Port, ScopeShell, Vertex},
-    op::{Arity, AttributePlace, AttributeTensor, Body},
+    op::{Arity, AttributePlace, AttributeTensor, Body, normal_domain},
     sequence::Sequence,
 };
 use crate::{
@@ -111,8 +111,11 @@ impl Importer<'_> {
         self.model.value_names.extend(function.value_info.iter().map(|info| info.name().to_owned()));
         let outputs = std::mem::take(&mut function.output);
         let name = function.name().to_owned();
+        let domain = normal_domain(function.domain()).to_owned();
+        let overload = function.overload().to_owned();
         let scope = self.add_scope(ScopeShell::Function(function), None);
-        self.model.functions.entry(name).or_default().push(scope);
+        // Of two that are called alike the first is.
+        self.model.functions.entry(name).or_default().entry(domain).or_default().entry(overload).or_insert(scope);
         for name in inputs {
             self.define_input(scope, &name, None)?;
         }

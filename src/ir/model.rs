@@ -17,7 +17,7 @@ use petgraph::{
     visit::EdgeRef,
 };
 
-use super::{Op, Tensor, op::normal_domain, sequence::Sequence, steps::count};
+use super::{Op, Tensor, sequence::Sequence, steps::count};
 use crate::{
     error::Location,
     proto::{FunctionProto, GraphProto, ModelProto, ValueInfoProto, type_proto::Value as Kind},
@@ -47,8 +47,8 @@ pub struct Model {
     /// The main graph first, then functions, then bodies, each before those nested in it; last the
     /// bodies that were added since.
     pub(super) scopes: Vec<Scope>,
-    /// The model's own functions by name; several may differ in domain and overload.
-    pub(super) functions: HashMap<String, Vec<ScopeId>>,
+    /// The model's own functions by name, domain and overload.
+    pub(super) functions: HashMap<String, HashMap<String, HashMap<String, ScopeId>>>,
     /// Every name of a value anywhere, so that new ones neither collide nor shadow.
     pub(super) value_names: HashSet<String>,
     pub(super) op_names: HashSet<String>,
@@ -391,13 +391,7 @@ impl Model {
     /// The function that an operator calls, if it is one of the model's own.
     pub fn called_function(&self, op: OpId) -> Option<ScopeId> {
         let op = self.op(op);
-        let named = self.functions.get(op.op_type())?;
-        named.iter().copied().inspect(|_| count(1)).find(|&scope| match &self.scope(scope).shell {
-            ScopeShell::Function(function) => {
-                normal_domain(function.domain()) == op.domain() && function.overload() == op.shell.overload()
-            }
-            ScopeShell::Graph(_) => false,
-        })
+        self.functions.get(op.op_type())?.get(op.domain())?.get(op.shell.overload()).copied()
     }
 
     /// The main graph or function that a scope is, or is nested in.
