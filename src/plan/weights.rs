@@ -187,7 +187,7 @@ fn quantized_copy(
     copy: CandidateCopy,
 ) -> Result<QuantizedCopy, Refused> {
     let (model, config) = (context.model, context.config);
-    let CandidateCopy { granularity, scheme, transposed, sites, weight_uses, note } = copy;
+    let CandidateCopy { granularity, scheme, transposed, apart, sites, weight_uses, note } = copy;
     let layers = layers(weight_uses.into_iter());
     let operators = layers.iter().map(|&op| model.op(op).describe()).collect();
     let layout = layout(tensor, granularity)?;
@@ -195,7 +195,7 @@ fn quantized_copy(
     let params = parameters(bytes, float_type, &layout, scheme, method)
         .map_err(|at| Refused::Reason(Reason::NotFinite { index: at.index, value: at.value }))?;
     let params = params.into();
-    Ok(QuantizedCopy { granularity, scheme, params, transposed, sites, layers, operators, note })
+    Ok(QuantizedCopy { granularity, scheme, params, transposed, apart, sites, layers, operators, note })
 }
 
 fn scale_method(config: &Config, ty: QuantizedType) -> ScaleMethod {
