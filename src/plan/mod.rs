@@ -26,8 +26,8 @@ pub use activations::{
     plan_activations, scheme as activation_scheme, watched,
 };
 pub(crate) use candidates::zero_points;
-pub use opset::{ir_version, scale_dtype, storage_dtype};
-pub use pairs::unrepeated;
+pub use opset::{ir_version, scale_dtype, storage_dtype, without_kernels};
+pub use pairs::{note_on_repeated, unrepeated};
 pub use weights::{plan, required_opset};
 
 /// What is quantized, how, and what is not and why.

@@ -36,3 +36,17 @@ pub fn unrepeated(model: &Model) -> Vec<OpId> {
     }
     moving
 }
+
+/// What to say of pairs that are repeated behind so many operators.
+pub fn note_on_repeated(operators: usize) -> Option<String> {
+    let operators = match operators {
+        0 => return None,
+        1 => "1 operator".to_owned(),
+        many => format!("{many} operators"),
+    };
+    Some(format!(
+        "QuantizeLinear and DequantizeLinear are repeated behind {operators} that int8 activations are moved by: \
+         onnxruntime {} does not load the model without",
+        onnxruntime::VERSION
+    ))
+}

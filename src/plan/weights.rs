@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::{
     LeftFloat, Plan, QuantizedCopy, Reason, WeightPlan,
     candidates::{CandidateCopy, Context, Refused, layout},
+    opset,
     select::{select, unmatched_patterns},
     trace::{Constant, WeightUse, constants},
 };
@@ -48,6 +49,9 @@ fn plan_those_of(model: &Model, config: &Config, layers: Option<&HashSet<OpId>>)
     let context = Context { model, config, opset: None, half_scales: true, layers };
     let mut plan = plan_constants(&context, &constants)?;
     plan.warnings = unmatched_patterns(model, config, &constants);
+    if !plan.weights.is_empty() {
+        plan.warnings.extend(opset::without_kernels(model));
+    }
     Ok(plan)
 }
 
