@@ -195,7 +195,7 @@ mod tests {
             assert_eq!(scale(ty, 0.0, 2.0), 2f32.powi(1 - emax));
             assert_eq!(scale(ty, 0.0, 1e-44), 2f32.powi(-127));
             assert_eq!(scale(ty, 0.0, f32::MAX), 2f32.powi(127 - emax));
-            assert_eq!(scale(ty, 0.0, 0.0), 1.0);
+            assert_eq!(scale(ty, 0.0, 0.0), SCALE_OF_NOTHING);
         }
         assert_eq!(scale(Int4, -8.0, 7.0), 1.0);
         assert_eq!(scale(Int4, -8.0, 7.1), 2.0);
@@ -226,13 +226,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_represent_gives_scale_one() {
+    fn nothing_to_represent_gives_a_small_scale() {
         let denormal = f32::from_bits(1);
         for (min, max) in [(0.0, 0.0), (-0.0, 0.0), (-denormal, denormal)] {
-            assert_eq!(params(SYMMETRIC_I8, min, max), (1.0, 0));
-            assert_eq!(params(SYMMETRIC_U8, min, max), (1.0, 128));
-            assert_eq!(params(ASYMMETRIC_I8, min, max), (1.0, 0));
-            assert_eq!(params(ASYMMETRIC_U8, min, max), (1.0, 0));
+            assert_eq!(params(SYMMETRIC_I8, min, max), (SCALE_OF_NOTHING, 0));
+            assert_eq!(params(SYMMETRIC_U8, min, max), (SCALE_OF_NOTHING, 128));
+            assert_eq!(params(ASYMMETRIC_I8, min, max), (SCALE_OF_NOTHING, 0));
+            assert_eq!(params(ASYMMETRIC_U8, min, max), (SCALE_OF_NOTHING, 0));
         }
     }
 
@@ -240,7 +240,7 @@ mod tests {
     fn scales_near_the_smallest_normal_are_kept() {
         let smallest = f32::MIN_POSITIVE;
         assert_eq!(params(SYMMETRIC_I8, 0.0, smallest * 127.0), (smallest, 0));
-        assert_eq!(params(SYMMETRIC_I8, 0.0, smallest * 126.0), (1.0, 0));
+        assert_eq!(params(SYMMETRIC_I8, 0.0, smallest * 126.0), (SCALE_OF_NOTHING, 0));
     }
 
     #[test]

@@ -83,13 +83,14 @@ fn fuses(model: &Model, weight: &WeightPlan, copy: &QuantizedCopy, use_: Use, tu
     let op = model.op(use_.op);
     let scope = model.value(weight.value).scope();
     let in_place = use_.slot == 1 && op.scope() == scope && !model.scope(scope).is_function();
+    let alone = weight.copies.len() == 1 && copy.sites.len() == 1;
     let rank = model.constant(weight.value).map(|tensor| tensor.shape().len());
-    if !in_place || rank != Some(2) || copy.apart || weight.cast.is_some() {
+    if !in_place || !alone || rank != Some(2) || copy.apart || weight.cast.is_some() {
         return false;
     }
     let plain = |name: &str| op.float(name).is_none_or(|factor| factor == 1.0);
     let right_operator = match op.op_type() {
-        "MatMul" => true,
+        "MatMul" => !becomes_gemm(model, use_.op),
         "Gemm" => {
             let transposed = op.int("transB").unwrap_or(0) != 0;
             let bias = model.input(use_.op, 2).map(|bias| model.constant(bias).map(|bias| bias.shape().len()));
@@ -98,11 +99,17 @@ fn fuses(model: &Model, weight: &WeightPlan, copy: &QuantizedCopy, use_: Use, tu
         }
         _ => false,
     };
-    let output = model.outputs(use_.op).first().copied().flatten();
-    let relu = output.and_then(|output| model.only_use(output)).is_some_and(|next| model.op(next.op).is("Relu"));
     let left = model.input(use_.op, 0).and_then(|left| model.producer(left));
     let dequantized = left.is_some_and(|op| model.op(op).is("DequantizeLinear"));
-    right_operator && !relu && !dequantized && onnxruntime::fuses_matmul(copy.scheme.ty, stored(copy))
+    right_operator && !dequantized && onnxruntime::fuses_matmul(copy.scheme.ty, stored(copy))
+}
+
+/// Whether a MatMul becomes a Gemm with the addition behind it, whose bias is no vector.
+fn becomes_gemm(model: &Model, product: OpId) -> bool {
+    let output = model.outputs(product).first().copied().flatten();
+    let next = output.and_then(|output| model.only_use(output)).filter(|next| model.op(next.op).is("Add"));
+    let bias = next.and_then(|next| model.input(next.op, 1 - next.slot)).and_then(|bias| model.constant(bias));
+    bias.is_some_and(|bias| bias.shape().len() == 2)
 }
 
 fn stored(copy: &QuantizedCopy) -> Granularity {

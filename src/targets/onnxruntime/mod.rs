@@ -28,11 +28,12 @@ pub fn runs(scheme: Scheme) -> bool {
     type_runs && !matches!(scheme.scale, ScaleType::PowerOfTwo | ScaleType::Float(FloatType::BF16))
 }
 
-/// Whether a MatMul, or a Gemm with `alpha` and `beta` 1 and nothing transposed, becomes one
+/// Whether a MatMul, or a Gemm with `alpha` and `beta` 1, nothing transposed and a vector as bias, becomes one
 /// MatMulNBits kernel with the DequantizeLinear of its right factor: a matrix `[in, out]` whose
-/// DequantizeLinear nothing else reads, as nothing else reads the integers and the scales, and where
-/// neither a Relu comes next nor a DequantizeLinear makes the left factor. Integers of 2, 4 and 8 bits; one scale, or scales along axis 1,
-/// or blocks along axis 0 whose size is a power of two of 16 and more.
+/// DequantizeLinear nothing else reads, as nothing else reads the integers and the scales (not even another
+/// DequantizeLinear), and where no DequantizeLinear makes the left factor. Integers of 2, 4 and 8 bits; one
+/// scale, or scales along axis 1, or blocks along axis 0 whose size is a power of two of 16 and more. A MatMul in
+/// front of the addition of a constant `[1, out]` becomes a Gemm first, whose bias is no vector.
 pub fn fuses_matmul(ty: QuantizedType, granularity: Granularity) -> bool {
     let has_kernel = matches!(ty.bits(), 2 | 4 | 8) && !ty.is_float();
     has_kernel
