@@ -122,6 +122,6 @@ pub use config::{
 pub use error::{Error, ErrorKind, Location, Result};
 pub use file::{SaveOptions, Saved};
 pub use ir::Model;
-pub use quantize::{calibrate, quantize, quantize_activations};
+pub use quantize::{calibrate, quantize, quantize_activations, upgrade};
 pub use report::Report;
 pub use text::TextOptions;

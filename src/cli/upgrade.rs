@@ -8,6 +8,7 @@ use std::{
 use onnx_quant::{
     Model, SaveOptions,
     passes::{UpgradeOpset, Upgraded},
+    upgrade,
 };
 
 use super::{Failure, STREAM, load, print_to_stderr};
@@ -39,8 +40,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let mut model = load(&args.input)?;
     let ir_version = model.ir_version();
-    let upgrade = UpgradeOpset { to: args.opset };
-    let upgraded = upgrade.upgrade(&mut model).map_err(|error| error.in_file(&args.input))?;
+    let (upgraded, notes) = upgrade(&mut model, args.opset).map_err(|error| error.in_file(&args.input))?;
     if to_stream {
         model.write_to(&mut io::stdout().lock())?;
     } else {
@@ -48,6 +48,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     if !args.quiet {
         let mut text = summary(&upgraded, &model, ir_version);
+        notes.iter().for_each(|note| text += &format!("note: {note}\n"));
         if !model.unknown_fields().is_empty() {
             let fields = model.unknown_fields().join(", ");
             text += &format!("warning: fields that this version does not know are not in the output: {fields}\n");

@@ -8,7 +8,7 @@ use super::{
     opset::needed_opset,
     select::select,
     sharing::groups,
-    sites::{Sites, gather_takes, is_table, sites, uses},
+    sites::{Products, Sites, gather_takes, is_product, is_table, sites, uses},
     trace::{Constant, WeightUse},
 };
 use crate::{
@@ -34,6 +34,7 @@ pub(super) struct CandidateCopy<'a> {
     pub granularity: Granularity,
     pub scheme: Scheme,
     pub transposed: bool,
+    pub apart: bool,
     pub sites: Vec<Site>,
     pub weight_uses: Vec<&'a WeightUse>,
     pub note: Option<String>,
@@ -144,12 +145,13 @@ impl Context<'_> {
 
     fn copies<'c>(&self, constant: &'c Constant, tensor: &Tensor, made_type: FloatType) -> Vec<CandidateCopy<'c>> {
         let (model, config) = (self.model, self.config);
-        let rank = tensor.shape().len();
+        let shape = tensor.shape();
+        let in_body = model.value(constant.value).scope() != Model::MAIN;
         let opset = self.opset.unwrap_or_else(|| model.opset(model.value(constant.value).scope()));
         let asked_type = quantized_type(config.weights);
         let microscaling = config.weights.is_microscaling();
         let scale = if microscaling { ScaleType::PowerOfTwo } else { ScaleType::Float(made_type) };
-        let groups = groups(constant, config.sharing(), &tensor.shape(), opset);
+        let groups = groups(constant, config.sharing(), &shape, opset);
         let copy = |index: usize| {
             let group = &groups[index];
             let mut note = group.note.clone();
@@ -160,17 +162,27 @@ impl Context<'_> {
                 note = Some(format!("int8: Gather takes no {}", config.weights));
                 (ty, scale) = (QuantizedType::Int8, ScaleType::Float(made_type));
             }
+            let products = Products { ty, float: made_type, shape: &shape, in_body };
             let others: Vec<_> =
                 groups.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, group)| group).collect();
             let found = if pairs {
                 Sites { sites: vec![Site::Weight(uses(model, constant, group, &others))], transposed: false }
             } else {
-                sites(model, constant, group, &others, ty, rank, self.layers.is_some())
+                sites(model, constant, group, &others, &products, self.layers.is_some())
             };
+            let multiplied = group.weight_uses.iter().any(|use_| is_product(model, use_.last));
+            let apart = multiplied && !found.transposed && products.apart();
+            let mut granularity = group.granularity;
+            if apart && granularity == Granularity::PerTensor {
+                // One scale lies along no axis that could be counted from the end.
+                granularity = Granularity::PerChannel { axis: 1 };
+                note = Some("scales along axis 1: onnxruntime computes the product wrong with one".to_owned());
+            }
             CandidateCopy {
-                granularity: group.granularity,
+                granularity,
                 scheme: Scheme { ty, symmetric: !config.asymmetric, scale },
                 transposed: found.transposed,
+                apart,
                 sites: found.sites,
                 weight_uses: group.weight_uses.clone(),
                 note,

@@ -6,6 +6,7 @@
 mod activations;
 mod candidates;
 mod opset;
+mod pairs;
 mod select;
 mod sharing;
 mod sites;
@@ -25,7 +26,8 @@ pub use activations::{
     plan_activations, scheme as activation_scheme, watched,
 };
 pub(crate) use candidates::zero_points;
-pub use opset::{ir_version, scale_dtype, storage_dtype};
+pub use opset::{ir_version, scale_dtype, storage_dtype, without_kernels};
+pub use pairs::{note_on_repeated, unrepeated};
 pub use weights::{plan, required_opset};
 
 /// What is quantized, how, and what is not and why.
@@ -89,6 +91,9 @@ pub struct QuantizedCopy {
     /// Whether the weight, a matrix, is stored transposed. Granularity and parameters are those of
     /// the weight as it is.
     pub transposed: bool,
+    /// Whether products must not fuse with its DequantizeLinear, because the runtime computes them wrong then:
+    /// the axis of the scales is written counted from the end.
+    pub apart: bool,
     /// Where it is dequantized.
     pub sites: Vec<Site>,
     /// The operators that take it as a weight.

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::{
     LeftFloat, Plan, QuantizedCopy, Reason, WeightPlan,
     candidates::{CandidateCopy, Context, Refused, layout},
+    opset,
     select::{select, unmatched_patterns},
     sharing::PER_CHANNEL_OPSET,
     trace::{Constant, WeightUse, constants},
@@ -49,6 +50,9 @@ fn plan_those_of(model: &Model, config: &Config, layers: Option<&HashSet<OpId>>)
     let context = Context { model, config, opset: None, half_scales: true, layers };
     let mut plan = plan_constants(&context, &constants)?;
     plan.warnings = unmatched_patterns(model, config, &constants);
+    if !plan.weights.is_empty() {
+        plan.warnings.extend(opset::without_kernels(model));
+    }
     Ok(plan)
 }
 
@@ -196,7 +200,7 @@ fn quantized_copy(
     copy: CandidateCopy,
 ) -> Result<QuantizedCopy, Refused> {
     let (model, config) = (context.model, context.config);
-    let CandidateCopy { granularity, scheme, transposed, sites, weight_uses, note } = copy;
+    let CandidateCopy { granularity, scheme, transposed, apart, sites, weight_uses, note } = copy;
     let layers = layers(weight_uses.into_iter());
     let operators = layers.iter().map(|&op| model.op(op).describe()).collect();
     let layout = layout(tensor, granularity)?;
@@ -204,7 +208,7 @@ fn quantized_copy(
     let params = parameters(bytes, float_type, &layout, scheme, method)
         .map_err(|at| Refused::Reason(Reason::NotFinite { index: at.index, value: at.value }))?;
     let params = params.into();
-    Ok(QuantizedCopy { granularity, scheme, params, transposed, sites, layers, operators, note })
+    Ok(QuantizedCopy { granularity, scheme, params, transposed, apart, sites, layers, operators, note })
 }
 
 fn scale_method(config: &Config, ty: QuantizedType) -> ScaleMethod {

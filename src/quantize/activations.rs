@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Raised, check_strict, checked, note};
+use super::{Raised, check_strict, checked, note, repeat_pairs};
 use crate::{
     calibration::{self, Collect, Engine, Ranges, Sample, can_be_watched, value_keys},
     config::{ActivationType, Config},
@@ -69,13 +69,14 @@ pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges)
     plan.notes.extend(notes);
     plan.warnings.splice(0..0, unknown_values(model, &quantized, ranges)?);
     check_strict(&plan, config)?;
-    let report = Report::of(&quantized, &plan, config)?;
+    let mut report = Report::of(&quantized, &plan, config)?;
     let mut passes: Vec<&dyn Pass> = Vec::new();
     let weights = QuantizeWeights { plan: &plan };
     let activations = plan.activations.as_ref().map(|plan| QuantizeActivations { plan });
     passes.push(&weights);
     passes.extend(activations.iter().map(|pass| pass as &dyn Pass));
     passes::run(&mut quantized, &passes)?;
+    report.notes.extend(repeat_pairs(&mut quantized)?);
     *model = quantized;
     Ok(report)
 }

@@ -9,9 +9,9 @@ pub use activations::{calibrate, quantize_activations};
 use crate::{
     config::{Config, Granularity, WeightType},
     error::{Error, ErrorKind, Result},
-    ir::Model,
-    passes::{self, QuantizeWeights, UpgradeOpset, Upgraded},
-    plan::{Plan, plan, required_opset},
+    ir::{Model, OpId},
+    passes::{self, QuantizeWeights, RepeatPairs, UpgradeOpset, Upgraded},
+    plan::{Plan, note_on_repeated, plan, required_opset, unrepeated, without_kernels},
     report::Report,
 };
 
@@ -47,10 +47,42 @@ pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
     }));
     check_strict(&plan, config)?;
     let mut quantized = raised.model;
-    let report = Report::of(&quantized, &plan, config)?;
+    let mut report = Report::of(&quantized, &plan, config)?;
     passes::run(&mut quantized, &[&QuantizeWeights { plan: &plan }])?;
+    report.notes.extend(repeat_pairs(&mut quantized)?);
     *model = quantized;
     Ok(report)
+}
+
+/// Raises a model's opset to `to`, and repeats pairs of QuantizeLinear and DequantizeLinear that are there already
+/// where the newer ones must be; says so.
+///
+/// # Errors
+/// As [`UpgradeOpset::upgrade`]: an operator cannot be carried over.
+///
+/// ```
+/// let mut model = onnx_quant::Model::load("testdata/kws_dscnn.onnx")?;
+/// let (upgraded, notes) = onnx_quant::upgrade(&mut model, 21)?;
+/// assert_eq!((upgraded.to, notes.len()), (21, 0));
+/// # Ok::<(), onnx_quant::Error>(())
+/// ```
+pub fn upgrade(model: &mut Model, to: i64) -> Result<(Upgraded, Vec<String>)> {
+    let mut upgraded = UpgradeOpset { to }.upgrade(model)?;
+    let mut notes = Vec::new();
+    if upgraded.changed {
+        notes.extend(repeat_pairs(model)?);
+        let quantized = |&op: &OpId| matches!(model.op(op).op_type(), "QuantizeLinear" | "DequantizeLinear");
+        notes.extend(model.ops().find(quantized).and_then(|_| without_kernels(model)));
+    }
+    upgraded.changed |= !notes.is_empty();
+    Ok((upgraded, notes))
+}
+
+/// Repeats pairs behind what moves int8 activations, where onnxruntime needs them there; says so.
+fn repeat_pairs(model: &mut Model) -> Result<Option<String>> {
+    let behind = unrepeated(model);
+    passes::run(model, &[&RepeatPairs { behind: &behind }])?;
+    Ok(note_on_repeated(behind.len()))
 }
 
 /// Whether model and configuration are fit to begin with.

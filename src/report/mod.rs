@@ -4,6 +4,7 @@
 //! `--report` writes.
 
 mod activations;
+mod every_run;
 mod notes;
 
 pub use activations::{Activations, EstimatedTime, FloatLayer, IntegerOperator, LayerTimes, QuantizedValue};

@@ -8,6 +8,7 @@ mod case;
 mod joins;
 mod layers;
 mod left_float;
+mod near;
 mod once;
 mod products;
 mod scale;

@@ -16,6 +16,7 @@ pub(super) struct Stored {
     parameters: Vec<ValueId>,
     granularity: Granularity,
     rank: usize,
+    apart: bool,
     output: Option<DataType>,
 }
 
@@ -41,12 +42,12 @@ impl Stored {
         let quantized = model.new_constant(scope, integers, Some(weight.value), constant_node);
         let parameters = add_parameters(model, weight, parameter_tensors, constant_node);
         let output = stated_output(weight, copy, tensor);
-        Ok(Self { quantized, parameters, granularity, rank: shape.len(), output })
+        Ok(Self { quantized, parameters, granularity, rank: shape.len(), apart: copy.apart, output })
     }
 
     /// How scales lie along the stored integers.
     pub fn axes(&self) -> Axes {
-        Axes { granularity: self.granularity, from_rank: None, output: self.output }
+        Axes { granularity: self.granularity, from_rank: self.apart.then_some(self.rank), output: self.output }
     }
 
     /// The same counted from the end, where an axis stays what it is whatever stands before it.

@@ -99,6 +99,11 @@ impl<'a> Draft<'a> {
         for op in last {
             draft.take_back(op, FloatReason::Final);
         }
+        for (op, obstacle) in reach::near_obstacles(model) {
+            if draft.layers.contains_key(&op) {
+                draft.take_back(op, FloatReason::Near { operator: model.op(obstacle).describe() });
+            }
+        }
         for op in reach::before_logarithms(model) {
             if draft.layers.contains_key(&op) {
                 draft.take_back(op, FloatReason::Logarithm);

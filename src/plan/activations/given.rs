@@ -23,6 +23,11 @@ pub(super) fn activation(model: &Model, value: ValueId) -> Option<(QuantParams, 
     }
 }
 
+/// Whether a value is dequantized from int8, an activation.
+pub(crate) fn quantized_to_int8(model: &Model, value: ValueId) -> bool {
+    activation(model, value).is_some_and(|(_, ty)| ty == QuantizedType::Int8)
+}
+
 /// A weight that is quantized already: its scales, the axis that they run along if there are several, and
 /// a tensor of its shape.
 pub(super) struct Weight<'a> {

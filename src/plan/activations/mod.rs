@@ -17,7 +17,7 @@ mod speed;
 
 use std::{collections::HashSet, fmt};
 
-use super::{LeftFloat, Plan, QuantizedCopy, Reason, Site, WeightPlan, opset, weights};
+use super::{LeftFloat, Plan, QuantizedCopy, Reason, Site, WeightPlan, opset, sites, weights};
 use crate::{
     calibration::Ranges,
     config::{ActivationType, Config},
@@ -27,6 +27,7 @@ use crate::{
     targets::onnxruntime,
 };
 use draft::Draft;
+pub(super) use given::quantized_to_int8;
 pub use speed::{Speed, Times};
 
 /// What becomes of activations.
@@ -129,6 +130,11 @@ pub enum FloatReason {
     Weight(Reason),
     /// Its rounded result would be the model's output, with no layer behind to even it out.
     Final,
+    /// The runtime fails with an operator near it once it computes in integers.
+    Near {
+        /// The operator.
+        operator: String,
+    },
     /// A logarithm is taken of what it computes: small numbers count as much as large ones then.
     Logarithm,
     /// A value that it reads or makes cannot be quantized.
@@ -187,6 +193,9 @@ impl fmt::Display for FloatReason {
             Self::Final => {
                 f.write_str("its result goes to the outputs: rounded to integers it would be what users see")
             }
+            Self::Near { operator } => {
+                write!(f, "onnxruntime fails with {operator} next to integer layers")
+            }
             Self::Logarithm => {
                 f.write_str("a logarithm is taken of its result: integers are too coarse for the small numbers")
             }
@@ -227,6 +236,10 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
     };
     let layers = draft.layer_ops();
     drop_weights(&mut weights, &layers, model);
+    let computes = |op: OpId| layers.contains(&op) && onnxruntime::has_kernels(scheme.ty);
+    for copy in weights.weights.iter_mut().flat_map(|weight| &mut weight.copies) {
+        sites::only_layers_in_bodies(&mut copy.sites, computes);
+    }
     let biases = biases::plan(model, config, &draft, &values, &mut weights)?;
     if !onnxruntime::has_kernels(scheme.ty) && !values.is_empty() {
         weights.notes.push(format!(
