@@ -2,11 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use petgraph::{
-    Direction,
-    stable_graph::{EdgeIndex, NodeIndex},
-    visit::EdgeRef,
-};
+use petgraph::{Direction, stable_graph::NodeIndex, visit::EdgeRef};
 
 use super::{
     Attribute, Interface, Model, Op, OpId, Scope, ScopeId, Tensor, Use, Value, ValueId,
@@ -128,21 +124,39 @@ impl Model {
         for (op, port) in self.remove_edges(from.0, Direction::Outgoing).into_iter().rev() {
             let to = match port {
                 Port::Input(slot) => moves.get(&Use { op: OpId(op), slot }).copied().unwrap_or(from),
-                Port::Output(_) => from,
+                Port::Output(_) | Port::Removed => from,
             };
             self.graph.add_edge(to.0, op, port);
         }
     }
 
-    /// Removes all edges on one side of a vertex, in the order in which the graph lists them: so each
-    /// is found at once.
+    /// Removes all edges on one side of a vertex; their targets and what they said, the newest first.
     fn remove_edges(&mut self, vertex: NodeIndex, direction: Direction) -> Vec<(NodeIndex, Port)> {
-        let mut removed = Vec::new();
-        while let Some(edge) = self.graph.edges_directed(vertex, direction).next() {
-            let (edge, target) = (edge.id(), edge.target());
-            removed.extend(self.remove_edge(edge).map(|port| (target, port)));
+        let edges: Vec<_> =
+            self.edges(vertex, direction).map(|edge| (edge.id(), edge.target(), *edge.weight())).collect();
+        for &(edge, ..) in &edges {
+            self.graph[edge] = Port::Removed;
         }
-        removed
+        self.sweep(edges.len());
+        edges.into_iter().map(|(_, target, port)| (target, port)).collect()
+    }
+
+    /// Takes the edges away that are marked as removed, once they are as many as the others. So each
+    /// costs as much as one that stays.
+    fn sweep(&mut self, removed: usize) {
+        self.removed_edges += removed;
+        if 2 * self.removed_edges <= self.graph.edge_count() {
+            return;
+        }
+        count(self.graph.edge_count());
+        let indices = self.graph.edge_indices().filter(|&edge| self.graph[edge] != Port::Removed);
+        let kept: Vec<_> =
+            indices.filter_map(|edge| Some((self.graph.edge_endpoints(edge)?, self.graph[edge]))).collect();
+        self.graph.clear_edges();
+        for ((source, target), port) in kept {
+            self.graph.add_edge(source, target, port);
+        }
+        self.removed_edges = 0;
     }
 
     /// Makes an operator another one of the default operator set; inputs and attributes stay.
@@ -196,6 +210,17 @@ impl Model {
         arity.outputs = arity.outputs.max(slot + 1);
     }
 
+    /// Makes the operator that makes a value make another one in its place; the value is left without
+    /// origin.
+    pub(crate) fn make_instead(&mut self, value: ValueId, other: ValueId) {
+        let made = self.edges(value.0, Direction::Incoming).next();
+        if let Some((edge, op, port)) = made.map(|edge| (edge.id(), edge.source(), *edge.weight())) {
+            self.graph[edge] = Port::Removed;
+            self.graph.add_edge(op, other.0, port);
+            self.sweep(1);
+        }
+    }
+
     /// Adds an output behind the others of an operator: a new value, under a name made from `name`.
     pub(crate) fn add_op_output(&mut self, op: OpId, name: &str) -> ValueId {
         let value = self.new_value(self.op(op).scope, name);
@@ -229,23 +254,11 @@ impl Model {
     }
 
     fn detach(&mut self, op: OpId, direction: Direction, port: Port) {
-        let edge = self.graph.edges_directed(op.0, direction).find(|edge| *edge.weight() == port).map(|edge| edge.id());
+        let edge = self.edges(op.0, direction).find(|edge| *edge.weight() == port).map(|edge| edge.id());
         if let Some(edge) = edge {
-            self.remove_edge(edge);
+            self.graph[edge] = Port::Removed;
+            self.sweep(1);
         }
-    }
-
-    fn remove_edge(&mut self, edge: EdgeIndex) -> Option<Port> {
-        // The graph looks for it in the lists at both of its ends.
-        if cfg!(test)
-            && let Some((source, target)) = self.graph.edge_endpoints(edge)
-        {
-            for (end, direction) in [(source, Direction::Outgoing), (target, Direction::Incoming)] {
-                let before = self.graph.edges_directed(end, direction).take_while(|other| other.id() != edge);
-                count(before.count() + 1);
-            }
-        }
-        self.graph.remove_edge(edge)
     }
 
     /// Makes a value a constant, in the place of what gave it before: an initializer stays one, a
@@ -286,7 +299,10 @@ impl Model {
     pub fn remove_values(&mut self, ids: impl IntoIterator<Item = ValueId>) {
         let mut removed: HashMap<ScopeId, HashSet<String>> = HashMap::new();
         for id in ids {
-            assert!(self.graph.neighbors_undirected(id.0).next().is_none(), "a value in use is not removed");
+            let mut edges =
+                [Direction::Incoming, Direction::Outgoing].into_iter().flat_map(|side| self.edges(id.0, side));
+            assert!(edges.next().is_none(), "a value in use is not removed");
+            drop(edges);
             let (scope, name) = (self.value(id).scope, self.value(id).name.clone());
             self.scopes[scope.0].names.remove(&name);
             removed.entry(scope).or_default().insert(name);

@@ -39,6 +39,7 @@ pub(crate) fn import(mut shell: ModelProto, external: ExternalData) -> Result<Mo
         value_names: HashSet::new(),
         op_names: HashSet::new(),
         trained_names: HashSet::new(),
+        removed_edges: 0,
         next_numbers: HashMap::new(),
         source: None,
         unknown_fields: Vec::new(),

@@ -13,7 +13,7 @@ use std::{
 
 use petgraph::{
     Direction,
-    stable_graph::{NodeIndex, StableDiGraph},
+    stable_graph::{EdgeReference, NodeIndex, StableDiGraph},
     visit::EdgeRef,
 };
 
@@ -54,6 +54,8 @@ pub struct Model {
     pub(super) op_names: HashSet<String>,
     /// The names of initializers that the model's training information sets or replaces.
     pub(super) trained_names: HashSet<String>,
+    /// How many edges are marked as removed.
+    pub(super) removed_edges: usize,
     /// The number to try next for a name that is taken.
     pub(super) next_numbers: HashMap<String, u64>,
     /// The file it came from.
@@ -76,6 +78,9 @@ pub(super) enum Vertex {
 pub(super) enum Port {
     Input(usize),
     Output(usize),
+    /// Nothing any more. To take an edge away, petgraph searches for it among all edges of both ends: what
+    /// is to go is marked, and all that is marked goes at once.
+    Removed,
 }
 
 /// A named value: a graph input, an initializer, or an operator's output.
@@ -279,6 +284,16 @@ impl Model {
         self.scope(self.op(op).scope).ops.behind(&op).copied()
     }
 
+    /// The edges on one side of a vertex.
+    pub(super) fn edges(
+        &self,
+        vertex: NodeIndex,
+        direction: Direction,
+    ) -> impl Iterator<Item = EdgeReference<'_, Port>> {
+        let edges = self.graph.edges_directed(vertex, direction).inspect(|_| count(1));
+        edges.filter(|edge| *edge.weight() != Port::Removed)
+    }
+
     /// An operator's inputs by slot; `None` for those left out.
     pub fn inputs(&self, op: OpId) -> Vec<Option<ValueId>> {
         let mut inputs = vec![None; self.op(op).arity.inputs];
@@ -314,11 +329,11 @@ impl Model {
 
     /// The operator that makes a value; `None` for graph inputs and initializers.
     pub fn producer(&self, value: ValueId) -> Option<OpId> {
-        self.graph.neighbors_directed(value.0, Direction::Incoming).next().map(OpId)
+        self.edges(value.0, Direction::Incoming).next().map(|edge| OpId(edge.source()))
     }
 
     pub(super) fn producer_count(&self, value: ValueId) -> usize {
-        self.graph.edges_directed(value.0, Direction::Incoming).count()
+        self.edges(value.0, Direction::Incoming).count()
     }
 
     /// Who reads a value, in nested bodies too.
@@ -329,7 +344,7 @@ impl Model {
             .inspect(|_| count(1))
             .filter_map(|edge| match *edge.weight() {
                 Port::Input(slot) => Some(Use { op: OpId(edge.target()), slot }),
-                Port::Output(_) => None,
+                Port::Output(_) | Port::Removed => None,
             })
             .collect();
         // petgraph gives the newest edge first.
@@ -339,11 +354,11 @@ impl Model {
 
     /// The use of a value that has one and no other.
     pub fn only_use(&self, value: ValueId) -> Option<Use> {
-        let mut edges = self.graph.edges_directed(value.0, Direction::Outgoing);
+        let mut edges = self.edges(value.0, Direction::Outgoing);
         match (edges.next(), edges.next()) {
             (Some(edge), None) => match *edge.weight() {
                 Port::Input(slot) => Some(Use { op: OpId(edge.target()), slot }),
-                Port::Output(_) => None,
+                Port::Output(_) | Port::Removed => None,
             },
             _ => None,
         }
@@ -351,7 +366,7 @@ impl Model {
 
     /// Whether an operator reads a value, or a scope gives it out.
     pub fn is_read(&self, value: ValueId) -> bool {
-        self.is_output(value) || self.graph.edges_directed(value.0, Direction::Outgoing).next().is_some()
+        self.is_output(value) || self.edges(value.0, Direction::Outgoing).next().is_some()
     }
 
     /// Whether a value is an input of its scope.

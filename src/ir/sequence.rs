@@ -51,15 +51,17 @@ impl<T: PartialEq> Sequence<T> {
         self.items.get(self.position(item)? + 1)
     }
 
+    /// Where an item is, searched for from the last change on to both sides.
     fn position(&self, item: &T) -> Option<usize> {
         let (before, behind) = self.items.split_at(self.last.min(self.items.len()));
-        let found = behind.iter().position(|other| other == item).map(|position| before.len() + position);
-        let position = found.or_else(|| before.iter().position(|other| other == item));
-        count(position.map_or(self.items.len(), |position| match position.checked_sub(before.len()) {
-            Some(behind) => behind + 1,
-            None => behind.len() + position + 1,
-        }));
-        position
+        (0..before.len().max(behind.len())).find_map(|distance| {
+            count(1);
+            if behind.get(distance) == Some(item) {
+                return Some(before.len() + distance);
+            }
+            let position = before.len().checked_sub(distance + 1)?;
+            (before[position] == *item).then_some(position)
+        })
     }
 }
 

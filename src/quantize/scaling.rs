@@ -16,7 +16,7 @@ use shapes::{SHAPES, Shape, Task};
 use crate::ir::steps;
 
 /// Small, but so that what grows with the square of it is most of what there is.
-const SIZE: usize = 256;
+const SIZE: usize = 128;
 
 /// How much of the graph is looked at.
 fn steps(shape: &Shape, size: usize) -> usize {

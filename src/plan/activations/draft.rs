@@ -253,9 +253,10 @@ impl<'a> Draft<'a> {
                 made.bounds = layer.bounds;
             }
         }
-        for passage in passages.values() {
+        for (&op, passage) in passages {
+            let inputs = model.inputs(op);
             for &use_ in &passage.uses {
-                if let Some(input) = model.input(use_.op, use_.slot) {
+                if let Some(input) = inputs[use_.slot] {
                     readers.entry(input).or_default().insert(use_);
                 }
             }
