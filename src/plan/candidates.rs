@@ -16,6 +16,7 @@ use crate::{
     error::{Error, Result},
     ir::{DataType, Model, OpId, Tensor},
     numeric::{FloatType, Granularity, Layout, QuantizedType, ScaleType, Scheme},
+    targets::onnxruntime,
 };
 
 /// The opset from which on scales, and so what DequantizeLinear makes, may be float16 and bfloat16.
@@ -178,6 +179,15 @@ impl Context<'_> {
                 granularity = Granularity::PerChannel { axis: 1 };
                 note = Some("scales along axis 1: onnxruntime computes the product wrong with one".to_owned());
             }
+            let of_integers = |use_: &&WeightUse| is_product(model, use_.last) && reads_integers(model, use_.last.op);
+            let per_channel = matches!(granularity, Granularity::PerChannel { .. });
+            if per_channel
+                && !onnxruntime::multiplies_per_channel(shape.len())
+                && group.weight_uses.iter().any(of_integers)
+            {
+                granularity = Granularity::PerTensor;
+                note = Some("one scale: onnxruntime fails with more in a product of integers".to_owned());
+            }
             CandidateCopy {
                 granularity,
                 scheme: Scheme { ty, symmetric: !config.asymmetric, scale },
@@ -190,6 +200,12 @@ impl Context<'_> {
         };
         (0..groups.len()).map(copy).collect()
     }
+}
+
+/// Whether the left factor of a product is dequantized.
+fn reads_integers(model: &Model, op: OpId) -> bool {
+    let left = model.input(op, 0).and_then(|left| model.producer(left));
+    left.is_some_and(|left| model.op(left).is("DequantizeLinear"))
 }
 
 fn takes(layers: &HashSet<OpId>, constant: &Constant) -> bool {

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The opset from which on the runtime trips over a pair that it adds itself.
-const FROM_OPSET: i64 = 21;
+pub(super) const FROM_OPSET: i64 = 21;
 
 /// The operators that move dequantized int8 activations, with nothing but what they moved it to quantized
 /// again behind them: there the pair has to be repeated for onnxruntime to load the model. In the order of the

@@ -59,6 +59,8 @@ fn weights_around_that_float_layers_read_too() {
         },
         Case {
             float: &[("MatMul 'inner'", "'s' has no range")],
+            // What is rounded in front of the loop passes through a layer more in each of its runs.
+            bound: 0.08,
             ..case(
                 "loop_shared",
                 "DequantizeLinear Identity Loop MatMul MatMulIntegerToFloat QuantizeLinear Tanh",

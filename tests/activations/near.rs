@@ -28,11 +28,6 @@ fn named_axes() {
             "m = Resize <axes = [2], mode = \"nearest\"> (r, , double)",
         ),
         named(
-            "resize_sizes",
-            "MatMulIntegerToFloat QLinearConv*2 QuantizeLinear Resize Transpose*2",
-            "m = Resize <axes = [-1, 2], mode = \"nearest\"> (r, , , sizes)",
-        ),
-        named(
             "resize_linear",
             "DequantizeLinear MatMulIntegerToFloat QLinearConv*2 QuantizeLinear*2 Resize Transpose*2",
             "m = Resize <axes = [2], mode = \"linear\"> (r, , double)",
@@ -48,15 +43,21 @@ fn what_cannot_be_written_otherwise() {
     let cases = [
         Case {
             opset: 19,
+            given: &[("x", -4.0, 4.0), ("t", -6.0, 6.0)],
             float: FLOAT,
-            ..case("center_crop_pad", "", &around("m = CenterCropPad <axes = [2, 3]> (r, crop)"))
+            ..case(
+                "center_crop_pad",
+                "Add Concat Conv*2 Div*2 Gather*2 MatMulIntegerToFloat Max Pad QuantizeLinear ReorderOutput*2 Shape*2 Slice Sub*3 Transpose*2",
+                &around("m = CenterCropPad <axes = [2, 3]> (r, crop)"),
+            )
         },
         Case {
             opset: 19,
+            given: &[("x", -4.0, 4.0), ("t", -6.0, 6.0)],
             float: FLOAT,
             ..case(
                 "resize_policy",
-                "",
+                "Conv*2 MatMulIntegerToFloat QuantizeLinear ReorderOutput*2 Resize Transpose*2",
                 &around(
                     "m = Resize <axes = [2, 3], mode = \"nearest\", keep_aspect_ratio_policy = \"not_larger\"> (r, , , sizes)",
                 ),
@@ -64,15 +65,23 @@ fn what_cannot_be_written_otherwise() {
         },
         Case {
             opset: 19,
+            given: &[("x", -4.0, 4.0), ("r", 0.0, 6.0), ("t", -6.0, 6.0)],
             float: &[("Conv 'second'", "fails with AveragePool")],
-            ..case("dilated_pool", "", &around("m = AveragePool <kernel_shape = [2, 2], dilations = [2, 2]> (r)"))
+            bound: 0.05,
+            ..case(
+                "dilated_pool",
+                "AveragePool Conv DequantizeLinear MatMulIntegerToFloat QLinearConv QuantizeLinear*2 ReorderOutput Transpose*4",
+                &around("m = AveragePool <kernel_shape = [2, 2], dilations = [2, 2]> (r)"),
+            )
         },
         Case {
             opset: 19,
+            given: &[("x", -4.0, 4.0), ("r", 0.0, 6.0), ("t", -6.0, 6.0)],
             float: &[("Conv 'second'", "fails with AveragePool")],
+            bound: 0.05,
             ..case(
                 "dilated_pool_and_moves",
-                "",
+                "AveragePool Conv DequantizeLinear MatMulIntegerToFloat QLinearConv QuantizeLinear*2 Relu ReorderOutput Transpose*5",
                 &around(
                     "b = AveragePool <kernel_shape = [2, 2], dilations = [2, 2]> (r) c = Transpose <perm = [0, 1, 3, 2]> (b) m = Relu (c)",
                 ),
@@ -86,13 +95,13 @@ fn what_cannot_be_written_otherwise() {
 #[test]
 fn int8_that_is_moved() {
     let activations = Activations { ty: ActivationType::Int8, ..Activations::default() };
-    let moved = |name, opset, middle: &str| {
+    let moved = |name, kernels, opset, middle: &str| {
         Case {
         opset,
         config: Config { activations: activations.clone(), ..Config::default() },
         ..case(
             name,
-            "",
+            kernels,
             &format!(
                 "<ir_version: 10, opset_import: [\"\": {opset}]>
                  g (float[1,4,6,6] x) => (float[8,16] y, float[?,?,?,?] z) <float[8,4,1,1] w = {{?}}, float[36,16] v = {{?}}, int64[2] shape = {{8, 36}}, int64[1] axes = {{0}}>
@@ -102,10 +111,30 @@ fn int8_that_is_moved() {
     }
     };
     let cases = [
-        moved("reshape_21", 21, "b = Reshape (a, shape)"),
-        moved("reshape_22", 22, "b = Reshape (a, shape)"),
-        moved("several", 21, "s = Squeeze (a, axes) u = Unsqueeze (s, axes) b = Reshape (u, shape)"),
-        moved("pool", 21, "m = MaxPool <kernel_shape = [1, 1]> (a) b = Reshape (m, shape)"),
+        moved(
+            "reshape_21",
+            "Conv DequantizeLinear*6 MatMulIntegerToFloat QuantizeLinear*5 Reshape Tanh Transpose",
+            21,
+            "b = Reshape (a, shape)",
+        ),
+        moved(
+            "reshape_22",
+            "Conv DequantizeLinear*6 MatMulIntegerToFloat QuantizeLinear*5 Reshape Tanh Transpose",
+            22,
+            "b = Reshape (a, shape)",
+        ),
+        moved(
+            "several",
+            "Conv DequantizeLinear*6 MatMulIntegerToFloat QuantizeLinear*5 Reshape Squeeze Tanh Transpose Unsqueeze",
+            21,
+            "s = Squeeze (a, axes) u = Unsqueeze (s, axes) b = Reshape (u, shape)",
+        ),
+        moved(
+            "pool",
+            "Conv DequantizeLinear*6 MatMulIntegerToFloat MaxPool QuantizeLinear*5 Reshape Tanh Transpose",
+            21,
+            "m = MaxPool <kernel_shape = [1, 1], strides = [1, 1]> (a) b = Reshape (m, shape)",
+        ),
     ];
     check("int8_that_is_moved", &cases);
 }

@@ -17,7 +17,7 @@ mod speed;
 
 use std::{collections::HashSet, fmt};
 
-use super::{LeftFloat, Plan, QuantizedCopy, Reason, Site, WeightPlan, opset, sites, weights};
+use super::{LeftFloat, Plan, QuantizedCopy, Reason, Site, WeightPlan, opset, pairs, sites, weights};
 use crate::{
     calibration::Ranges,
     config::{ActivationType, Config},
@@ -256,6 +256,7 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
                 .to_owned(),
         );
     }
+    weights.warnings.extend(trips_over_int8(model, config, &integer));
     if integer.is_empty() && !float_layers.is_empty() {
         weights.warnings.push("no layer computes in integers".to_owned());
     }
@@ -263,6 +264,25 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
     plan.speed = speed::estimate(model, &plan, &observed);
     weights.activations = Some(plan);
     Ok(weights)
+}
+
+/// What to warn of where int8 activations of a new opset may not be loaded: a product that is added to becomes a
+/// Gemm with a Reshape before it, which onnxruntime then puts a pair behind. No pair in the file prevents that.
+fn trips_over_int8(model: &Model, config: &Config, integer: &[IntegerOperator]) -> Option<String> {
+    let added = |op: OpId| {
+        let output = model.outputs(op).first().copied().flatten();
+        output.is_some_and(|output| model.uses(output).iter().any(|use_| model.op(use_.op).is("Add")))
+    };
+    let product = integer.iter().find(|integer| model.op(integer.op).is("MatMul") && added(integer.op))?;
+    let opset = model.opset(model.op(product.op).scope());
+    (config.activations.ty == ActivationType::Int8 && opset >= pairs::FROM_OPSET).then(|| {
+        format!(
+            "onnxruntime {} may not load {} with int8 activations at opset {opset}, because something is added to \
+             its result: uint8 activations do load",
+            onnxruntime::VERSION,
+            product.operator
+        )
+    })
 }
 
 /// Weights of layers that turned out to stay float stay float too.

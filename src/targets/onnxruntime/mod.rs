@@ -59,3 +59,9 @@ pub fn fuses_matmul(ty: QuantizedType, granularity: Granularity) -> bool {
 pub fn computes_fused_matmul(ty: QuantizedType, float: FloatType, columns: usize, in_body: bool) -> bool {
     (ty.bits() != 2 || columns.is_multiple_of(4)) && !(float == FloatType::F16 && in_body)
 }
+
+/// Whether the integer kernel of a product takes a scale for each column of a weight of this rank. The model is
+/// loaded all the same, and fails when it is run. (1.32, MatMulIntegerToFloat; up to 1.31 QLinearMatMul, too.)
+pub fn multiplies_per_channel(rank: usize) -> bool {
+    rank == 2
+}
