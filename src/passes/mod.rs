@@ -10,11 +10,13 @@ mod fix_parameters;
 mod fold_batch_normalization;
 mod fold_constants;
 mod fold_scales;
+mod fold_trained_pairs;
 mod fuse_matmul_add;
 mod linear;
 mod quantize_activations;
 mod quantize_weights;
 mod remove_identities;
+mod settle_weights;
 mod upgrade;
 mod widen_halves;
 
@@ -22,10 +24,12 @@ pub use fix_parameters::FixParameters;
 pub use fold_batch_normalization::FoldBatchNormalization;
 pub use fold_constants::FoldConstants;
 pub use fold_scales::FoldScales;
+pub use fold_trained_pairs::FoldTrainedPairs;
 pub use fuse_matmul_add::FuseMatMulAdd;
 pub use quantize_activations::QuantizeActivations;
 pub use quantize_weights::QuantizeWeights;
 pub use remove_identities::RemoveIdentities;
+pub use settle_weights::SettleWeights;
 pub use upgrade::{UpgradeOpset, Upgraded};
 pub use widen_halves::WidenHalves;
 

@@ -1,15 +1,15 @@
 //! The order of the stages where activations are quantized too.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::{check_strict, checked, note};
+use super::{check_strict, checked, note, with_trained_integers};
 use crate::{
     calibration::{self, Collect, Engine, Ranges, Sample, can_be_watched, value_key},
     config::{ActivationType, Config},
     error::{Error, Result},
-    ir::Model,
-    passes::{self, FixParameters, Pass, QuantizeActivations, QuantizeWeights, UpgradeOpset, WidenHalves},
-    plan::{plan_activations, watched},
+    ir::{Model, OpId, ValueId},
+    passes::{self, FixParameters, Pass, QuantizeActivations, QuantizeWeights, SettleWeights, UpgradeOpset, WidenHalves},
+    plan::{FloatReason, Plan, Trained, excluded_layers, plan_activations, watched},
     report::Report,
 };
 
@@ -43,7 +43,8 @@ pub fn calibrate(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Ranges> {
     config.check_for_activations()?;
-    let (model, _) = prepared(model, config)?;
+    let (mut model, ..) = prepared(model, config)?;
+    settling(&model, config, &HashSet::new()).run(&mut model)?;
     let collect = Collect::for_method(config.activations.method);
     let mut watched = watched(&model, config)?;
     // Layers around the others stay float.
@@ -64,8 +65,9 @@ pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges)
     checked(model, config)?;
     config.check_for_activations()?;
     ranges.check(config.activations.method)?;
-    let (mut quantized, notes) = prepared(model, config)?;
-    let mut plan = plan_activations(&quantized, config, ranges)?;
+    let (mut quantized, trained, notes) = prepared(model, config)?;
+    let mut plan = planned(&mut quantized, config, ranges)?;
+    plan.trained = trained;
     plan.notes.extend(notes);
     plan.warnings.splice(0..0, unknown_values(model, &quantized, ranges)?);
     check_strict(&plan, config)?;
@@ -80,13 +82,49 @@ pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges)
     Ok(report)
 }
 
+/// The plan of a prepared model, whose layers get weights of their own where they are quantized, and only
+/// there: what stays float would take more room then.
+fn planned(model: &mut Model, config: &Config, ranges: &Ranges) -> Result<Plan> {
+    let mut float: HashSet<OpId> = HashSet::new();
+    let mut reasons: HashMap<OpId, FloatReason> = HashMap::new();
+    loop {
+        let mut settled = model.clone();
+        let made = settling(model, config, &float).settle(&mut settled);
+        let mut plan = plan_activations(&settled, config, ranges)?;
+        let quantized: HashSet<ValueId> = plan.weights.iter().map(|weight| weight.value).collect();
+        let in_vain: HashSet<OpId> =
+            made.into_iter().filter(|(weight, _)| !quantized.contains(weight)).flat_map(|(_, layers)| layers).collect();
+        let layers = plan.activations.iter_mut().flat_map(|plan| &mut plan.float_layers);
+        if in_vain.is_empty() {
+            // Why they stay float is not that their weight is computed, which it need not be.
+            for layer in layers {
+                if let Some(reason) = reasons.get(&layer.op) {
+                    layer.reason = reason.clone();
+                }
+            }
+            *model = settled;
+            return Ok(plan);
+        }
+        reasons.extend(layers.filter(|layer| in_vain.contains(&layer.op)).map(|layer| (layer.op, layer.reason.clone())));
+        float.extend(in_vain);
+    }
+}
+
+/// Weights are settled of all layers but those that patterns exclude, by the names that these have in the
+/// file, and those that are known to stay float.
+fn settling(model: &Model, config: &Config, float: &HashSet<OpId>) -> SettleWeights {
+    SettleWeights { except: excluded_layers(model, config).into_keys().chain(float.iter().copied()).collect() }
+}
+
 /// The model in the form that is observed and quantized: simplified, and at the opset that takes what will
 /// be written. What happened to it is told in notes.
-fn prepared(model: &Model, config: &Config) -> Result<(Model, Vec<String>)> {
-    let mut prepared = model.clone();
+fn prepared(model: &Model, config: &Config) -> Result<(Model, Trained, Vec<String>)> {
+    // First of all, with the numbers as they are.
+    let (model, trained) = with_trained_integers(model, config);
+    let mut prepared = model.into_owned();
     let mut notes = Vec::new();
     if WidenHalves.run(&mut prepared)? {
-        // Integer kernels make float32. First of all: it leaves Casts behind that the others take away.
+        // Integer kernels make float32. Before the others: it leaves Casts behind that the others take away.
         notes.push("what is not quantized computes in float32 instead of half floats".to_owned());
     }
     for pass in passes::before_activations() {
@@ -98,7 +136,7 @@ fn prepared(model: &Model, config: &Config) -> Result<(Model, Vec<String>)> {
     let before = prepared.clone();
     let upgraded = UpgradeOpset { to: opset(config) }.upgrade(&mut prepared)?;
     notes.extend(note(&before, &upgraded));
-    Ok((prepared, notes))
+    Ok((prepared, trained, notes))
 }
 
 /// What to warn of if ranges are of values that the model has not, neither as it came nor simplified.

@@ -4,12 +4,14 @@ mod activations;
 
 pub use activations::{calibrate, quantize_activations};
 
+use std::borrow::Cow;
+
 use crate::{
-    config::Config,
+    config::{Config, TrainedPairs, WeightForm},
     error::{Error, ErrorKind, Result},
     ir::Model,
-    passes::{self, QuantizeWeights, UpgradeOpset, Upgraded},
-    plan::{Plan, plan, required_opset},
+    passes::{self, FoldTrainedPairs, QuantizeWeights, UpgradeOpset, Upgraded},
+    plan::{Plan, Trained, plan, required_opset},
     report::Report,
 };
 
@@ -33,12 +35,14 @@ use crate::{
 pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
     checked(model, config)?;
     // Everything happens to a copy, of which tensors are no part: a failure leaves the model alone.
-    let (mut raised, mut plan) = Raised::new(model, config, i64::MAX)?.planned(config)?;
+    let (original, trained) = with_trained_integers(model, config);
+    let (mut raised, mut plan) = Raised::new(&original, config, i64::MAX)?.planned(config)?;
     let needed = plan.needed_opset();
     if raised.to.is_some_and(|to| to > needed) {
         // The weights that would have needed more have elements that cannot be quantized.
-        (raised, plan) = Raised::new(model, config, needed)?.planned(config)?;
+        (raised, plan) = Raised::new(&original, config, needed)?.planned(config)?;
     }
+    plan.trained = trained;
     plan.notes.extend(raised.note);
     plan.warnings.extend(raised.refused.map(|error| {
         format!("the opset is too old for the best form and could not be raised: {}", error.without_file())
@@ -49,6 +53,19 @@ pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
     passes::run(&mut quantized, &[&QuantizeWeights { plan: &plan }])?;
     *model = quantized;
     Ok(report)
+}
+
+/// The model with the integers of what training had quantized, and what that changed.
+fn with_trained_integers<'m>(model: &'m Model, config: &Config) -> (Cow<'m, Model>, Trained) {
+    let shared = config.trained_pairs == TrainedPairs::FoldShared;
+    let fold = FoldTrainedPairs { shared, overridable: !config.keep_overridable };
+    let keep = config.trained_pairs == TrainedPairs::Keep || config.weight_form == WeightForm::Qdq;
+    if keep || !fold.applies(model) {
+        return (Cow::Borrowed(model), Trained::default());
+    }
+    let mut folded = model.clone();
+    let trained = fold.fold(&mut folded);
+    (Cow::Owned(folded), trained)
 }
 
 /// Whether model and configuration are fit to begin with.

@@ -61,7 +61,11 @@ fn constant_input(model: &Model, op: OpId) -> bool {
 }
 
 fn dequantizes(model: &Model, value: ValueId) -> Option<OpId> {
-    model.producer(value).filter(|&op| model.op(op).is("DequantizeLinear") && model.op(op).int("block_size").is_none())
+    let plain = |op: &OpId| {
+        let op = model.op(*op);
+        op.is("DequantizeLinear") && op.int("block_size").unwrap_or(0) == 0 && !op.has_attributes_of_caller()
+    };
+    model.producer(value).filter(plain)
 }
 
 /// Scales and zero points of a DequantizeLinear with integers of 8 or 16 bits, and which. Zero points that

@@ -34,6 +34,7 @@ pub fn kernel(model: &Model, id: OpId) -> Option<Kernel> {
         "Conv" => Kernel::LayerToIntegers,
         "MatMul" | "Gemm" => Kernel::Layer,
         // Measured: a model with an AveragePool with dilations is not loaded.
+        "AveragePool" if op.refers_to_caller("dilations") => return None,
         "AveragePool" if op.ints("dilations").is_some_and(|steps| steps.iter().any(|&step| step != 1)) => return None,
         "Add" | "Mul" | "AveragePool" | "GlobalAveragePool" | "LeakyRelu" | "Sigmoid" | "Softmax" | "Concat" => {
             Kernel::Computes
@@ -47,7 +48,8 @@ pub fn kernel(model: &Model, id: OpId) -> Option<Kernel> {
 
 /// Whether a Resize only picks elements; one that computes does so in float. (With `axes` it fails.)
 fn picks(op: &Op) -> bool {
-    op.text("mode").is_none_or(|mode| mode == "nearest")
+    !op.has_attributes_of_caller()
+        && op.text("mode").is_none_or(|mode| mode == "nearest")
         && op.text("coordinate_transformation_mode") != Some("tf_crop_and_resize")
         && op.ints("axes").is_none()
 }
