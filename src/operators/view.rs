@@ -37,8 +37,12 @@ impl View {
         let op = model.op(id);
         let rank = self.shape.len();
         let other_slot = reader.slot > 0 && op.op_type() != "Concat";
-        if !is_standard(model, id) || other_slot || rank > MAX_RANK || op.has_attributes_of_caller() {
+        if !is_standard(model, id) || other_slot || rank > MAX_RANK {
             return None;
+        }
+        if op.has_attributes_of_caller() {
+            // Transposed in whatever order: a matrix stays one, but which axis is which is not known.
+            return op.is("Transpose").then(|| Self { shape: vec![None; rank], axes: vec![None; rank] });
         }
         match op.op_type() {
             "Identity" => Some(self.clone()),

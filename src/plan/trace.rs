@@ -7,7 +7,7 @@
 use std::{collections::HashSet, rc::Rc};
 
 use crate::{
-    ir::{Model, OpId, Use, ValueId, is_float},
+    ir::{Model, OpId, ScopeId, Use, ValueId, is_float},
     operators::{
         View, WeightAxes, computes_with_integers, is_constant, is_quantizer, is_standard, makes_scales, multiplies_constants, rearranges, weight_axes,
     },
@@ -208,7 +208,7 @@ fn end(model: &Model, use_: Use) -> End {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
     /// An input of the main graph, or of a body or function.
-    Input,
+    Input(ScopeId),
     /// A constant of a function whose value each call gives.
     Caller,
     /// Dequantized integers that are constant.
@@ -227,7 +227,7 @@ const MAX_DEPTH: usize = 16;
 
 /// Where a value comes from that is no constant, through operators that only rearrange data.
 pub(super) fn origin(model: &Model, value: ValueId) -> Origin {
-    let Some(last) = model.producer(value) else { return Origin::Input };
+    let Some(last) = model.producer(value) else { return Origin::Input(model.value(value).scope()) };
     if made_of_constants(model, value, 0) {
         return Origin::Constants(last);
     }
@@ -245,7 +245,7 @@ pub(super) fn origin(model: &Model, value: ValueId) -> Origin {
         match input.filter(|_| rearranges) {
             Some(input) => match model.producer(input) {
                 Some(before) => maker = before,
-                None => return Origin::Input,
+                None => return Origin::Input(model.value(input).scope()),
             },
             None => break,
         }

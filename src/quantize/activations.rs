@@ -123,20 +123,38 @@ fn prepared(model: &Model, config: &Config) -> Result<(Model, Trained, Vec<Strin
     let (model, trained) = with_trained_integers(model, config);
     let mut prepared = model.into_owned();
     let mut notes = Vec::new();
-    if WidenHalves.run(&mut prepared)? {
-        // Integer kernels make float32. Before the others: it leaves Casts behind that the others take away.
-        notes.push("what is not quantized computes in float32 instead of half floats".to_owned());
+    let mut widened = false;
+    // One makes work for another: what was rewritten for a newer opset can be simplified.
+    for _ in 0..MAX_ROUNDS {
+        // Integer kernels make float32. Before the others: it leaves Casts behind that these take away.
+        let mut changed = WidenHalves.run(&mut prepared)?;
+        widened |= changed;
+        changed |= simplify(&mut prepared, config)?;
+        let before = prepared.clone();
+        let upgraded = UpgradeOpset { to: opset(config) }.upgrade(&mut prepared)?;
+        notes.extend(note(&before, &upgraded));
+        if !(changed | upgraded.changed) {
+            break;
+        }
     }
+    if widened {
+        notes.insert(0, "what is not quantized computes in float32 instead of half floats".to_owned());
+    }
+    Ok((prepared, trained, notes))
+}
+
+/// Two do for most models.
+const MAX_ROUNDS: usize = 8;
+
+fn simplify(model: &mut Model, config: &Config) -> Result<bool> {
+    let mut changed = false;
     for pass in passes::before_activations() {
         let fixes = pass.name() == FixParameters.name();
         if !(fixes && config.keep_overridable) {
-            passes::run(&mut prepared, &[pass])?;
+            changed |= pass.run(model)?;
         }
     }
-    let before = prepared.clone();
-    let upgraded = UpgradeOpset { to: opset(config) }.upgrade(&mut prepared)?;
-    notes.extend(note(&before, &upgraded));
-    Ok((prepared, trained, notes))
+    Ok(changed)
 }
 
 /// What to warn of if ranges are of values that the model has not, neither as it came nor simplified.

@@ -31,8 +31,8 @@ pub(super) struct Weight<'a> {
     pub tensor: Cow<'a, Tensor>,
 }
 
-/// The symmetric weight that a DequantizeLinear makes of constant 8-bit integers, or of those which a
-/// QuantizeLinear makes of a constant.
+/// The weight that a DequantizeLinear makes of constant 8-bit integers with one zero point, or of those which
+/// a QuantizeLinear makes of a constant.
 pub(super) fn weight(model: &Model, value: ValueId) -> Option<Weight<'_>> {
     let op = dequantizes(model, value)?;
     let integers = model.input(op, 0)?;
@@ -40,8 +40,8 @@ pub(super) fn weight(model: &Model, value: ValueId) -> Option<Weight<'_>> {
     let tensor = model.fixed(quantize.and_then(|op| model.input(op, 0)).unwrap_or(integers))?;
     let (scales, zero_points, ty) = parameters(model, op)?;
     let axis = (scales.len() > 1).then(|| model.op(op).int("axis").unwrap_or(1));
-    let symmetric = zero_points.iter().all(|&zero_point| zero_point == 0);
-    (symmetric && ty.bits() == 8).then_some(Weight { scales, axis, tensor })
+    let one_zero_point = zero_points.iter().all(|zero_point| Some(zero_point) == zero_points.first());
+    (one_zero_point && ty.bits() == 8).then_some(Weight { scales, axis, tensor })
 }
 
 /// Whether a DequantizeLinear makes a value of constant integers: an int32 bias.

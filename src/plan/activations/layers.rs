@@ -120,8 +120,9 @@ fn no_constant(model: &Model, op: OpId, weight: ValueId) -> FloatReason {
             let what = "weight of this type or with these scales and zero points, which it has from before";
             return FloatReason::Unsupported { what: what.to_owned() };
         }
-        Origin::Input => "it is an input".to_owned(),
-        Origin::Caller => "each call of the function around it gives another".to_owned(),
+        Origin::Input(scope) if scope == Model::MAIN => "it is an input of the model".to_owned(),
+        Origin::Input(scope) if !model.scope(scope).is_function() => "it is an input of the body around it".to_owned(),
+        Origin::Input(_) | Origin::Caller => "each call of the function around it gives its own".to_owned(),
         Origin::Constants(op) => format!("{} makes it of constants when the model runs", by(op)),
         Origin::Computed(op) => format!("{} computes it", by(op)),
     };
