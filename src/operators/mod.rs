@@ -130,6 +130,11 @@ pub fn weight_axes(op: &Op, slot: usize, rank: usize) -> Option<WeightAxes> {
     Some(WeightAxes { channels: within(channels), reduced: within(reduced), any: axes == Axes::Table })
 }
 
+/// Whether an operator is one that takes weights; what else it reads is an activation, or a bias.
+pub(crate) fn has_weights(model: &Model, op: OpId) -> bool {
+    (0..model.op(op).arity.inputs).any(|slot| weight_axes(model.op(op), slot, 2).is_some())
+}
+
 /// Whether an operator multiplies what it reads in `slot` with a constant: neither factor is a weight
 /// then, and their product, which runtimes compute once, is a constant.
 pub fn multiplies_constants(model: &Model, use_: Use) -> bool {

@@ -28,7 +28,7 @@ use crate::{
 ///
 /// ```
 /// use onnx_quant::{Model, passes::{FoldTrainedPairs, Pass}};
-/// let mut model = Model::load("testdata/made/qdq_trained.onnx")?;
+/// let mut model = Model::load("testdata/made/qdq_training.onnx")?;
 /// assert!(FoldTrainedPairs { shared: false, overridable: true }.run(&mut model)?);
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```

@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Result},
     ir::{DataType, Model, OpId, Tensor},
     numeric::{FloatType, Granularity, Layout, QuantizedType, ScaleType, Scheme},
-    operators::weight_axes,
+    operators::has_weights,
 };
 
 /// The opset from which on scales, and so what DequantizeLinear makes, may be float16 and bfloat16.
@@ -181,7 +181,7 @@ fn no_weight(model: &Model, constant: &Constant, tensor: &Tensor) -> Refused {
         End::Multiplied(op) => Some(Reason::ConstantProduct { operator: describe(op) }),
         _ => None,
     };
-    let factor = constant.ends.iter().any(|end| matches!(end, End::Multiplied(op) if weight_axes_of(model, *op)));
+    let factor = constant.ends.iter().any(|end| matches!(end, End::Multiplied(op) if has_weights(model, *op)));
     let parameter = constant.ends.contains(&End::Parameter);
     if !factor && (parameter || !is_large(&tensor.shape())) {
         return Refused::NoWeight;
@@ -196,10 +196,6 @@ fn no_weight(model: &Model, constant: &Constant, tensor: &Tensor) -> Refused {
         }))
     });
     reason.unwrap_or(Reason::Unread).into()
-}
-
-fn weight_axes_of(model: &Model, op: OpId) -> bool {
-    (0..model.inputs(op).len()).any(|slot| weight_axes(model.op(op), slot, 2).is_some())
 }
 
 /// From so many elements on, what has several axes is no bias and no norm.

@@ -9,7 +9,7 @@ use std::{collections::HashSet, rc::Rc};
 use crate::{
     ir::{Model, OpId, ScopeId, Use, ValueId, is_float},
     operators::{
-        View, WeightAxes, computes_with_integers, is_constant, is_quantizer, is_standard, makes_scales, multiplies_constants, rearranges, weight_axes,
+        View, WeightAxes, computes_with_integers, has_weights, is_constant, is_quantizer, is_standard, makes_scales, multiplies_constants, rearranges, weight_axes,
     },
 };
 
@@ -34,7 +34,7 @@ pub(super) enum End {
     Folded(OpId),
     /// An operator of which it is not known that it takes weights there.
     Read(OpId),
-    /// An operator that computes with integers, whose scales or the like it is.
+    /// An operator whose bias, scales or norm it is.
     Parameter,
     /// The outputs of the main graph or a function, or of a body of this operator.
     GivenOut(Option<OpId>),
@@ -189,7 +189,9 @@ impl Search<'_> {
 /// What an operator is to a constant that it takes as no weight.
 fn end(model: &Model, use_: Use) -> End {
     let op = use_.op;
-    if computes_with_integers(model.op(op)) || is_quantizer(model.op(op)) {
+    let operator = model.op(op);
+    let norms = is_standard(model, op) && operator.op_type().ends_with("Normalization") && use_.slot > 0;
+    if norms || computes_with_integers(operator) || is_quantizer(operator) || has_weights(model, op) {
         return End::Parameter;
     }
     let others = model.inputs(op).into_iter().enumerate().filter(|(slot, _)| *slot != use_.slot);

@@ -8,9 +8,9 @@ use crate::{
     config::{ActivationType, Config},
     error::{Error, Result},
     ir::{Model, OpId, ValueId},
-    passes::{self, FixParameters, Pass, QuantizeActivations, QuantizeWeights, SettleWeights, UpgradeOpset, WidenHalves},
+    passes::{self, FixParameters, Pass, QuantizeActivations, QuantizeWeights, RemoveIdentities, SettleWeights, UpgradeOpset, WidenHalves},
     plan::{FloatReason, Plan, Trained, excluded_layers, plan_activations, watched},
-    report::Report,
+    report::{Report, no_inputs_any_more},
 };
 
 /// Runs a model with calibration samples and tells what its activations were: of every value that
@@ -77,6 +77,8 @@ pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges)
     let activations = plan.activations.as_ref().map(|plan| QuantizeActivations { plan });
     passes.push(&weights);
     passes.extend(activations.iter().map(|pass| pass as &dyn Pass));
+    // What hid behind a constant does so no longer.
+    passes.push(&RemoveIdentities);
     passes::run(&mut quantized, &passes)?;
     *model = quantized;
     Ok(report)
@@ -124,6 +126,7 @@ fn prepared(model: &Model, config: &Config) -> Result<(Model, Trained, Vec<Strin
     let mut prepared = model.into_owned();
     let mut notes = Vec::new();
     let mut widened = false;
+    let listed = overridable(&prepared);
     // One makes work for another: what was rewritten for a newer opset can be simplified.
     for _ in 0..MAX_ROUNDS {
         // Integer kernels make float32. Before the others: it leaves Casts behind that these take away.
@@ -140,7 +143,19 @@ fn prepared(model: &Model, config: &Config) -> Result<(Model, Trained, Vec<Strin
     if widened {
         notes.insert(0, "what is not quantized computes in float32 instead of half floats".to_owned());
     }
+    let inputs: HashSet<String> = overridable(&prepared).into_iter().collect();
+    let fixed: Vec<&str> = listed.iter().filter(|name| !inputs.contains(*name)).map(String::as_str).collect();
+    if !fixed.is_empty() {
+        notes.push(no_inputs_any_more(&fixed));
+    }
     Ok((prepared, trained, notes))
+}
+
+/// The graph inputs that have a default, which callers may override.
+fn overridable(model: &Model) -> Vec<String> {
+    let inputs = model.scope(Model::MAIN).inputs().iter().map(|input| model.value(input.value));
+    let defaults = inputs.filter(|value| model.ir_version() >= 4 && value.initializer().is_some());
+    defaults.map(|value| value.name().to_owned()).collect()
 }
 
 /// Two do for most models.

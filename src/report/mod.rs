@@ -6,6 +6,8 @@
 mod activations;
 mod notes;
 
+pub(crate) use notes::no_inputs_any_more;
+
 pub use activations::{Activations, EstimatedTime, FloatLayer, IntegerOperator, LayerTimes, QuantizedValue};
 
 use rayon::prelude::*;
