@@ -114,7 +114,8 @@ pub mod targets;
 mod text;
 
 pub use config::{
-    ActivationType, Activations, CalibrationMethod, Config, Granularity, Pattern, TrainedPairs, WeightForm, WeightScales, WeightType,
+    ActivationType, Activations, CalibrationMethod, Config, Granularity, Pattern, TrainedPairs, WeightForm,
+    WeightScales, WeightType,
 };
 pub use error::{Error, ErrorKind, Location, Result};
 pub use file::{SaveOptions, Saved};

@@ -2,11 +2,12 @@
 
 mod testdata;
 
+use bytes::Bytes;
 use onnx_quant::{Config, Granularity, Model, WeightForm, WeightType, quantize};
 use testdata::fixtures;
 
-fn quantized(model: &[u8], config: &Config) -> Option<Vec<u8>> {
-    let mut model = Model::from_bytes(model.to_vec()).ok()?;
+fn quantized(model: &Bytes, config: &Config) -> Option<Bytes> {
+    let mut model = Model::from_bytes(model.clone()).ok()?;
     quantize(&mut model, config).ok()?;
     Some(model.to_bytes())
 }
@@ -47,7 +48,10 @@ fn changes_nothing() {
                     let Some(once) = quantized(&model, &config) else { continue };
                     tried += 1;
                     if quantized(&once, &config).as_ref() != Some(&once) {
-                        changed.push(format!("{} {name} {granularity:?} {weight_form:?} growth {allow_growth}", fixture.name));
+                        changed.push(format!(
+                            "{} {name} {granularity:?} {weight_form:?} growth {allow_growth}",
+                            fixture.name
+                        ));
                     }
                 }
             }

@@ -26,7 +26,8 @@ fn cases() -> Vec<Case> {
     let shared = Config { trained_pairs: TrainedPairs::FoldShared, ..Config::default() };
     const PLAIN: &str = "g (float[2,6] x) => (float[2,8] y) <float[6,8] w = {?}, float s = {0.0123}, int8 z = {-3}>
          { q = QuantizeLinear (w, s, z) d = DequantizeLinear (q, s, z) y = MatMul (x, d) }";
-    const SHARED: &str = "g (float[2,6] x) => (float[2,8] y, float[6,8] v) <float[6,8] w = {?}, float s = {0.0123}, int8 z = {-3}>
+    const SHARED: &str =
+        "g (float[2,6] x) => (float[2,8] y, float[6,8] v) <float[6,8] w = {?}, float s = {0.0123}, int8 z = {-3}>
          { q = QuantizeLinear (w, s, z) d = DequantizeLinear (q, s, z) y = MatMul (x, d) v = Neg (w) }";
     vec![
         case("one_scale", PLAIN),

@@ -4,8 +4,8 @@ use std::{num::NonZeroUsize, path::Path, str::FromStr};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnx_quant::{
-    ActivationType, Activations, CalibrationMethod, Config, Granularity, Pattern, SaveOptions, TrainedPairs, WeightForm,
-    WeightScales, WeightType,
+    ActivationType, Activations, CalibrationMethod, Config, Granularity, Pattern, SaveOptions, TrainedPairs,
+    WeightForm, WeightScales, WeightType,
 };
 use serde::Deserialize;
 

@@ -161,10 +161,7 @@ pub(crate) fn is_constant(model: &Model, value: ValueId) -> bool {
 
 /// Whether operators of this type rearrange, or convert, what they read first, and compute nothing.
 pub(crate) fn rearranges(op_type: &str) -> bool {
-    matches!(
-        op_type,
-        "Identity" | "Cast" | "Transpose" | "Squeeze" | "Unsqueeze" | "Flatten" | "Reshape" | "Slice"
-    )
+    matches!(op_type, "Identity" | "Cast" | "Transpose" | "Squeeze" | "Unsqueeze" | "Flatten" | "Reshape" | "Slice")
 }
 
 fn is_constant_within(model: &Model, value: ValueId, depth: usize) -> bool {
@@ -174,7 +171,9 @@ fn is_constant_within(model: &Model, value: ValueId, depth: usize) -> bool {
     let Some(producer) = model.producer(value).filter(|_| depth < MAX_DEPTH) else { return false };
     let op = model.op(producer);
     let known = rearranges(op.op_type()) || matches!(op.op_type(), "QuantizeLinear" | "DequantizeLinear");
-    is_standard(model, producer) && known && model.input(producer, 0).is_some_and(|input| is_constant_within(model, input, depth + 1))
+    is_standard(model, producer)
+        && known
+        && model.input(producer, 0).is_some_and(|input| is_constant_within(model, input, depth + 1))
 }
 
 /// The axes of Squeeze and Unsqueeze: an input since opset 13, an attribute before. `Some(None)` if

@@ -187,13 +187,15 @@ fn no_weight(model: &Model, constant: &Constant, tensor: &Tensor) -> Refused {
         return Refused::NoWeight;
     }
     let reason = constant.ends.iter().find_map(product).or_else(|| {
-        constant.ends.first().and_then(|end| Some(match *end {
-            End::Parameter => return None,
-            End::Multiplied(op) => Reason::ConstantProduct { operator: describe(op) },
-            End::Folded(op) => Reason::ConstantExpression { operator: describe(op) },
-            End::Read(op) => Reason::NoRule { operator: describe(op) },
-            End::GivenOut(op) => Reason::GivenOut { operator: op.map(describe) },
-        }))
+        constant.ends.first().and_then(|end| {
+            Some(match *end {
+                End::Parameter => return None,
+                End::Multiplied(op) => Reason::ConstantProduct { operator: describe(op) },
+                End::Folded(op) => Reason::ConstantExpression { operator: describe(op) },
+                End::Read(op) => Reason::NoRule { operator: describe(op) },
+                End::GivenOut(op) => Reason::GivenOut { operator: op.map(describe) },
+            })
+        })
     });
     reason.unwrap_or(Reason::Unread).into()
 }

@@ -154,7 +154,8 @@ fn transpose_for_products(model: &Model, id: OpId) -> bool {
     let Some(Some(output)) = model.outputs(id).first().copied().filter(|_| swaps) else { return false };
     let product = |use_: &Use| {
         let op = model.op(use_.op);
-        use_.slot == 1 && (op.is("MatMul")
+        use_.slot == 1
+            && (op.is("MatMul")
                 || op.is("Gemm") && op.int("transB").unwrap_or(0) == 0 && !op.refers_to_caller("transB"))
     };
     let uses = model.uses(output);

@@ -9,7 +9,8 @@ use std::{collections::HashSet, rc::Rc};
 use crate::{
     ir::{Model, OpId, ScopeId, Use, ValueId, is_float},
     operators::{
-        View, WeightAxes, computes_with_integers, has_weights, is_constant, is_quantizer, is_standard, makes_scales, multiplies_constants, rearranges, weight_axes,
+        View, WeightAxes, computes_with_integers, has_weights, is_constant, is_quantizer, is_standard, makes_scales,
+        multiplies_constants, rearranges, weight_axes,
     },
 };
 

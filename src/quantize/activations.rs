@@ -8,7 +8,10 @@ use crate::{
     config::{ActivationType, Config},
     error::{Error, Result},
     ir::{Model, OpId, ValueId},
-    passes::{self, FixParameters, Pass, QuantizeActivations, QuantizeWeights, RemoveIdentities, SettleWeights, UpgradeOpset, WidenHalves},
+    passes::{
+        self, FixParameters, Pass, QuantizeActivations, QuantizeWeights, RemoveIdentities, SettleWeights, UpgradeOpset,
+        WidenHalves,
+    },
     plan::{FloatReason, Plan, Trained, excluded_layers, plan_activations, watched},
     report::{Report, no_inputs_any_more},
 };
@@ -107,7 +110,8 @@ fn planned(model: &mut Model, config: &Config, ranges: &Ranges) -> Result<Plan> 
             *model = settled;
             return Ok(plan);
         }
-        reasons.extend(layers.filter(|layer| in_vain.contains(&layer.op)).map(|layer| (layer.op, layer.reason.clone())));
+        reasons
+            .extend(layers.filter(|layer| in_vain.contains(&layer.op)).map(|layer| (layer.op, layer.reason.clone())));
         float.extend(in_vain);
     }
 }

@@ -50,7 +50,9 @@ fn inputs(model: &Model, plan: &Plan) -> Option<String> {
 /// What to say of initializers that were taken off the graph inputs.
 pub(crate) fn no_inputs_any_more(names: &[&str]) -> String {
     let names = names.join(", ");
-    format!("no graph inputs any more, so callers can no longer override them (--keep-overridable leaves them alone): {names}")
+    format!(
+        "no graph inputs any more, so callers can no longer override them (--keep-overridable leaves them alone): {names}"
+    )
 }
 
 fn default_opset(model: &Model) -> Option<String> {

@@ -131,7 +131,8 @@ impl<'a> Draft<'a> {
             .collect();
         for (op, weight) in missing {
             let left = plan.left_float.iter().find(|left| left.value == weight);
-            let reason = left.map_or(Reason::NoRule { operator: self.model.op(op).describe() }, |left| left.reason.clone());
+            let reason =
+                left.map_or(Reason::NoRule { operator: self.model.op(op).describe() }, |left| left.reason.clone());
             let reason = FloatReason::Weight(reason);
             self.take_back(op, reason);
         }

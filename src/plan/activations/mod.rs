@@ -186,7 +186,9 @@ impl fmt::Display for FloatReason {
         match self {
             Self::NoKernel => f.write_str("onnxruntime makes no integer kernel of it"),
             Self::ComputedWeight { what } => write!(f, "its weight is not a constant: {what}"),
-            Self::LeftFactor => f.write_str("its constant is the left factor, and integer kernels are made for right ones"),
+            Self::LeftFactor => {
+                f.write_str("its constant is the left factor, and integer kernels are made for right ones")
+            }
             Self::ComputedBias => f.write_str("its bias is not a constant"),
             Self::Unsupported { what } => write!(f, "onnxruntime's integer kernel takes no {what}"),
             Self::Weight(reason) => write!(f, "its weight stays float: {reason}"),
