@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use onnx_quant::{Config, Model, quantize};
 use runtime::{Text, texts::model_text};
 
-/// A model, the constants that stay float with a part of the reason, and how many are only counted.
-const CASES: &[(&str, &str, &[(&str, &str)], usize)] = &[
+/// A name, a model, the constants that stay float with a part of the reason, and how many are only counted.
+type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)], usize);
+
+const CASES: &[Case] = &[
     (
         "einsum",
         "g (float[4,32] x) => (float[4,32] y) <float[32,32] w = {?}> { y = Einsum <equation = \"ij,jk->ik\"> (x, w) }",
@@ -42,7 +44,7 @@ const CASES: &[(&str, &str, &[(&str, &str)], usize)] = &[
            w = If <then_branch = t () => (float[32,32] a) <float[32,32] a = {?}> { },
                    else_branch = e () => (float[32,32] b) <float[32,32] v = {?}> { b = Transpose (v) }> (c)
            y = MatMul (x, w) }",
-        &[("v", "a body of If (unnamed) gives it out"), ("a", "a body of If (unnamed) gives it out")],
+        &[("a", "a body of If (unnamed) gives it out"), ("v", "a body of If (unnamed) gives it out")],
         0,
     ),
     (

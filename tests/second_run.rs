@@ -12,14 +12,14 @@ fn quantized(model: &Bytes, config: &Config) -> Option<Bytes> {
     Some(model.to_bytes())
 }
 
-/// Every model of `testdata` in every type, with every way of sharing scales.
+/// Every model of `testdata` in every type, in three forms.
 #[test]
 fn changes_nothing() {
-    let sharing = [
-        Granularity::PerChannel,
-        Granularity::PerTensor,
-        Granularity::Block { size: 16, axis: None },
-        Granularity::Block { size: 4, axis: Some(0) },
+    let block = Granularity::Block { size: 16, axis: None };
+    let forms = [
+        (Granularity::PerChannel, false, WeightForm::Dq, false),
+        (block, true, WeightForm::Dq, true),
+        (Granularity::PerTensor, true, WeightForm::Qdq, false),
     ];
     let mut changed = Vec::new();
     let mut tried = 0;
@@ -31,32 +31,24 @@ fn changes_nothing() {
         }
         let model = model.to_bytes();
         for (name, weights) in WeightType::NAMES {
-            for granularity in sharing {
-                for (allow_growth, weight_form, asymmetric) in [
-                    (false, WeightForm::Dq, false),
-                    (true, WeightForm::Dq, weights.is_integer()),
-                    (true, WeightForm::Qdq, false),
-                ] {
-                    let config = Config {
-                        weights: *weights,
-                        granularity,
-                        allow_growth,
-                        weight_form,
-                        asymmetric,
-                        ..Config::default()
-                    };
-                    let Some(once) = quantized(&model, &config) else { continue };
-                    tried += 1;
-                    if quantized(&once, &config).as_ref() != Some(&once) {
-                        changed.push(format!(
-                            "{} {name} {granularity:?} {weight_form:?} growth {allow_growth}",
-                            fixture.name
-                        ));
-                    }
+            for (granularity, allow_growth, weight_form, asymmetric) in forms {
+                let asymmetric = asymmetric && weights.is_integer();
+                let config = Config {
+                    weights: *weights,
+                    granularity,
+                    allow_growth,
+                    weight_form,
+                    asymmetric,
+                    ..Config::default()
+                };
+                let Some(once) = quantized(&model, &config) else { continue };
+                tried += 1;
+                if quantized(&once, &config).as_ref() != Some(&once) {
+                    changed.push(format!("{} {name} {granularity:?} {weight_form:?}", fixture.name));
                 }
             }
         }
     }
-    assert!(tried > 5000, "only {tried} were quantized");
+    assert!(tried > 2000, "only {tried} were quantized");
     assert!(changed.is_empty(), "{} of {tried}:\n{}", changed.len(), changed.join("\n"));
 }

@@ -286,6 +286,14 @@ enum Matcher {
 }
 
 impl Pattern {
+    /// The pattern that matches this name and no other.
+    ///
+    /// # Errors
+    /// The name is too long for a regular expression.
+    pub fn exactly(name: &str) -> Result<Self> {
+        format!("re:^{}$", regex::escape(name)).parse()
+    }
+
     /// Whether the pattern matches a name.
     ///
     /// ```

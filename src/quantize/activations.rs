@@ -1,11 +1,11 @@
 //! The order of the stages where activations are quantized too.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{check_strict, checked, note, with_trained_integers};
 use crate::{
     calibration::{self, Collect, Engine, Ranges, Sample, can_be_watched, value_key},
-    config::{ActivationType, Config},
+    config::{ActivationType, Config, Pattern},
     error::{Error, Result},
     ir::{Model, OpId, ValueId},
     passes::{
@@ -46,10 +46,10 @@ pub fn calibrate(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Ranges> {
     config.check_for_activations()?;
-    let (mut model, ..) = prepared(model, config)?;
-    settling(&model, config, &HashSet::new()).run(&mut model)?;
+    let (model, ..) = prepared(model, config)?;
+    let Settled { model, config, .. } = settled(&model, config, &HashSet::new())?;
     let collect = Collect::for_method(config.activations.method);
-    let mut watched = watched(&model, config)?;
+    let mut watched = watched(&model, &config)?;
     // Layers around the others stay float.
     watched.retain(|&value| can_be_watched(&model, value).is_ok());
     calibration::observe(&model, &watched, samples, engine, collect, progress)
@@ -93,12 +93,15 @@ fn planned(model: &mut Model, config: &Config, ranges: &Ranges) -> Result<Plan> 
     let mut float: HashSet<OpId> = HashSet::new();
     let mut reasons: HashMap<OpId, FloatReason> = HashMap::new();
     loop {
-        let mut settled = model.clone();
-        let made = settling(model, config, &float).settle(&mut settled);
-        let mut plan = plan_activations(&settled, config, ranges)?;
+        let settled = settled(model, config, &float)?;
+        let mut plan = plan_activations(&settled.model, &settled.config, ranges)?;
         let quantized: HashSet<ValueId> = plan.weights.iter().map(|weight| weight.value).collect();
-        let in_vain: HashSet<OpId> =
-            made.into_iter().filter(|(weight, _)| !quantized.contains(weight)).flat_map(|(_, layers)| layers).collect();
+        let in_vain: HashSet<OpId> = settled
+            .made
+            .into_iter()
+            .filter(|(weight, _)| !quantized.contains(weight))
+            .flat_map(|(_, layers)| layers)
+            .collect();
         let layers = plan.activations.iter_mut().flat_map(|plan| &mut plan.float_layers);
         if in_vain.is_empty() {
             // Why they stay float is not that their weight is computed, which it need not be.
@@ -107,7 +110,7 @@ fn planned(model: &mut Model, config: &Config, ranges: &Ranges) -> Result<Plan> 
                     layer.reason = reason.clone();
                 }
             }
-            *model = settled;
+            *model = settled.model;
             return Ok(plan);
         }
         reasons
@@ -116,10 +119,27 @@ fn planned(model: &mut Model, config: &Config, ranges: &Ranges) -> Result<Plan> 
     }
 }
 
-/// Weights are settled of all layers but those that patterns exclude, by the names that these have in the
-/// file, and those that are known to stay float.
-fn settling(model: &Model, config: &Config, float: &HashSet<OpId>) -> SettleWeights {
-    SettleWeights { except: excluded_layers(model, config).into_keys().chain(float.iter().copied()).collect() }
+/// A prepared model whose layers have weights of their own.
+struct Settled {
+    model: Model,
+    /// With patterns that include these weights: what they are made of is included, or they would not be here.
+    config: Config,
+    /// The weights, and the layers that take them.
+    made: BTreeMap<ValueId, Vec<OpId>>,
+}
+
+/// Settles the weights of all layers but those that patterns exclude, by the names that these have in the file,
+/// and those that are known to stay float.
+fn settled(model: &Model, config: &Config, float: &HashSet<OpId>) -> Result<Settled> {
+    let (mut model, mut config) = (model.clone(), config.clone());
+    let except = excluded_layers(&model, &config).into_keys().chain(float.iter().copied()).collect();
+    let made = SettleWeights { except }.settle(&mut model);
+    if !config.include.is_empty() {
+        for &weight in made.keys() {
+            config.include.push(Pattern::exactly(model.value(weight).name())?);
+        }
+    }
+    Ok(Settled { model, config, made })
 }
 
 /// The model in the form that is observed and quantized: simplified, and at the opset that takes what will

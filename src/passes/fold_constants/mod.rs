@@ -27,7 +27,8 @@ use evaluate::{Evaluation, computes, is_computed, moves, shape_of};
 /// masks, and weights that are scaled or normalized. Additions to divisions and square roots are bit for
 /// bit what every runtime computes. The file does not grow: of more than 1 KiB a result takes no more
 /// bytes than the constants that go for it. A weight that is only rearranged stays as it is, since
-/// quantization looks through that, unless an operator needs the result to be folded into it.
+/// quantization looks through that, unless an operator takes the result as its weight, or needs it to be
+/// folded into that.
 ///
 /// ```
 /// use onnx_quant::{Model, passes::{FoldConstants, Pass}};
