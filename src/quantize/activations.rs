@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{check_strict, checked, note, with_trained_integers};
+use super::{check_strict, checked, no_longer_inputs, note, with_trained_integers};
 use crate::{
     calibration::{self, Collect, Engine, Ranges, Sample, can_be_watched, value_key},
     config::{ActivationType, Config, Pattern},
@@ -13,7 +13,7 @@ use crate::{
         WidenHalves,
     },
     plan::{FloatReason, Plan, Trained, excluded_layers, plan_activations, watched},
-    report::{Report, no_inputs_any_more},
+    report::Report,
 };
 
 /// Runs a model with calibration samples and tells what its activations were: of every value that
@@ -144,13 +144,12 @@ fn settled(model: &Model, config: &Config, float: &HashSet<OpId>) -> Result<Sett
 
 /// The model in the form that is observed and quantized: simplified, and at the opset that takes what will
 /// be written. What happened to it is told in notes.
-fn prepared(model: &Model, config: &Config) -> Result<(Model, Trained, Vec<String>)> {
+fn prepared(original: &Model, config: &Config) -> Result<(Model, Trained, Vec<String>)> {
     // First of all, with the numbers as they are.
-    let (model, trained) = with_trained_integers(model, config);
+    let (model, trained) = with_trained_integers(original, config);
     let mut prepared = model.into_owned();
     let mut notes = Vec::new();
     let mut widened = false;
-    let listed = overridable(&prepared);
     // One makes work for another: what was rewritten for a newer opset can be simplified.
     for _ in 0..MAX_ROUNDS {
         // Integer kernels make float32. Before the others: it leaves Casts behind that these take away.
@@ -167,19 +166,8 @@ fn prepared(model: &Model, config: &Config) -> Result<(Model, Trained, Vec<Strin
     if widened {
         notes.insert(0, "what is not quantized computes in float32 instead of half floats".to_owned());
     }
-    let inputs: HashSet<String> = overridable(&prepared).into_iter().collect();
-    let fixed: Vec<&str> = listed.iter().filter(|name| !inputs.contains(*name)).map(String::as_str).collect();
-    if !fixed.is_empty() {
-        notes.push(no_inputs_any_more(&fixed));
-    }
+    notes.extend(no_longer_inputs(original, &prepared));
     Ok((prepared, trained, notes))
-}
-
-/// The graph inputs that have a default, which callers may override.
-fn overridable(model: &Model) -> Vec<String> {
-    let inputs = model.scope(Model::MAIN).inputs().iter().map(|input| model.value(input.value));
-    let defaults = inputs.filter(|value| model.ir_version() >= 4 && value.initializer().is_some());
-    defaults.map(|value| value.name().to_owned()).collect()
 }
 
 /// Two do for most models.

@@ -4,7 +4,7 @@ mod activations;
 
 pub use activations::{calibrate, quantize_activations};
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use crate::{
     config::{Config, TrainedPairs, WeightForm},
@@ -12,7 +12,7 @@ use crate::{
     ir::Model,
     passes::{self, FoldTrainedPairs, QuantizeWeights, UpgradeOpset, Upgraded},
     plan::{Plan, Trained, plan, required_opset},
-    report::Report,
+    report::{Report, no_inputs_any_more},
 };
 
 /// Quantizes a model as `config` says, and reports what was done, what was not and why. The opset is
@@ -43,6 +43,7 @@ pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
         (raised, plan) = Raised::new(&original, config, needed)?.planned(config)?;
     }
     plan.trained = trained;
+    plan.notes.extend(no_longer_inputs(model, &original));
     plan.notes.extend(raised.note);
     plan.warnings.extend(raised.refused.map(|error| {
         format!("the opset is too old for the best form and could not be raised: {}", error.without_file())
@@ -81,6 +82,19 @@ fn check_strict(plan: &Plan, config: &Config) -> Result<()> {
         Some(warning) if config.strict => Err(ErrorKind::Config(warning.clone()).into()),
         _ => Ok(()),
     }
+}
+
+/// What to say where graph inputs with a default, which callers could override, are none any more.
+fn no_longer_inputs(before: &Model, after: &Model) -> Option<String> {
+    let overridable = |model: &Model| -> Vec<String> {
+        let inputs = model.scope(Model::MAIN).inputs().iter().map(|input| model.value(input.value));
+        let defaults = inputs.filter(|value| before.ir_version() >= 4 && value.initializer().is_some());
+        defaults.map(|value| value.name().to_owned()).collect()
+    };
+    let left: HashSet<String> = overridable(after).into_iter().collect();
+    let gone: Vec<String> = overridable(before).into_iter().filter(|name| !left.contains(name)).collect();
+    let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
+    (!gone.is_empty()).then(|| no_inputs_any_more(&gone))
 }
 
 /// A model at the opset that its quantized form needs.
