@@ -36,7 +36,14 @@ impl Pass for WidenHalves {
         };
         // The Casts at the outputs are this pass's own.
         let outside = |op| model.outputs(op).into_iter().flatten().all(|output| model.is_output(output));
-        if !model.tensors().any(|tensor| is_half(tensor.dtype())) && !model.ops().any(|op| casts(op) && !outside(op)) {
+        // So are constants of which nothing but the outside hears, which are such Casts once they are folded.
+        let unread = |op| model.outputs(op).into_iter().flatten().all(|output| model.uses(output).is_empty());
+        let own = |op| model.op(op).is("Constant") && outside(op) && unread(op);
+        let holds = |op| model.op(op).attribute_tensors().any(|(_, tensor)| is_half(tensor.dtype()));
+        let mut initializers = model.values().filter_map(|value| model.value(value).initializer());
+        let has_tensors =
+            initializers.any(|tensor| is_half(tensor.dtype())) || model.ops().any(|op| holds(op) && !own(op));
+        if !has_tensors && !model.ops().any(|op| casts(op) && !outside(op)) {
             return Ok(false);
         }
         let main = model.scope(Model::MAIN);
