@@ -40,9 +40,8 @@ impl Pass for WidenHalves {
         let unread = |op| model.outputs(op).into_iter().flatten().all(|output| model.uses(output).is_empty());
         let own = |op| model.op(op).is("Constant") && outside(op) && unread(op);
         let holds = |op| model.op(op).attribute_tensors().any(|(_, tensor)| is_half(tensor.dtype()));
-        let mut initializers = model.values().filter_map(|value| model.value(value).initializer());
-        let has_tensors =
-            initializers.any(|tensor| is_half(tensor.dtype())) || model.ops().any(|op| holds(op) && !own(op));
+        let is_stored = |value| model.value(value).initializer().is_some_and(|tensor| is_half(tensor.dtype()));
+        let has_tensors = model.values().any(is_stored) || model.ops().any(|op| holds(op) && !own(op));
         if !has_tensors && !model.ops().any(|op| casts(op) && !outside(op)) {
             return Ok(false);
         }
