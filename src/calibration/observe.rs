@@ -209,12 +209,23 @@ fn state_kernel_shapes(model: &mut Model) {
     let convolutions: Vec<OpId> =
         model.ops().filter(|&op| model.op(op).is("Conv") || model.op(op).is("ConvTranspose")).collect();
     for op in convolutions {
-        let Some(weight) = model.input(op, 1).and_then(|weight| model.constant(weight)) else { continue };
+        let Some(weight) = model.input(op, 1).and_then(|weight| model.constant(undequantized(model, weight))) else {
+            continue;
+        };
         let kernel = weight.shape().get(2..).map(|kernel| kernel.iter().map(|&size| size as i64).collect());
         if let Some(kernel) = kernel.filter(|_| model.op(op).ints("kernel_shape").is_none()) {
             model.set_attribute(op, "kernel_shape", Attribute::Ints(kernel));
         }
     }
+}
+
+/// What a value of the same shape is dequantized from, if it is.
+fn undequantized(model: &Model, mut value: ValueId) -> ValueId {
+    for op_type in ["DequantizeLinear", "QuantizeLinear"] {
+        let maker = model.producer(value).filter(|&maker| model.op(maker).is(op_type));
+        value = maker.and_then(|maker| model.input(maker, 0)).unwrap_or(value);
+    }
+    value
 }
 
 /// Gives values of bodies that have an outer value's name another one: rten takes them for the outer.

@@ -27,6 +27,11 @@ pub fn text(
         activations(out, found, config, verbose);
     }
     quantized(out, report, config, verbose);
+    if let Some(trained) = &report.trained {
+        let what = count(trained.count, "constant");
+        let (before, after) = (bytes(trained.bytes.float), bytes(trained.bytes.quantized));
+        line(out, format_args!("{what} that training had quantized stored as integers: {before} -> {after}"));
+    }
     left_float(out, report);
     let others = report.other_float;
     if others.count > 0 {

@@ -379,6 +379,11 @@ impl Model {
         !self.value(value).given_out_by.is_empty()
     }
 
+    /// The scopes whose outputs list a value.
+    pub fn scopes_that_give_out(&self, value: ValueId) -> &[ScopeId] {
+        &self.value(value).given_out_by
+    }
+
     /// What a value becomes where bodies give it out: outputs of the operators around them, and what the
     /// bodies read in a next run.
     pub fn given_out_as(&self, value: ValueId) -> Vec<ValueId> {

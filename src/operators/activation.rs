@@ -35,7 +35,7 @@ impl Interval {
 /// What a Relu, or a Clip with constant bounds, limits its output to.
 pub fn clamp_bounds(model: &Model, op: OpId) -> Option<Interval> {
     let operator = model.op(op);
-    if !is_standard(model, op) {
+    if !is_standard(model, op) || operator.has_attributes_of_caller() {
         return None;
     }
     if operator.is("Relu") {
@@ -93,7 +93,7 @@ pub fn interval_that_matters(model: &Model, value: ValueId) -> Interval {
                 products.push(use_);
                 continue;
             }
-            "HardSigmoid" if slope().0 > 0.0 && !op.refers_to_caller("alpha") && !op.refers_to_caller("beta") => {
+            "HardSigmoid" if slope().0 > 0.0 && !op.has_attributes_of_caller() => {
                 let (alpha, beta) = slope();
                 gates.push((use_.op, -beta / alpha));
                 Interval { min: -beta / alpha, max: (1.0 - beta) / alpha }

@@ -94,7 +94,7 @@ impl Linear {
     fn new(model: &Model, id: OpId) -> Option<Self> {
         let op = model.op(id);
         // What a caller gives may be anything. Before opset 7 a Gemm's bias is broadcast as it says.
-        let given = op.shell.attribute.iter().any(|attribute| !attribute.ref_attr_name().is_empty());
+        let given = op.has_attributes_of_caller();
         if !op.domain().is_empty() || model.called_function(id).is_some() || given || model.opset(op.scope()) < 7 {
             return None;
         }

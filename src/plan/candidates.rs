@@ -9,13 +9,14 @@ use super::{
     select::select,
     sharing::groups,
     sites::{Products, Sites, gather_takes, is_product, is_table, sites, uses},
-    trace::{Constant, WeightUse},
+    trace::{Constant, End, WeightUse},
 };
 use crate::{
     config::{Config, WeightForm, WeightType},
     error::{Error, Result},
     ir::{DataType, Model, OpId, Tensor},
     numeric::{FloatType, Granularity, Layout, QuantizedType, ScaleType, Scheme},
+    operators::has_weights,
     targets::onnxruntime,
 };
 
@@ -83,10 +84,7 @@ impl Context<'_> {
             return Err(Reason::AlreadyQuantized.into());
         }
         if constant.weight_uses.is_empty() {
-            return Err(match constant.multiplied.first() {
-                Some(&op) => Reason::ConstantProduct { operator: model.op(op).describe() }.into(),
-                None => Refused::NoWeight,
-            });
+            return Err(no_weight(model, constant, tensor));
         }
         let value = model.value(constant.value);
         select(model, config, constant)?;
@@ -206,6 +204,45 @@ impl Context<'_> {
 fn reads_integers(model: &Model, op: OpId) -> bool {
     let left = model.input(op, 0).and_then(|left| model.producer(left));
     left.is_some_and(|left| model.op(left).is("DequantizeLinear"))
+}
+
+/// Why a constant stays float that no operator takes as a weight. What is small, or a vector, is mostly no
+/// weight anyway: a bias, a norm, a number.
+fn no_weight(model: &Model, constant: &Constant, tensor: &Tensor) -> Refused {
+    let describe = |op: OpId| model.op(op).describe();
+    let product = |end: &End| match *end {
+        End::Multiplied(op) => Some(Reason::ConstantProduct { operator: describe(op) }),
+        _ => None,
+    };
+    let factor = constant.ends.iter().any(|end| matches!(end, End::Multiplied(op) if has_weights(model, *op)));
+    let parameter = constant.ends.contains(&End::Parameter);
+    if !factor && (parameter || !is_large(&tensor.shape())) {
+        return Refused::NoWeight;
+    }
+    let reason = constant.ends.iter().find_map(product).or_else(|| {
+        constant.ends.first().and_then(|end| {
+            Some(match *end {
+                End::Parameter => return None,
+                End::Multiplied(op) => Reason::ConstantProduct { operator: describe(op) },
+                End::Folded(op) => Reason::ConstantExpression { operator: describe(op) },
+                End::Read(op) => Reason::NoRule { operator: describe(op) },
+                End::GivenOut(op) => Reason::GivenOut { operator: op.map(describe) },
+            })
+        })
+    });
+    reason.unwrap_or(Reason::Unread).into()
+}
+
+/// From so many elements on, what has several axes is no bias and no norm.
+const LARGE: usize = 1 << 10;
+/// From so many on, a vector is none either.
+const LARGE_VECTOR: usize = 1 << 16;
+
+/// Whether a constant of this shape is too large for the biases, norms and numbers of a model.
+pub(super) fn is_large(shape: &[usize]) -> bool {
+    let elements: usize = shape.iter().product();
+    let axes = shape.iter().filter(|&&size| size > 1).count();
+    elements >= LARGE_VECTOR || elements >= LARGE && axes > 1
 }
 
 fn takes(layers: &HashSet<OpId>, constant: &Constant) -> bool {

@@ -205,7 +205,9 @@ fn transpose_for_products(model: &Model, id: OpId) -> bool {
     let Some(Some(output)) = model.outputs(id).first().copied().filter(|_| swaps) else { return false };
     let product = |use_: &Use| {
         let op = model.op(use_.op);
-        use_.slot == 1 && (op.is("MatMul") || op.is("Gemm") && op.int("transB").unwrap_or(0) == 0)
+        use_.slot == 1
+            && (op.is("MatMul")
+                || op.is("Gemm") && op.int("transB").unwrap_or(0) == 0 && !op.refers_to_caller("transB"))
     };
     let uses = model.uses(output);
     !uses.is_empty() && uses.iter().all(product) && !model.is_output(output)

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{
     LeftFloat, Plan, QuantizedCopy, Reason, WeightPlan,
-    candidates::{CandidateCopy, Context, Refused, layout},
+    candidates::{CandidateCopy, Context, Refused, is_large, layout},
     opset,
     select::{select, unmatched_patterns},
     sharing::PER_CHANNEL_OPSET,
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::{Config, WeightScales},
     error::{Error, ErrorKind, Result},
-    ir::{DataType, Model, OpId, Tensor, ValueId},
+    ir::{DataType, Model, OpId, Tensor, ValueId, is_float},
     numeric::{FloatType, QuantizedType, ScaleMethod, parameters},
 };
 
@@ -57,7 +57,7 @@ fn plan_those_of(model: &Model, config: &Config, layers: Option<&HashSet<OpId>>)
 }
 
 /// The operators that take a weight which patterns leave float, with the reason.
-pub(super) fn excluded_layers(model: &Model, config: &Config) -> HashMap<OpId, Reason> {
+pub fn excluded_layers(model: &Model, config: &Config) -> HashMap<OpId, Reason> {
     let constants = constants(model);
     let excluded = constants.iter().filter_map(|constant| Some((constant, select(model, config, constant).err()?)));
     excluded
@@ -80,7 +80,24 @@ fn plan_constants(context: &Context, constants: &[Constant]) -> Result<Plan> {
             }
         }
     }
+    plan.left_float.extend(attributes(context.model));
     Ok(plan)
+}
+
+/// Large tensors that operators keep as attributes, but for those of Constant, which are constants: mostly what
+/// calls hand to functions.
+fn attributes(model: &Model) -> impl Iterator<Item = LeftFloat> {
+    let operators = model.ops().filter(|&op| !model.op(op).is("Constant"));
+    operators.flat_map(move |id| {
+        let value = model.outputs(id).into_iter().flatten().next();
+        let tensors = model.op(id).attribute_tensors();
+        let large = tensors.filter(|(_, tensor)| is_float(tensor.dtype()) && is_large(&tensor.shape()));
+        large.filter_map(move |(attribute, tensor)| {
+            let operators = vec![model.op(id).describe()];
+            let name = attribute.to_owned();
+            Some(LeftFloat { value: value?, name, operators, bytes: tensor.byte_len(), reason: Reason::Attribute })
+        })
+    })
 }
 
 /// The lowest opset that can hold a model quantized as it should be; `None` if there is nothing to

@@ -6,13 +6,15 @@ mod scaling;
 
 pub use activations::{calibrate, quantize_activations};
 
+use std::{borrow::Cow, collections::HashSet};
+
 use crate::{
-    config::{Config, Granularity, WeightType},
+    config::{Config, Granularity, TrainedPairs, WeightForm, WeightType},
     error::{Error, ErrorKind, Result},
     ir::{Model, OpId},
-    passes::{self, QuantizeWeights, RepeatPairs, UpgradeOpset, Upgraded},
-    plan::{Plan, note_on_repeated, plan, required_opset, unrepeated, without_kernels},
-    report::Report,
+    passes::{self, FoldTrainedPairs, QuantizeWeights, RepeatPairs, UpgradeOpset, Upgraded},
+    plan::{Plan, Trained, note_on_repeated, plan, required_opset, unrepeated, without_kernels},
+    report::{Report, no_inputs_any_more},
 };
 
 /// Quantizes a model as `config` says, and reports what was done, what was not and why. The opset is
@@ -35,12 +37,15 @@ use crate::{
 pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
     checked(model, config)?;
     // Everything happens to a copy, of which tensors are no part: a failure leaves the model alone.
-    let (mut raised, mut plan) = Raised::new(model, config, i64::MAX)?.planned(config)?;
+    let (original, trained) = with_trained_integers(model, config);
+    let (mut raised, mut plan) = Raised::new(&original, config, i64::MAX)?.planned(config)?;
     let needed = plan.needed_opset();
     if raised.to.is_some_and(|to| to > needed) {
         // The weights that would have needed more have elements that cannot be quantized.
-        (raised, plan) = Raised::new(model, config, needed)?.planned(config)?;
+        (raised, plan) = Raised::new(&original, config, needed)?.planned(config)?;
     }
+    plan.trained = trained;
+    plan.notes.extend(no_longer_inputs(model, &original));
     plan.notes.extend(raised.note);
     plan.warnings.extend(raised.refused.map(|error| {
         format!("the opset is too old for the best form and could not be raised: {}", error.without_file())
@@ -85,6 +90,19 @@ fn repeat_pairs(model: &mut Model) -> Result<Option<String>> {
     Ok(note_on_repeated(behind.len()))
 }
 
+/// The model with the integers of what training had quantized, and what that changed.
+fn with_trained_integers<'m>(model: &'m Model, config: &Config) -> (Cow<'m, Model>, Trained) {
+    let shared = config.trained_pairs == TrainedPairs::FoldShared;
+    let fold = FoldTrainedPairs { shared, overridable: !config.keep_overridable };
+    let keep = config.trained_pairs == TrainedPairs::Keep || config.weight_form == WeightForm::Qdq;
+    if keep || !fold.applies(model) {
+        return (Cow::Borrowed(model), Trained::default());
+    }
+    let mut folded = model.clone();
+    let trained = fold.fold(&mut folded);
+    (Cow::Owned(folded), trained)
+}
+
 /// Whether model and configuration are fit to begin with.
 fn checked(model: &Model, config: &Config) -> Result<()> {
     if config.strict && !model.unknown_fields().is_empty() {
@@ -98,6 +116,19 @@ fn check_strict(plan: &Plan, config: &Config) -> Result<()> {
         Some(warning) if config.strict => Err(ErrorKind::Config(warning.clone()).into()),
         _ => Ok(()),
     }
+}
+
+/// What to say where graph inputs with a default, which callers could override, are none any more.
+fn no_longer_inputs(before: &Model, after: &Model) -> Option<String> {
+    let overridable = |model: &Model| -> Vec<String> {
+        let inputs = model.scope(Model::MAIN).inputs().iter().map(|input| model.value(input.value));
+        let defaults = inputs.filter(|value| before.ir_version() >= 4 && value.initializer().is_some());
+        defaults.map(|value| value.name().to_owned()).collect()
+    };
+    let left: HashSet<String> = overridable(after).into_iter().collect();
+    let gone: Vec<String> = overridable(before).into_iter().filter(|name| !left.contains(name)).collect();
+    let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
+    (!gone.is_empty()).then(|| no_inputs_any_more(&gone))
 }
 
 /// A model at the opset that its quantized form needs.

@@ -46,10 +46,15 @@ fn inputs(model: &Model, plan: &Plan) -> Option<String> {
     }
     let gone = plan.weights.iter().filter(|weight| weight.was_input && weight.form == WeightForm::Dq);
     let names: Vec<&str> = gone.map(|weight| weight.name.as_str()).collect();
-    (!names.is_empty()).then(|| {
-        let names = names.join(", ");
-        format!("no graph inputs any more, so callers can no longer override them (--keep-overridable leaves them alone): {names}")
-    })
+    (!names.is_empty()).then(|| no_inputs_any_more(&names))
+}
+
+/// What to say of initializers that were taken off the graph inputs.
+pub(crate) fn no_inputs_any_more(names: &[&str]) -> String {
+    let names = names.join(", ");
+    format!(
+        "no graph inputs any more, so callers can no longer override them (--keep-overridable leaves them alone): {names}"
+    )
 }
 
 fn default_opset(model: &Model) -> Option<String> {

@@ -5,6 +5,7 @@
 mod biases;
 mod bodies;
 mod case;
+mod computed_weights;
 mod joins;
 mod layers;
 mod left_float;

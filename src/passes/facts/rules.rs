@@ -51,7 +51,7 @@ impl Facts {
     pub(super) fn follow(&self, model: &Model, id: OpId) -> Vec<(ValueId, Fact)> {
         let op = model.op(id);
         // What a caller gives may be anything.
-        if !op.domain().is_empty() || op.shell.attribute.iter().any(|attribute| !attribute.ref_attr_name().is_empty()) {
+        if !op.domain().is_empty() || op.has_attributes_of_caller() {
             return vec![];
         }
         let rule = Rule { facts: self, model, op, inputs: model.inputs(id) };

@@ -138,7 +138,9 @@ impl<'a> Draft<'a> {
             plan.left_float.iter().map(|left| (left.value, &left.reason)).collect();
         for (op, weight) in missing {
             let left = left_float.get(&weight);
-            let reason = left.map_or(FloatReason::ComputedWeight, |&reason| FloatReason::Weight(reason.clone()));
+            let reason =
+                left.map_or(Reason::NoRule { operator: self.model.op(op).describe() }, |&reason| reason.clone());
+            let reason = FloatReason::Weight(reason);
             self.take_back(op, reason);
         }
     }

@@ -117,8 +117,13 @@ pub struct FloatLayer {
 pub enum FloatReason {
     /// The runtime has no integer kernel for the operator.
     NoKernel,
-    /// Its weight is not a constant of its own: two computed factors, or a constant behind operators.
-    ComputedWeight,
+    /// Its weight is no constant.
+    ComputedWeight {
+        /// What it is instead.
+        what: String,
+    },
+    /// Its constant is the left factor of a product.
+    LeftFactor,
     /// Its bias is computed.
     ComputedBias,
     /// An attribute or input that the integer kernel does not have.
@@ -185,8 +190,11 @@ impl fmt::Display for FloatCause {
 impl fmt::Display for FloatReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoKernel => f.write_str("onnxruntime has no integer kernel for it"),
-            Self::ComputedWeight => f.write_str("its weight is not a constant"),
+            Self::NoKernel => f.write_str("onnxruntime makes no integer kernel of it"),
+            Self::ComputedWeight { what } => write!(f, "its weight is not a constant: {what}"),
+            Self::LeftFactor => {
+                f.write_str("its constant is the left factor, and integer kernels are made for right ones")
+            }
             Self::ComputedBias => f.write_str("its bias is not a constant"),
             Self::Unsupported { what } => write!(f, "onnxruntime's integer kernel takes no {what}"),
             Self::Weight(reason) => write!(f, "its weight stays float: {reason}"),

@@ -46,7 +46,8 @@ pub fn kernel(model: &Model, id: OpId) -> Option<Kernel> {
 
 /// Whether a Resize only picks elements; one that computes does so in float. (With `axes` it fails.)
 fn picks(op: &Op) -> bool {
-    op.text("mode").is_none_or(|mode| mode == "nearest")
+    !op.has_attributes_of_caller()
+        && op.text("mode").is_none_or(|mode| mode == "nearest")
         && op.text("coordinate_transformation_mode") != Some("tf_crop_and_resize")
         && op.ints("axes").is_none()
 }
@@ -55,8 +56,9 @@ fn picks(op: &Op) -> bool {
 /// directly or with what [`Moves`](Kernel::Moves) and Relu between: an AveragePool with dilations, which the
 /// integer kernel that is made of it does not have. (1.19, 1.22, 1.32)
 pub fn fails_between_integers(model: &Model, id: OpId) -> bool {
-    let dilations = model.op(id).ints("dilations");
-    model.op(id).is("AveragePool") && dilations.is_some_and(|steps| steps.iter().any(|&step| step != 1))
+    let op = model.op(id);
+    let dilated = op.ints("dilations").is_some_and(|steps| steps.iter().any(|&step| step != 1));
+    op.is("AveragePool") && (dilated || op.refers_to_caller("dilations"))
 }
 
 /// Whether an operator names axes which stay as they are when its input is transposed. Integer convolutions
