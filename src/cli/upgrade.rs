@@ -27,6 +27,10 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=UpgradeOpset::NEWEST_OPSET))]
     opset: i64,
 
+    /// Replace OUT.data, where the output has external data, even if it is there already and not OUT's
+    #[arg(long)]
+    overwrite: bool,
+
     /// Say nothing but errors
     #[arg(short, long)]
     quiet: bool,
@@ -44,7 +48,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if to_stream {
         model.write_to(&mut io::stdout().lock())?;
     } else {
-        model.save(&args.output, &SaveOptions::default())?;
+        model.save(&args.output, &SaveOptions { overwrite: args.overwrite, ..SaveOptions::default() })?;
     }
     if !args.quiet {
         let mut text = summary(&upgraded, &model, ir_version);

@@ -1,7 +1,7 @@
 //! How a constant looks behind operators that only rearrange data, and which of its own axes each
 //! axis of the rearranged tensor is.
 
-use super::normalize_axis;
+use super::{is_standard, normalize_axis};
 use crate::ir::{DataType, Model, OpId, Use, ValueId, is_float};
 
 /// A constant seen through operators that rearrange it.
@@ -36,7 +36,9 @@ impl View {
         let id = reader.op;
         let op = model.op(id);
         let rank = self.shape.len();
-        if !op.domain().is_empty() || reader.slot > 0 && op.op_type() != "Concat" || rank > MAX_RANK {
+        // With other outputs it would do something else besides.
+        let plain = is_standard(model, id) && op.arity.outputs == 1;
+        if !plain || reader.slot > 0 && op.op_type() != "Concat" || rank > MAX_RANK {
             return None;
         }
         match op.op_type() {
@@ -159,7 +161,7 @@ fn is_constant_within(model: &Model, value: ValueId, depth: usize) -> bool {
     }
     let Some(producer) = model.producer(value).filter(|_| depth < MAX_DEPTH) else { return false };
     let op = model.op(producer);
-    let rearranges = op.domain().is_empty()
+    let rearranges = is_standard(model, producer)
         && matches!(
             op.op_type(),
             "Identity" | "Cast" | "Transpose" | "Squeeze" | "Unsqueeze" | "Flatten" | "Reshape" | "Slice"

@@ -26,6 +26,7 @@ use super::{Pass, facts::Facts};
 use crate::{
     error::{Error, ErrorKind, Location, Result},
     ir::{Model, OpId, ScopeId},
+    operators::is_standard,
     proto::GraphProto,
 };
 
@@ -165,6 +166,10 @@ fn check_known(model: &Model, op: OpId) -> Result<()> {
     let shell = model.op(op);
     if !shell.domain().is_empty() || model.called_function(op).is_some() {
         return Ok(());
+    }
+    if !is_standard(model, op) {
+        let error = Error::invalid("carries a graph as an attribute, for which this operator has no use");
+        return Err(located(error, model.location(op)));
     }
     let opset = model.opset(shell.scope());
     let reason = match operators::find(shell.op_type()) {
