@@ -82,7 +82,8 @@ impl Model {
         Ok(Saved { model_bytes: model.len() as u64, external_bytes: 0 })
     }
 
-    /// Checks what can be told before the work of whether [`save`](Self::save) would write a file.
+    /// Checks what can be told before the work of whether [`save`](Self::save) will write a file, if what
+    /// is external changes in between.
     ///
     /// # Errors
     /// As of [`save`](Self::save).
@@ -91,8 +92,8 @@ impl Model {
         let check = || {
             let target = self.target(path)?;
             target.check()?;
-            if target.is_regular() && (options.external_data || !self.external_files.is_empty() && self.moves_to(path))
-            {
+            let external = options.external_data || !self.external_files.is_empty();
+            if external && target.is_regular() {
                 self.data_target(&DataFile::of(path)?, path, options)?;
             }
             Ok(())
