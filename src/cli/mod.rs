@@ -103,11 +103,14 @@ fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Limits the threads of this process, but for those of engines.
+/// Starts the threads of this process, but for those of engines: as many as are asked for, or one for
+/// each core. Where there is no memory for them, that is said here.
 fn use_threads(threads: Option<u16>) -> Result<(), Failure> {
-    let Some(threads) = threads else { return Ok(()) };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
-    pool.map_err(|error| Failure::Usage(format!("--threads {threads}: {error}")))
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0).into()).build_global();
+    pool.map_err(|error| {
+        let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        Failure::Failed(format!("the threads cannot be started: {cause}; fewer may do, as with --threads 1").into())
+    })
 }
 
 fn load(input: &Path) -> Result<Model, Failure> {

@@ -204,7 +204,7 @@ fn quantize(
     };
     let report = report.map_err(|error| error.in_file(input))?;
     let saved = if output.as_os_str() == STREAM {
-        model.write_to(&mut io::stdout().lock())?
+        model.write_to(&mut io::stdout().lock()).map_err(|error| error.in_file("standard output"))?
     } else {
         model.save(output, options)?
     };

@@ -10,7 +10,7 @@ use onnx_quant::{
     passes::{UpgradeOpset, Upgraded},
 };
 
-use super::{Failure, STREAM, load, print_to_stderr};
+use super::{Failure, STREAM, load, print_to_stderr, use_threads};
 
 /// Raise a model's opset; operators that changed on the way are rewritten
 #[derive(Debug, clap::Args)]
@@ -41,12 +41,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if to_stream && io::stdout().is_terminal() {
         return Err(Failure::Usage("a model is binary: it is not written to a terminal".to_owned()));
     }
+    use_threads(None)?;
     let mut model = load(&args.input)?;
     let ir_version = model.ir_version();
     let upgrade = UpgradeOpset { to: args.opset };
     let upgraded = upgrade.upgrade(&mut model).map_err(|error| error.in_file(&args.input))?;
     if to_stream {
-        model.write_to(&mut io::stdout().lock())?;
+        model.write_to(&mut io::stdout().lock()).map_err(|error| error.in_file("standard output"))?;
     } else {
         model.save(&args.output, &SaveOptions { overwrite: args.overwrite, ..SaveOptions::default() })?;
     }

@@ -93,9 +93,11 @@ impl Unfinished {
         // Its own message names the temporary file, of which nobody has heard.
         let file = builder.tempfile_in(folder).map_err(|error| {
             let folder = folder.display();
+            let text = error.to_string();
+            let cause = text.split_once(" at path ").map_or(text.as_str(), |(cause, _)| cause);
             let message = match error.kind() {
                 io::ErrorKind::NotFound => format!("there is no folder {folder}"),
-                kind => format!("no file can be made in {folder}: {kind}"),
+                _ => format!("no file can be made in {folder}: {cause}"),
             };
             io::Error::new(error.kind(), message)
         })?;

@@ -9,7 +9,7 @@ use std::{
         process::{CommandExt, ExitStatusExt},
     },
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use prost::Message;
@@ -44,6 +44,12 @@ fn files(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Sends a signal to a process, which may have ended.
+fn send(signal: &str, child: &Child) {
+    let arguments = [format!("-{signal}"), child.id().to_string()];
+    let _ = Command::new("kill").args(arguments).stderr(Stdio::null()).status();
+}
+
 /// A model that takes a while to be written.
 fn large(folder: &Path) {
     let layers = 12;
@@ -73,8 +79,7 @@ fn an_interrupted_command_leaves_nothing_and_ends_by_the_signal() {
                     break;
                 }
             }
-            let sent = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).stderr(Stdio::null());
-            let _ = { sent }.status();
+            send(name, &child);
             let output = child.wait_with_output().expect("it ends");
             let left = files(&out);
             assert!(left.iter().all(|file| !file.ends_with(".part")), "{name}: {left:?}");
@@ -117,7 +122,7 @@ fn what_nohup_ignores_stays_ignored() {
             break;
         }
     }
-    let _ = Command::new("kill").arg("-HUP").arg(child.id().to_string()).stderr(Stdio::null()).status();
+    send("HUP", &child);
     assert!(child.wait().expect("it ends").success());
     assert!(folder.path().join("out.onnx").exists());
 }
@@ -198,8 +203,9 @@ fn nothing_lands_on_anything_else() {
 fn a_process_group_that_is_interrupted_is_gone() {
     // As a terminal does it: the signal comes to all of a pipeline.
     let folder = folder();
-    let mut child = command(folder.path(), &["-", "out.onnx"]).stdin(Stdio::piped()).process_group(0).spawn().expect("it");
+    let mut child =
+        command(folder.path(), &["-", "out.onnx"]).stdin(Stdio::piped()).process_group(0).spawn().expect("it");
     std::thread::sleep(std::time::Duration::from_millis(200));
-    let _ = Command::new("kill").arg("-INT").arg(child.id().to_string()).status();
+    send("INT", &child);
     assert_eq!(child.wait().expect("it ends").signal(), Some(2));
 }
