@@ -28,7 +28,7 @@ pub(super) fn word(word: &str) -> String {
 
 /// A name in quotes. A line break or tab in it would let it look like more than one name.
 pub(super) fn quoted_name(name: &str) -> String {
-    quoted(name.as_bytes()).replace('\n', "\\u{a}").replace('\t', "\\u{9}")
+    quoted(name.as_bytes()).replace('\n', "\\n").replace('\t', "\\t")
 }
 
 /// The name of a graph in an attribute. The parser takes no quotes here either, but such a name means

@@ -133,7 +133,7 @@ fn an_unwritable_stderr_changes_nothing() {
     let full = || fs::OpenOptions::new().write(true).open("/dev/full").ok().map(Stdio::from);
     let read_only = || Some(Stdio::from(fs::File::open(folder.path().join("in.onnx")).expect("it is there")));
     for (args, status) in
-        [(&["in.onnx", "out.onnx"][..], 0), (&["no.onnx", "out.onnx"], 1), (&["in.onnx"], 2), (&["in.onnx", ""], 1)]
+        [(&["in.onnx", "out.onnx"][..], 0), (&["no.onnx", "out.onnx"], 1), (&["in.onnx"], 2), (&["in.onnx", ""], 2)]
     {
         for stderr in [full(), read_only()].into_iter().flatten() {
             let output = command(folder.path(), args).stderr(stderr).output().expect("it starts");

@@ -167,12 +167,11 @@ fn check_known(model: &Model, op: OpId) -> Result<()> {
     if !shell.domain().is_empty() || model.called_function(op).is_some() {
         return Ok(());
     }
-    if !is_standard(model, op) {
-        let error = Error::invalid("carries a graph as an attribute, for which this operator has no use");
-        return Err(located(error, model.location(op)));
-    }
     let opset = model.opset(shell.scope());
     let reason = match operators::find(shell.op_type()) {
+        Some(_) if !is_standard(model, op) => {
+            "it carries a graph as an attribute, and no operator of its type has a use for one".to_owned()
+        }
         Some(operator) if operator.since <= opset => return Ok(()),
         Some(operator) => format!(
             "opset {opset}, which the model declares, does not have it; it is there since opset {}",
