@@ -117,7 +117,7 @@ pub use config::{
     ActivationType, Activations, CalibrationMethod, Config, Granularity, Pattern, WeightForm, WeightScales, WeightType,
 };
 pub use error::{Error, ErrorKind, Location, Result};
-pub use file::{OutputFile, SaveOptions, Saved, is_same_file, remove_unfinished_files};
+pub use file::{OutputFile, PreparedFile, SaveOptions, Saved, is_same_file, remove_unfinished_files};
 pub use ir::Model;
 pub use quantize::{calibrate, quantize, quantize_activations};
 pub use report::Report;

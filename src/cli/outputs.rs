@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use onnx_quant::{Model, OutputFile};
+use onnx_quant::{Model, OutputFile, PreparedFile};
 
 use super::{Failure, STREAM, failed};
 
@@ -37,11 +37,30 @@ impl TextOutput {
 
     /// Writes all of it.
     pub fn write(&self, text: &str) -> Result<(), Failure> {
-        if let Some(file) = &self.0 {
-            return Ok(file.write(text.as_bytes())?);
+        self.prepare(text)?.put()
+    }
+
+    /// Does what can fail, so that a model is not written without its report.
+    pub fn prepare<'a>(&'a self, text: &'a str) -> Result<PreparedText<'a>, Failure> {
+        let file = self.0.as_ref().map(|file| file.prepare(text.as_bytes())).transpose()?;
+        Ok(PreparedText { file, text })
+    }
+}
+
+/// A text that has still to take its place.
+pub struct PreparedText<'a> {
+    file: Option<PreparedFile<'a>>,
+    text: &'a str,
+}
+
+impl PreparedText<'_> {
+    /// Puts it there.
+    pub fn put(self) -> Result<(), Failure> {
+        if let Some(file) = self.file {
+            return Ok(file.put()?);
         }
         let mut stdout = io::stdout().lock();
-        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        let written = stdout.write_all(self.text.as_bytes()).and_then(|()| stdout.flush());
         written.map_err(|error| failed("standard output", error))
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use onnx_quant::{
-    Config, Model, Report, SaveOptions, Saved,
+    Config, Model,
     calibration::{
         Ranges,
         range_files::{self, RangeFormat},
@@ -17,7 +17,7 @@ use onnx_quant::{
 use super::{
     Failure, STREAM, calibrate, load,
     observe::{Observing, observe},
-    outputs::{Paths, TextOutput},
+    outputs::{Paths, PreparedText, TextOutput},
     print_to_stderr,
     settings::{ACTIVATIONS, Settings},
     summary, use_threads,
@@ -106,7 +106,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
     // Before writing, as the output may be the same file; unknown where there are others beside it.
     let before = fs::metadata(input).ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
-    let model = load(input)?;
+    let mut model = load(input)?;
     let before = before.filter(|_| !model.tensors().any(|tensor| tensor.is_external()));
     // Paths that are wrong are found out before the work.
     args.paths(&model, input, output).check()?;
@@ -120,10 +120,18 @@ pub fn run(args: Args) -> Result<(), Failure> {
         // First of all: calibration may have taken long.
         output.write(&calibrate::text(ranges, &config, RangeFormat::Json)?)?;
     }
-    let (report, saved) = quantize(model, ranges.as_ref(), input, output, &config, &options)?;
-    if let Some(output) = report_output {
-        output.write(&report.to_json())?;
-    }
+    let report = match &ranges {
+        Some(ranges) => onnx_quant::quantize_activations(&mut model, &config, ranges),
+        None => onnx_quant::quantize(&mut model, &config),
+    };
+    let report = report.map_err(|error| error.in_file(input))?;
+    let json = report_output.is_some().then(|| report.to_json()).unwrap_or_default();
+    let report_file = report_output.as_ref().map(|output| output.prepare(&json)).transpose()?;
+    let saved = match output.as_os_str() == STREAM {
+        true => model.write_to(&mut io::stdout().lock()).map_err(|error| error.in_file("standard output"))?,
+        false => model.save(output, &options)?,
+    };
+    report_file.map_or(Ok(()), PreparedText::put)?;
     if !args.quiet {
         print_to_stderr(&summary::text(&report, &config, output, before, saved, args.verbose));
     }
@@ -188,25 +196,4 @@ impl Args {
         }
         Ok(Some(merged))
     }
-}
-
-fn quantize(
-    mut model: Model,
-    ranges: Option<&Ranges>,
-    input: &Path,
-    output: &Path,
-    config: &Config,
-    options: &SaveOptions,
-) -> Result<(Report, Saved), Failure> {
-    let report = match ranges {
-        Some(ranges) => onnx_quant::quantize_activations(&mut model, config, ranges),
-        None => onnx_quant::quantize(&mut model, config),
-    };
-    let report = report.map_err(|error| error.in_file(input))?;
-    let saved = if output.as_os_str() == STREAM {
-        model.write_to(&mut io::stdout().lock()).map_err(|error| error.in_file("standard output"))?
-    } else {
-        model.save(output, options)?
-    };
-    Ok((report, saved))
 }

@@ -14,5 +14,5 @@ mod write;
 
 pub(crate) use lfs::{LFS_POINTER, is_lfs_pointer};
 pub use save::{SaveOptions, Saved};
-pub use target::{OutputFile, is_same_file};
+pub use target::{OutputFile, PreparedFile, is_same_file};
 pub use unfinished::remove_unfinished_files;

@@ -247,10 +247,38 @@ impl OutputFile {
     /// # Errors
     /// It cannot be written; what was there before still is.
     pub fn write(&self, content: &[u8]) -> Result<()> {
-        let written = match self.0.is_regular() {
-            true => self.0.write(None, |mut file| file.write_all(content)).and_then(Written::replace),
-            false => self.0.stream().and_then(|mut stream| Ok(stream.write_all(content).map_err(ErrorKind::Write)?)),
+        self.prepare(content)?.put()
+    }
+
+    /// Writes all to a temporary file, so that what can fail has not when something else is done that
+    /// belongs to it; what is a device or a pipe is still to be written to.
+    ///
+    /// # Errors
+    /// It cannot be written; what was there before still is.
+    pub fn prepare<'a>(&'a self, content: &'a [u8]) -> Result<PreparedFile<'a>> {
+        let write = || self.0.write(None, |mut file| file.write_all(content));
+        let written = self.0.is_regular().then(write).transpose().map_err(|error| error.in_file(self.0.path()))?;
+        Ok(PreparedFile { target: &self.0, content, written })
+    }
+}
+
+/// A file that is complete and has still to take its place; dropped, it leaves nothing behind.
+pub struct PreparedFile<'a> {
+    target: &'a Target,
+    content: &'a [u8],
+    written: Option<Written<'a>>,
+}
+
+impl PreparedFile<'_> {
+    /// Puts the file in its place.
+    ///
+    /// # Errors
+    /// That cannot be; what was there before still is.
+    pub fn put(self) -> Result<()> {
+        let put = match self.written {
+            Some(written) => written.replace(),
+            None => self.target.stream().and_then(|mut to| Ok(to.write_all(self.content).map_err(ErrorKind::Write)?)),
         };
-        written.map_err(|error| error.in_file(self.0.path()))
+        put.map_err(|error| error.in_file(self.target.path()))
     }
 }
