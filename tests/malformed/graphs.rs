@@ -231,6 +231,9 @@ fn one_node_may_take_a_weight_in_every_input() {
     assert_no_panic("weights everywhere", &model(graph(nodes, vec![weight("w", &[32, 32])])));
 }
 
+/// What is done to one node of a chain.
+type Change<'a> = &'a dyn Fn(usize, &mut Vec<NodeProto>);
+
 /// Every operator that a pass rewrites or removes, as one of the default operator set never is: with a
 /// graph that it has no use for, or with a second output that somebody reads.
 #[test]
@@ -273,7 +276,7 @@ fn operators_with_a_graph_or_an_output_too_many_are_no_panic() {
     // The second is what the next one reads.
     let shifted = |at: usize, chain: &mut Vec<NodeProto>| chain[at].output.insert(0, "first".to_owned());
     for at in 0..chain().len() {
-        let kinds: [(&str, &dyn Fn(usize, &mut Vec<NodeProto>)); 3] =
+        let kinds: [(&str, Change); 3] =
             [("a body", &with_body), ("a second output", &with_output), ("another first output", &shifted)];
         for (what, change) in kinds {
             let mut nodes = chain();
