@@ -19,7 +19,7 @@ pub fn leave_nothing_when_interrupted() {
     let _ = thread.spawn(move || {
         // Of a file that grows beyond its limit the write tells, like of a full disk.
         let Ok(mut signals) = Signals::new(ends.iter().chain(&[SIGXFSZ])) else { return };
-        for signal in signals.forever().filter(|signal| *signal != SIGXFSZ) {
+        if let Some(signal) = signals.forever().find(|signal| *signal != SIGXFSZ) {
             let _nothing_is_written_any_more = onnx_quant::remove_unfinished_files();
             let _ = emulate_default_handler(signal);
             // Only if the system did not let it.

@@ -125,7 +125,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         None => onnx_quant::quantize(&mut model, &config),
     };
     let report = report.map_err(|error| error.in_file(input))?;
-    let json = report_output.is_some().then(|| report.to_json()).unwrap_or_default();
+    let json = if report_output.is_some() { report.to_json() } else { String::new() };
     let report_file = report_output.as_ref().map(|output| output.prepare(&json)).transpose()?;
     let saved = match output.as_os_str() == STREAM {
         true => model.write_to(&mut io::stdout().lock()).map_err(|error| error.in_file("standard output"))?,
