@@ -212,7 +212,7 @@ impl From<ErrorKind> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.location.file {
-            write!(f, "{}: ", file.display())?;
+            write!(f, "{}: ", Readable(&file.display().to_string(), MAX_PATH))?;
         }
         for step in self.location.path.iter().chain(&self.location.operator) {
             write!(f, "{}: ", Readable(step, 200))?;
@@ -224,6 +224,9 @@ impl fmt::Display for Error {
         }
     }
 }
+
+/// What systems take for a path.
+const MAX_PATH: usize = 4096;
 
 /// A text with names from a model, which may hold anything: what would steer a terminal is spelled
 /// out, and the middle of what nobody would read to its end is left out.

@@ -123,7 +123,7 @@ pub use config::{
     WeightScales, WeightType,
 };
 pub use error::{Error, ErrorKind, Location, Result};
-pub use file::{SaveOptions, Saved};
+pub use file::{OutputFile, PreparedFile, SaveOptions, Saved, is_same_file, remove_unfinished_files};
 pub use ir::Model;
 pub use quantize::{calibrate, quantize, quantize_activations, upgrade};
 pub use report::Report;

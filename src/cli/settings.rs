@@ -216,7 +216,7 @@ impl Settings {
             measure_error,
             strict: self.strict.unwrap_or_default(),
         };
-        (config, SaveOptions { external_data: self.external_data.unwrap_or_default() })
+        (config, SaveOptions { external_data: self.external_data.unwrap_or_default(), ..SaveOptions::default() })
     }
 }
 

@@ -11,7 +11,7 @@ use onnx_quant::{
     upgrade,
 };
 
-use super::{Failure, STREAM, load, print_to_stderr};
+use super::{Failure, STREAM, load, print_to_stderr, use_threads};
 
 /// Raise a model's opset; operators that changed on the way are rewritten
 #[derive(Debug, clap::Args)]
@@ -28,6 +28,10 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=UpgradeOpset::NEWEST_OPSET))]
     opset: i64,
 
+    /// Replace OUT.data, where the output has external data, even if it is there already and not OUT's
+    #[arg(long)]
+    overwrite: bool,
+
     /// Say nothing but errors
     #[arg(short, long)]
     quiet: bool,
@@ -38,13 +42,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if to_stream && io::stdout().is_terminal() {
         return Err(Failure::Usage("a model is binary: it is not written to a terminal".to_owned()));
     }
+    use_threads(None)?;
     let mut model = load(&args.input)?;
     let ir_version = model.ir_version();
     let (upgraded, notes) = upgrade(&mut model, args.opset).map_err(|error| error.in_file(&args.input))?;
     if to_stream {
-        model.write_to(&mut io::stdout().lock())?;
+        model.write_to(&mut io::stdout().lock()).map_err(|error| error.in_file("standard output"))?;
     } else {
-        model.save(&args.output, &SaveOptions::default())?;
+        model.save(&args.output, &SaveOptions { overwrite: args.overwrite, ..SaveOptions::default() })?;
     }
     if !args.quiet {
         let mut text = summary(&upgraded, &model, ir_version);

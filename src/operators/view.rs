@@ -36,8 +36,10 @@ impl View {
         let id = reader.op;
         let op = model.op(id);
         let rank = self.shape.len();
+        // With other outputs it would do something else besides.
+        let plain = is_standard(model, id) && op.arity.outputs == 1;
         let other_slot = reader.slot > 0 && op.op_type() != "Concat";
-        if !is_standard(model, id) || other_slot || rank > MAX_RANK {
+        if !plain || other_slot || rank > MAX_RANK {
             return None;
         }
         if op.has_attributes_of_caller() {

@@ -7,6 +7,7 @@ use super::{Site, sharing::Group, trace::Constant};
 use crate::{
     ir::{Model, OpId, ScopeId, Use},
     numeric::{FloatType, Granularity, QuantizedType},
+    operators::is_standard,
     targets::onnxruntime,
 };
 
@@ -201,8 +202,12 @@ fn untransposed(model: &Model, use_: Use, own: ScopeId) -> Option<Site> {
 /// Whether an operator transposes a matrix for nothing but products' right factors.
 fn transpose_for_products(model: &Model, id: OpId) -> bool {
     let op = model.op(id);
-    let swaps = op.is("Transpose") && !op.refers_to_caller("perm") && op.ints("perm").is_none_or(|perm| perm == [1, 0]);
-    let Some(Some(output)) = model.outputs(id).first().copied().filter(|_| swaps) else { return false };
+    let swaps = is_standard(model, id)
+        && op.op_type() == "Transpose"
+        && !op.refers_to_caller("perm")
+        && op.ints("perm").is_none_or(|perm| perm == [1, 0]);
+    // One output and no other: the Transpose goes.
+    let [Some(output)] = model.outputs(id)[..] else { return false };
     let product = |use_: &Use| {
         let op = model.op(use_.op);
         use_.slot == 1
@@ -210,5 +215,5 @@ fn transpose_for_products(model: &Model, id: OpId) -> bool {
                 || op.is("Gemm") && op.int("transB").unwrap_or(0) == 0 && !op.refers_to_caller("transB"))
     };
     let uses = model.uses(output);
-    !uses.is_empty() && uses.iter().all(product) && !model.is_output(output)
+    swaps && !uses.is_empty() && uses.iter().all(product) && !model.is_output(output)
 }

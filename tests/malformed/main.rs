@@ -12,6 +12,7 @@ mod mutations;
 mod nesting;
 mod random;
 mod scale;
+mod streams;
 mod structure;
 mod tensors;
 #[path = "../testdata/mod.rs"]

@@ -94,7 +94,7 @@ fn fold_all(model: &mut Model, facts: &mut Facts) -> Vec<ValueId> {
 fn folded(model: &Model, facts: &Facts, id: OpId) -> Option<(ValueId, Tensor)> {
     let op = model.op(id);
     let [Some(output)] = model.outputs(id)[..] else { return None };
-    if !model.is_read(output) || model.called_function(id).is_some() {
+    if !model.is_read(output) || !is_standard(model, id) {
         return None;
     }
     if matches!(op.op_type(), "Shape" | "Size") {

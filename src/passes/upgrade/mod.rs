@@ -26,6 +26,7 @@ use super::{Pass, facts::Facts};
 use crate::{
     error::{Error, ErrorKind, Location, Result},
     ir::{Model, OpId, ScopeId},
+    operators::is_standard,
     proto::GraphProto,
 };
 
@@ -191,6 +192,9 @@ fn check_known(model: &Model, root: ScopeId) -> Result<()> {
             continue;
         }
         let reason = match operators::find(shell.op_type()) {
+            Some(_) if !is_standard(model, op) => {
+                "it carries a graph as an attribute, and no operator of its type has a use for one".to_owned()
+            }
             Some(operator) if operator.since <= opset => continue,
             Some(operator) => format!(
                 "opset {opset}, which the model declares, does not have it; it is there since opset {}",
