@@ -191,7 +191,11 @@ fn a_weight_that_only_one_scale_makes_smaller_needs_no_scale_for_each_channel() 
 #[test]
 fn an_error_names_the_options_that_would_do() {
     let cases = [
-        ("--weights int4", Config { weights: WeightType::Int4, ..Config::default() }, "; --weights int8"),
+        (
+            "--weights int4",
+            Config { weights: WeightType::Int4, allow_growth: true, ..Config::default() },
+            "; --weights int8",
+        ),
         (
             "--granularity block:2",
             Config { granularity: Granularity::Block { size: 2, axis: None }, allow_growth: true, ..Config::default() },

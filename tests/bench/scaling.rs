@@ -5,6 +5,8 @@
 //! cargo bench --bench scaling [-- PART-OF-A-NAME...] [DIVISOR-OF-ALL-SIZES]
 //! ```
 
+#![allow(clippy::print_stdout)] // a benchmark's result is what it prints
+
 mod shapes;
 
 use std::{
