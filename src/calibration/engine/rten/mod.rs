@@ -1,5 +1,14 @@
 //! rten: an engine in pure Rust. It has float32, int32, int8 and uint8 tensors; it makes int32 of int64
 //! and bool, and float32 of double, and so is done here with inputs.
+//!
+//! What it computes otherwise than the specification says is rewritten in the model that it is given, or
+//! refused ([`quirks`]); what it has no memory for is refused before it asks for it ([`memory`]).
+
+mod memory;
+mod names;
+mod quirks;
+mod rewrites;
+mod shapes;
 
 use std::{
     any::Any,
@@ -9,24 +18,41 @@ use std::{
 
 use rten::{LoadError, ModelOptions, NodeId, RunError, Value, ValueOrView};
 
+use self::{names::Names, shapes::Shapes};
 use super::{Engine, Observed, Session};
 use crate::{
     calibration::Observation,
     error::{Error, Result},
-    ir::{DataType, Tensor, type_name},
+    ir::{DataType, Model, OpId, Tensor, ValueId, type_name},
 };
 
 const NAME: &str = "rten";
-const HELP: &str = "--engine onnxruntime may run it";
+const HELP: &str = "--onnxruntime FILE may run it, and --exclude leaves out what is not to be observed";
 
 /// Runs models with rten, which is part of this crate. It uses threads of its own.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RtenEngine;
 
+/// An operator that is not to be run, and why: after "rten".
+struct Refused {
+    op: OpId,
+    reason: String,
+}
+
+/// The model as rten is given it.
+struct Prepared {
+    model: Model,
+    names: Names,
+    watched: Vec<ValueId>,
+}
+
 struct RtenSession<'a> {
     observation: &'a Observation,
+    prepared: Prepared,
     model: rten::Model,
     outputs: Vec<NodeId>,
+    /// The shapes of the inputs that were last found to be fine.
+    checked: Option<Vec<Vec<usize>>>,
 }
 
 impl Engine for RtenEngine {
@@ -35,21 +61,23 @@ impl Engine for RtenEngine {
     }
 
     fn load<'a>(&self, observation: &'a Observation) -> Result<Box<dyn Session + 'a>> {
-        let bytes = Vec::from(observation.to_bytes());
+        let prepared = Prepared::new(observation)?;
+        let bytes = Vec::from(prepared.model.to_bytes());
         let model = guarded(|| ModelOptions::with_all_ops().enable_optimization(false).load(bytes))
             .map_err(|panic| Error::engine(NAME, format!("failed to load the model: {panic}; {HELP}")))?
-            .map_err(|error| load_error(observation, &error))?;
+            .map_err(|error| prepared.load_error(&error))?;
         let outputs = observation.outputs().iter().map(|name| model.node_id(name)).collect::<Result<_, _>>();
-        let outputs = outputs.map_err(|error| run_error(observation, &error))?;
-        Ok(Box::new(RtenSession { observation, model, outputs }))
+        let outputs = outputs.map_err(|error| prepared.run_error(&error))?;
+        Ok(Box::new(RtenSession { observation, prepared, model, outputs, checked: None }))
     }
 }
 
 impl Session for RtenSession<'_> {
     fn run(&mut self, inputs: &[Tensor], observe: &mut dyn FnMut(Observed)) -> Result<()> {
+        self.check(inputs)?;
         let mut feeds: Vec<(NodeId, ValueOrView)> = Vec::with_capacity(inputs.len());
         for tensor in inputs {
-            let id = self.model.node_id(tensor.name()).map_err(|error| run_error(self.observation, &error))?;
+            let id = self.model.node_id(tensor.name()).map_err(|error| self.prepared.run_error(&error))?;
             if !self.model.input_ids().contains(&id) {
                 let reason = format!("cannot override '{}', which has a default value; {HELP}", tensor.name());
                 return Err(Error::engine(NAME, reason));
@@ -58,7 +86,7 @@ impl Session for RtenSession<'_> {
         }
         let values = guarded(|| self.model.run(feeds, &self.outputs, None))
             .map_err(|panic| Error::engine(NAME, format!("failed to run the model: {panic}; {HELP}")))?
-            .map_err(|error| run_error(self.observation, &error))?;
+            .map_err(|error| self.prepared.run_error(&error))?;
         let mut observed = Vec::with_capacity(values.len());
         for (index, value) in values.into_iter().enumerate() {
             let Value::FloatTensor(tensor) = value else {
@@ -70,6 +98,72 @@ impl Session for RtenSession<'_> {
         let computed = observed.iter().filter(|(_, elements)| !elements.is_empty());
         observe(&computed.map(|(index, elements)| (*index, elements.as_slice())).collect::<Vec<_>>());
         Ok(())
+    }
+}
+
+impl RtenSession<'_> {
+    /// Refuses what shows in the sizes of a sample.
+    fn check(&mut self, inputs: &[Tensor]) -> Result<()> {
+        let sizes: Vec<Vec<usize>> = inputs.iter().map(Tensor::shape).collect();
+        // Integers may be sizes themselves.
+        let only_floats = inputs.iter().all(|tensor| matches!(tensor.dtype(), DataType::Float | DataType::Double));
+        if only_floats && self.checked.as_ref() == Some(&sizes) {
+            return Ok(());
+        }
+        let Prepared { model, watched, .. } = &self.prepared;
+        let shapes = Shapes::infer(model, inputs);
+        let refuse = |refused| self.prepared.refusal(refused);
+        quirks::check(model, &shapes).map_err(refuse)?;
+        memory::check(model, watched, &shapes).map_err(refuse)?;
+        self.checked = Some(sizes);
+        Ok(())
+    }
+}
+
+impl Prepared {
+    fn new(observation: &Observation) -> Result<Self> {
+        let mut model = observation.model().clone();
+        name_apart(&mut model);
+        let names = Names::give(&mut model);
+        let watched = model.scope(Model::MAIN).outputs().iter().map(|output| output.value).collect();
+        let shapes = Shapes::infer(&model, &[]);
+        let worked = quirks::work_around(&mut model, &shapes);
+        let prepared = Self { model, names, watched };
+        worked.map_err(|refused| prepared.refusal(refused))?;
+        Ok(prepared)
+    }
+
+    fn refusal(&self, refused: Refused) -> Error {
+        let told = self.names.of(self.model.op(refused.op).name());
+        let (operator, location) = told.cloned().unwrap_or_default();
+        Error::engine(NAME, format!("{}: {operator}; {HELP}", refused.reason)).located(location)
+    }
+
+    /// The innermost operator that the error is about: an error in a body is the cause of its If's.
+    fn load_error(&self, error: &LoadError) -> Error {
+        let mut path: Vec<&str> = error.node().into_iter().collect();
+        let mut cause: Option<&(dyn StdError + 'static)> = error.source();
+        while let Some(error) = cause {
+            path.extend(error.downcast_ref::<LoadError>().and_then(LoadError::node));
+            cause = error.source();
+        }
+        let (text, location) = self.names.tell(error.to_string(), &path);
+        Error::engine(NAME, format!("cannot load the model: {text}; {HELP}")).located(location)
+    }
+
+    fn run_error(&self, error: &RunError) -> Error {
+        let path: Vec<&str> = error.node_path().into_iter().flatten().collect();
+        let (text, location) = self.names.tell(error.to_string(), &path);
+        Error::engine(NAME, format!("cannot run the model: {text}; {HELP}")).located(location)
+    }
+}
+
+/// Gives values of bodies that have an outer value's name another one: rten takes them for the outer.
+fn name_apart(model: &mut Model) {
+    let shadowing: Vec<ValueId> = model.values().filter(|&value| model.shadows(value)).collect();
+    for value in shadowing {
+        let name = model.value(value).name().to_owned();
+        model.rename(value, &name);
     }
 }
 
@@ -109,22 +203,4 @@ fn value(tensor: &Tensor) -> Result<Value> {
             Err(Error::engine(NAME, reason))
         }
     }
-}
-
-/// The innermost operator that the error is about: an error in a body is the cause of its If's.
-fn load_error(observation: &Observation, error: &LoadError) -> Error {
-    let mut innermost = error;
-    let mut cause: Option<&(dyn StdError + 'static)> = error.source();
-    while let Some(error) = cause {
-        innermost = error.downcast_ref().unwrap_or(innermost);
-        cause = error.source();
-    }
-    let location = innermost.node().map(|name| observation.location(name));
-    Error::engine(NAME, format!("cannot load the model: {error}; {HELP}")).located(location.unwrap_or_default())
-}
-
-fn run_error(observation: &Observation, error: &RunError) -> Error {
-    let operator = error.node_path().last().copied().flatten();
-    let location = operator.map(|name| observation.location(name));
-    Error::engine(NAME, format!("cannot run the model: {error}; {HELP}")).located(location.unwrap_or_default())
 }

@@ -1,0 +1,230 @@
+//! What rten computes otherwise than the ONNX specification says, of what it does not refuse itself, as of
+//! version 0.27: each a line, with what is done about it.
+
+use super::{Refused, rewrites, shapes::Shapes};
+use crate::ir::{DataType, Model, Op, OpId, ValueId};
+
+/// An operator that may be one that rten computes otherwise.
+pub(super) struct Case<'a> {
+    pub model: &'a Model,
+    pub id: OpId,
+    pub shapes: &'a Shapes,
+}
+
+struct Quirk {
+    operators: &'static [&'static str],
+    /// Whether the operator is one of those that the quirk is about.
+    concerns: fn(&Case) -> bool,
+    remedy: Remedy,
+}
+
+enum Remedy {
+    /// The operator is written in a way that rten computes as is meant.
+    Rewrite(fn(&mut Model, &Shapes, OpId)),
+    /// The operator is refused. The reason goes on with "rten".
+    Refuse(&'static str),
+    /// The operator is refused when it is about to run, as it depends on what is known only then.
+    RefuseRun(&'static str),
+}
+use Remedy::{Refuse, RefuseRun, Rewrite};
+
+const POOLS: &[&str] = &["MaxPool", "AveragePool"];
+const WINDOWS: &[&str] = &["Conv", "ConvInteger", "MaxPool", "AveragePool"];
+const PADDED: &[&str] = &["Conv", "ConvInteger", "ConvTranspose", "MaxPool", "AveragePool"];
+
+const QUIRKS: &[Quirk] = &[
+    // Where a convolution leaves its kernel's shape to its weight, it is taken for one without axes.
+    Quirk {
+        operators: &["Conv", "ConvTranspose"],
+        concerns: lacks_kernel_shape,
+        remedy: Rewrite(rewrites::state_kernel_shape),
+    },
+    // Strides are required.
+    Quirk {
+        operators: POOLS,
+        concerns: |case| case.op().ints("strides").is_none(),
+        remedy: Rewrite(rewrites::state_strides),
+    },
+    // VALID means no pads, whatever is stated.
+    Quirk { operators: PADDED, concerns: |case| case.auto_pad("VALID"), remedy: Rewrite(rewrites::leave_out_pads) },
+    // The odd element of padding always goes to the end.
+    Quirk {
+        operators: WINDOWS,
+        concerns: |case| case.auto_pad("SAME_LOWER") && !case.can_be_reversed(),
+        remedy: Refuse("pads at the other end where auto_pad is SAME_LOWER"),
+    },
+    Quirk { operators: WINDOWS, concerns: |case| case.auto_pad("SAME_LOWER"), remedy: Rewrite(rewrites::reverse) },
+    Quirk {
+        operators: &["ConvTranspose"],
+        concerns: |case| case.auto_pad("SAME_LOWER") && rewrites::transposed_pads(case.op()).is_none(),
+        remedy: Refuse("pads at the other end where auto_pad is SAME_LOWER"),
+    },
+    Quirk {
+        operators: &["ConvTranspose"],
+        concerns: |case| case.auto_pad("SAME_LOWER"),
+        remedy: Rewrite(rewrites::state_transposed_pads),
+    },
+    // A product of a batch of matrices with a vector keeps the axis that it sums over.
+    Quirk {
+        operators: &["MatMul", "MatMulInteger"],
+        concerns: |case| case.rank(1) == Some(1) && case.rank(0) != Some(1),
+        remedy: Rewrite(rewrites::product_with_column),
+    },
+    Quirk {
+        operators: &["MatMul", "MatMulInteger"],
+        concerns: |case| case.rank(1).is_none_or(|rank| rank == 1) && case.rank(0).is_none_or(|rank| rank > 2),
+        remedy: RefuseRun("leaves an axis too many where the right factor is a vector, as this one may be"),
+    },
+    Quirk {
+        operators: &["Resize"],
+        concerns: |case| case.op().text("mode") == Some("cubic"),
+        remedy: Refuse("computes cubic interpolation as linear"),
+    },
+    Quirk {
+        operators: &["Resize", "Upsample"],
+        concerns: stretches_in_place,
+        remedy: RefuseRun("copies what is resized to the size that it has"),
+    },
+    Quirk {
+        operators: &["LSTM", "GRU"],
+        concerns: has_shorter_sequences,
+        remedy: RefuseRun("runs all sequences to their end, whatever sequence_lens says"),
+    },
+    // Before opset 13 these flatten what they get to two axes; by default, all axes but the first to one.
+    Quirk {
+        operators: &["Softmax", "LogSoftmax"],
+        concerns: |case| case.opset() < 13,
+        remedy: Rewrite(rewrites::flatten_softmax),
+    },
+    // Boolean is an integer there: 0.5 becomes 0, and 2 stays 2.
+    Quirk {
+        operators: &["Cast"],
+        concerns: |case| case.op().int("to") == Some(DataType::Bool as i64),
+        remedy: Rewrite(rewrites::compare_with_zero),
+    },
+    Quirk {
+        operators: &["CastLike"],
+        concerns: |case| {
+            case.input(1).is_none_or(|like| case.model.constant(like).is_none_or(|like| like.dtype() == DataType::Bool))
+        },
+        remedy: Refuse("has no booleans, which this one may be to make"),
+    },
+    // The axis is the last by default, not the second.
+    Quirk {
+        operators: &["QuantizeLinear"],
+        concerns: |case| case.op().int("axis").is_none() && case.rank(1) != Some(0),
+        remedy: Rewrite(rewrites::state_axis),
+    },
+    Quirk {
+        operators: &["PRelu"],
+        concerns: |case| case.opset() < 7 && case.rank(1) != Some(0) && case.elements(1) != Some(1.0),
+        remedy: Refuse("broadcasts slopes along the last axis, not, as before opset 7, along the channels"),
+    },
+];
+
+impl Case<'_> {
+    pub fn op(&self) -> &Op {
+        self.model.op(self.id)
+    }
+
+    fn opset(&self) -> i64 {
+        self.model.opset(self.op().scope())
+    }
+
+    fn input(&self, slot: usize) -> Option<ValueId> {
+        self.model.input(self.id, slot)
+    }
+
+    fn rank(&self, slot: usize) -> Option<usize> {
+        self.shapes.rank(self.input(slot)?)
+    }
+
+    fn elements(&self, slot: usize) -> Option<f64> {
+        self.shapes.elements(self.input(slot)?)
+    }
+
+    fn auto_pad(&self, kind: &str) -> bool {
+        self.op().text("auto_pad") == Some(kind)
+    }
+
+    /// Whether padding at the other end is the same with every axis reversed: windows have to reach
+    /// from one to the next, or those of the reversed input may be others.
+    fn can_be_reversed(&self) -> bool {
+        let Some(kernel) = self.op().ints("kernel_shape") else { return false };
+        let step = |name: &str, axis: usize| self.op().ints(name).map_or(Some(1), |steps| steps.get(axis).copied());
+        let covered = |(axis, &size): (usize, &i64)| {
+            let (dilation, stride) = (step("dilations", axis)?, step("strides", axis)?);
+            Some(size.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)? >= stride)
+        };
+        let one_output = self.model.outputs(self.id).iter().flatten().count() == 1;
+        one_output && kernel.iter().enumerate().all(|axis| covered(axis) == Some(true))
+    }
+}
+
+fn lacks_kernel_shape(case: &Case) -> bool {
+    case.op().ints("kernel_shape").is_none() && rewrites::kernel_shape(case.model, case.shapes, case.id).is_some()
+}
+
+/// Whether an axis is scaled, but by so little that it keeps its size: elements between the old ones are
+/// asked for all the same. Sizes are known when it runs.
+fn stretches_in_place(case: &Case) -> bool {
+    let slot = if case.op().is("Resize") { 2 } else { 1 };
+    let scales = case.input(slot).and_then(|scales| case.model.constant(scales)?.to_f32().ok());
+    let scales: Vec<f32> = match (scales, case.op().attribute("scales")) {
+        (Some(scales), _) => scales.iter().copied().collect(),
+        (None, Some(scales)) => scales.floats.clone(),
+        (None, None) => return false,
+    };
+    let Some(sizes) = case.input(0).and_then(|input| case.shapes.sizes(input)) else { return false };
+    let stretched = |(size, scale): (&Option<i64>, &f32)| {
+        *scale != 1.0 && size.is_some_and(|size| (size as f32 * scale).floor() == size as f32)
+    };
+    sizes.iter().zip(&scales).any(stretched)
+}
+
+/// Whether sequences may be shorter than their input. Lengths that are known are compared when it runs.
+fn has_shorter_sequences(case: &Case) -> bool {
+    let Some(lengths) = case.input(4) else { return false };
+    let longest = case.input(0).and_then(|input| *case.shapes.sizes(input)?.first()?);
+    match (case.shapes.integers(lengths), longest) {
+        (Some(lengths), Some(longest)) => lengths.iter().any(|&length| length != longest),
+        _ => true,
+    }
+}
+
+/// Rewrites what rten computes otherwise, or refuses it.
+pub(super) fn work_around(model: &mut Model, shapes: &Shapes) -> Result<(), Refused> {
+    for id in model.ops().collect::<Vec<OpId>>() {
+        for quirk in QUIRKS {
+            let case = Case { model, id, shapes };
+            if !quirk.is_about(&case) {
+                continue;
+            }
+            match quirk.remedy {
+                Rewrite(rewrite) => rewrite(model, shapes, id),
+                Refuse(reason) => return Err(Refused { op: id, reason: (*reason).to_owned() }),
+                RefuseRun(_) => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what rten computes otherwise for these shapes.
+pub(super) fn check(model: &Model, shapes: &Shapes) -> Result<(), Refused> {
+    for id in model.ops() {
+        let case = Case { model, id, shapes };
+        for quirk in QUIRKS {
+            if let (RefuseRun(reason), true) = (&quirk.remedy, quirk.is_about(&case)) {
+                return Err(Refused { op: id, reason: (*reason).to_owned() });
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Quirk {
+    fn is_about(&self, case: &Case) -> bool {
+        self.operators.iter().any(|operator| case.op().is(operator)) && (self.concerns)(case)
+    }
+}
