@@ -14,14 +14,19 @@ use std::{
 use onnx_quant::{
     Error, Model,
     calibration::{Engine, Observation, RtenEngine, Sample},
-    ir::{Tensor, ValueId},
+    ir::{DataType, Tensor, ValueId},
 };
 use runtime::EngineCase;
+
+/// Models whose outputs are random, whatever runs them.
+const RANDOM: &[&str] = &["test_bernoulli", "test_training_dropout"];
 
 /// As the onnx package's own runner has it; what is added for numbers near zero is relative to the
 /// largest of the output, as float sums are exact to that.
 const RELATIVE: f32 = 1e-3;
 const OF_THE_LARGEST: f32 = 1e-6;
+/// Of models in float16, which the engine computes in float32: two units in the last place.
+const RELATIVE_OF_HALVES: f32 = 2e-3;
 
 enum Outcome {
     Right,
@@ -35,7 +40,8 @@ fn the_built_in_engine_computes_what_is_expected_or_refuses_by_name() {
     fs::create_dir_all(&folder).expect("the target directory can be written");
     let Some(cases) = runtime::write_engine_corpus(&folder) else { return };
     let (mut right, mut refused, mut wrong) = (0, BTreeMap::new(), Vec::new());
-    for (name, case) in &cases {
+    let determined = |name: &str| !RANDOM.iter().any(|random| name.starts_with(random));
+    for (name, case) in cases.iter().filter(|(name, _)| determined(name)) {
         match outcome(&folder, name, case) {
             Outcome::Right => right += 1,
             Outcome::Refused(reason) => drop(refused.insert(name, reason)),
@@ -43,7 +49,12 @@ fn the_built_in_engine_computes_what_is_expected_or_refuses_by_name() {
         }
     }
     // Not print!, which the test harness would keep to itself.
-    let table = format!("of {} models {right} right, {} refused, {} wrong\n", cases.len(), refused.len(), wrong.len());
+    let table = format!(
+        "of {} models {right} right, {} refused, {} wrong\n",
+        right + refused.len() + wrong.len(),
+        refused.len(),
+        wrong.len()
+    );
     let _ = std::io::stderr().write_all(table.as_bytes());
     if let Ok(path) = std::env::var("LISTING") {
         let lines: Vec<String> = refused
@@ -65,6 +76,13 @@ fn outcome(folder: &Path, name: &str, case: &EngineCase) -> Outcome {
             watched.push(find(&model, &format!("shape {place}")));
         }
     }
+    let halves = model.tensors().any(|tensor| tensor.dtype() == DataType::Float16)
+        || model
+            .scope(Model::MAIN)
+            .inputs()
+            .iter()
+            .any(|input| input.tensor_type().is_some_and(|stated| stated.dtype == Some(DataType::Float16)));
+    let relative = if halves { RELATIVE_OF_HALVES } else { RELATIVE };
     let observation = Observation::new(&model, &watched).unwrap_or_else(|error| panic!("{name}: {error}"));
     let refusal = |error: Error| {
         let text = error.to_string();
@@ -114,7 +132,7 @@ fn outcome(folder: &Path, name: &str, case: &EngineCase) -> Outcome {
                     .collect(),
             };
             let got = observed.remove(&index).unwrap_or_default();
-            if let Some(difference) = difference(&got, &expected) {
+            if let Some(difference) = difference(&got, &expected, relative) {
                 return Outcome::Wrong(format!("{name}: {difference}"));
             }
         }
@@ -126,7 +144,7 @@ fn find(model: &Model, name: &str) -> ValueId {
     model.values().find(|&value| model.value(value).name() == name).expect("the output is there")
 }
 
-fn difference(got: &[f32], expected: &[f32]) -> Option<String> {
+fn difference(got: &[f32], expected: &[f32], relative: f32) -> Option<String> {
     if got.len() != expected.len() {
         return Some(format!("{} elements, not {}", got.len(), expected.len()));
     }
@@ -135,7 +153,7 @@ fn difference(got: &[f32], expected: &[f32]) -> Option<String> {
     let same = |got: f32, expected: f32| {
         got == expected
             || got.is_nan() && expected.is_nan()
-            || (got - expected).abs() <= RELATIVE * expected.abs() + OF_THE_LARGEST * largest
+            || (got - expected).abs() <= relative * expected.abs() + OF_THE_LARGEST * largest
     };
     let place = got.iter().zip(expected).position(|(&got, &expected)| !same(got, expected))?;
     Some(format!("{} at {place}, not {}", got[place], expected[place]))

@@ -82,7 +82,8 @@ impl Session for RtenSession<'_> {
                 let reason = format!("cannot override '{}', which has a default value; {HELP}", tensor.name());
                 return Err(Error::engine(NAME, reason));
             }
-            feeds.push((id, value(tensor)?.into()));
+            let given = value(tensor).map_err(|error| self.at_reader(tensor, error))?;
+            feeds.push((id, given.into()));
         }
         let values = guarded(|| self.model.run(feeds, &self.outputs, None))
             .map_err(|panic| Error::engine(NAME, format!("failed to run the model: {panic}; {HELP}")))?
@@ -102,18 +103,26 @@ impl Session for RtenSession<'_> {
 }
 
 impl RtenSession<'_> {
+    /// An error about an input, at the first operator that reads it.
+    fn at_reader(&self, input: &Tensor, error: Error) -> Error {
+        let Prepared { model, names, .. } = &self.prepared;
+        let reader = model.find(Model::MAIN, input.name()).and_then(|value| Some(model.uses(value).first()?.op));
+        let told = reader.and_then(|op| names.of(model.op(op).name()));
+        error.located(told.map(|(_, location)| location.clone()).unwrap_or_default())
+    }
+
     /// Refuses what shows in the sizes of a sample.
     fn check(&mut self, inputs: &[Tensor]) -> Result<()> {
         let sizes: Vec<Vec<usize>> = inputs.iter().map(Tensor::shape).collect();
-        // Integers may be sizes themselves.
-        let only_floats = inputs.iter().all(|tensor| matches!(tensor.dtype(), DataType::Float | DataType::Double));
-        if only_floats && self.checked.as_ref() == Some(&sizes) {
+        // Small ones may be sizes, scales and lengths themselves.
+        let data = inputs.iter().all(|tensor| tensor.shape().len() > 1);
+        if data && self.checked.as_ref() == Some(&sizes) {
             return Ok(());
         }
         let Prepared { model, watched, .. } = &self.prepared;
         let shapes = Shapes::infer(model, inputs);
         let refuse = |refused| self.prepared.refusal(refused);
-        quirks::check(model, &shapes).map_err(refuse)?;
+        quirks::check(model, &shapes, inputs).map_err(refuse)?;
         memory::check(model, watched, &shapes).map_err(refuse)?;
         self.checked = Some(sizes);
         Ok(())
@@ -123,6 +132,7 @@ impl RtenSession<'_> {
 impl Prepared {
     fn new(observation: &Observation) -> Result<Self> {
         let mut model = observation.model().clone();
+        leave_out_unneeded(&mut model);
         name_apart(&mut model);
         let names = Names::give(&mut model);
         let watched = model.scope(Model::MAIN).outputs().iter().map(|output| output.value).collect();
@@ -155,6 +165,19 @@ impl Prepared {
         let path: Vec<&str> = error.node_path().into_iter().flatten().collect();
         let (text, location) = self.names.tell(error.to_string(), &path);
         Error::engine(NAME, format!("cannot run the model: {text}; {HELP}")).located(location)
+    }
+}
+
+/// Leaves out what the watched values do not need: it may have what rten has not.
+fn leave_out_unneeded(model: &mut Model) {
+    // What is within others is read by what stands around it.
+    for scope in model.scopes().collect::<Vec<_>>().into_iter().rev() {
+        for op in model.scope(scope).ops().iter().rev().copied().collect::<Vec<OpId>>() {
+            let needed = |value: ValueId| model.is_read(value) || model.is_output(value);
+            if model.op(op).bodies().is_empty() && !model.outputs(op).into_iter().flatten().any(needed) {
+                model.remove_op(op);
+            }
+        }
     }
 }
 

@@ -1,14 +1,22 @@
 //! What rten computes otherwise than the ONNX specification says, of what it does not refuse itself, as of
 //! version 0.27: each a line, with what is done about it.
 
+use std::borrow::Cow;
+
 use super::{Refused, rewrites, shapes::Shapes};
-use crate::ir::{DataType, Model, Op, OpId, ValueId};
+use crate::ir::{DataType, Model, Op, OpId, Tensor, ValueId};
+
+/// Operators that make booleans.
+const BOOLEAN: &[&str] =
+    &["And", "Equal", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less", "LessOrEqual", "Not", "Or", "Xor"];
 
 /// An operator that may be one that rten computes otherwise.
 pub(super) struct Case<'a> {
     pub model: &'a Model,
     pub id: OpId,
     pub shapes: &'a Shapes,
+    /// What the main graph is given, where it is about to run.
+    pub inputs: &'a [Tensor],
 }
 
 struct Quirk {
@@ -86,6 +94,14 @@ const QUIRKS: &[Quirk] = &[
         remedy: RefuseRun("copies what is resized to the size that it has"),
     },
     Quirk {
+        operators: &["Resize"],
+        concerns: |case| {
+            case.op().text("coordinate_transformation_mode") == Some("align_corners")
+                && scaled(case).is_none_or(|sizes| sizes.iter().any(|(_, scaled)| scaled.fract() != 0.0))
+        },
+        remedy: RefuseRun("aligns corners with whole elements, and here the scales make no whole number of them"),
+    },
+    Quirk {
         operators: &["LSTM", "GRU"],
         concerns: has_shorter_sequences,
         remedy: RefuseRun("runs all sequences to their end, whatever sequence_lens says"),
@@ -104,16 +120,57 @@ const QUIRKS: &[Quirk] = &[
     },
     Quirk {
         operators: &["CastLike"],
-        concerns: |case| {
-            case.input(1).is_none_or(|like| case.model.constant(like).is_none_or(|like| like.dtype() == DataType::Bool))
-        },
-        remedy: Refuse("has no booleans, which this one may be to make"),
+        concerns: |case| case.input(1).is_none_or(|like| boolean(case.model, like) != Some(false)),
+        remedy: Refuse("has no booleans, and this one may be to make some"),
     },
+    // It has four bytes where int64 and double have eight.
+    Quirk {
+        operators: &["BitCast"],
+        concerns: |case| {
+            let same = [DataType::Float, DataType::Int32, DataType::Int8, DataType::Uint8];
+            same.iter().all(|&dtype| case.op().int("to") != Some(dtype as i64))
+        },
+        remedy: Refuse("has no numbers of eight bytes to cast bits to"),
+    },
+    // Of equal elements the last is taken.
+    Quirk {
+        operators: &["ArgMax", "ArgMin"],
+        concerns: |case| case.op().int("select_last_index").unwrap_or(0) == 0,
+        remedy: Rewrite(rewrites::first_of_top),
+    },
+    // The sign of zero is 1.
+    Quirk { operators: &["Sign"], concerns: |_| true, remedy: Rewrite(rewrites::sign_by_comparison) },
     // The axis is the last by default, not the second.
     Quirk {
         operators: &["QuantizeLinear"],
-        concerns: |case| case.op().int("axis").is_none() && case.rank(1) != Some(0),
+        concerns: |case| case.op().int("axis").is_none() && case.rank(1) != Some(0) && case.rank(0) != Some(1),
         remedy: Rewrite(rewrites::state_axis),
+    },
+    // It multiplies by the inverse of the scale, which can be rounded to another integer.
+    Quirk { operators: &["QuantizeLinear"], concerns: |_| true, remedy: Rewrite(rewrites::divide_by_scale) },
+    Quirk {
+        operators: &["DynamicQuantizeLinear"],
+        concerns: |_| true,
+        remedy: Rewrite(rewrites::divide_by_dynamic_scale),
+    },
+    Quirk {
+        operators: &["NonMaxSuppression"],
+        concerns: |_| true,
+        remedy: Refuse("suppresses boxes across classes and images"),
+    },
+    // The smallest int64 and false are other numbers there.
+    Quirk {
+        operators: &["ReduceMax", "ReduceMin"],
+        concerns: |case| case.elements(0) == Some(0.0),
+        remedy: RefuseRun("has another largest and smallest number for nothing at all"),
+    },
+    Quirk {
+        operators: &["SequenceInsert"],
+        concerns: |case| {
+            let known = |position| case.shapes.integers(position);
+            case.input(2).is_some_and(|position| known(position).is_none_or(|at| at.iter().any(|&at| at < 0)))
+        },
+        remedy: RefuseRun("counts from the other end where a position is below zero, as this one may be"),
     },
     Quirk {
         operators: &["PRelu"],
@@ -133,6 +190,13 @@ impl Case<'_> {
 
     fn input(&self, slot: usize) -> Option<ValueId> {
         self.model.input(self.id, slot)
+    }
+
+    /// The elements of a constant or of an input of the main graph.
+    fn tensor(&self, value: ValueId) -> Option<Cow<'_, Tensor>> {
+        let given = || self.inputs.iter().find(|tensor| tensor.name() == self.model.value(value).name());
+        let is_given = self.model.is_input(value) && self.model.value(value).scope() == Model::MAIN;
+        is_given.then(given).flatten().map(Cow::Borrowed).or_else(|| self.model.constant(value))
     }
 
     fn rank(&self, slot: usize) -> Option<usize> {
@@ -161,6 +225,34 @@ impl Case<'_> {
     }
 }
 
+/// Whether a value is of booleans, as far as that shows.
+fn boolean(model: &Model, mut value: ValueId) -> Option<bool> {
+    // Nothing that is asked about is further behind.
+    for _ in 0..64 {
+        if let Some(tensor) = model.constant(value) {
+            return Some(tensor.dtype() == DataType::Bool);
+        }
+        let Some(producer) = model.producer(value) else {
+            let inputs = model.scope(model.value(value).scope()).inputs();
+            let stated = inputs.iter().find(|input| input.value == value)?.tensor_type()?;
+            return Some(stated.dtype? == DataType::Bool);
+        };
+        let op = model.op(producer);
+        if !op.domain().is_empty() || !op.bodies().is_empty() || model.outputs(producer).first() != Some(&Some(value)) {
+            return None;
+        }
+        let like = match op.op_type() {
+            "Cast" => return Some(op.int("to")? == DataType::Bool as i64),
+            boolean if BOOLEAN.contains(&boolean) => return Some(true),
+            "Shape" | "Size" | "NonZero" => return Some(false),
+            "CastLike" | "Where" => 1,
+            _ => 0,
+        };
+        value = model.input(producer, like)?;
+    }
+    None
+}
+
 fn lacks_kernel_shape(case: &Case) -> bool {
     case.op().ints("kernel_shape").is_none() && rewrites::kernel_shape(case.model, case.shapes, case.id).is_some()
 }
@@ -168,18 +260,24 @@ fn lacks_kernel_shape(case: &Case) -> bool {
 /// Whether an axis is scaled, but by so little that it keeps its size: elements between the old ones are
 /// asked for all the same. Sizes are known when it runs.
 fn stretches_in_place(case: &Case) -> bool {
+    let kept = |&(size, scaled): &(f32, f32)| scaled != size && scaled.floor() == size;
+    scaled(case).is_none_or(|sizes| sizes.iter().any(kept))
+}
+
+/// The size of each axis, and times its scale; `None` if there are scales that are not known.
+fn scaled(case: &Case) -> Option<Vec<(f32, f32)>> {
     let slot = if case.op().is("Resize") { 2 } else { 1 };
-    let scales = case.input(slot).and_then(|scales| case.model.constant(scales)?.to_f32().ok());
-    let scales: Vec<f32> = match (scales, case.op().attribute("scales")) {
-        (Some(scales), _) => scales.iter().copied().collect(),
+    let scales = match (case.input(slot), case.op().attribute("scales")) {
+        (Some(scales), _) => case.tensor(scales)?.to_f32().ok()?.iter().copied().collect(),
         (None, Some(scales)) => scales.floats.clone(),
-        (None, None) => return false,
+        (None, None) => vec![],
     };
-    let Some(sizes) = case.input(0).and_then(|input| case.shapes.sizes(input)) else { return false };
-    let stretched = |(size, scale): (&Option<i64>, &f32)| {
-        *scale != 1.0 && size.is_some_and(|size| (size as f32 * scale).floor() == size as f32)
-    };
-    sizes.iter().zip(&scales).any(stretched)
+    if scales.is_empty() {
+        return Some(vec![]);
+    }
+    let sizes = case.shapes.sizes(case.input(0)?)?;
+    let scaled = |(size, scale): (&Option<i64>, f32)| Some(((*size)? as f32, (*size)? as f32 * scale));
+    sizes.iter().zip(scales).filter(|(_, scale)| *scale != 1.0).map(scaled).collect()
 }
 
 /// Whether sequences may be shorter than their input. Lengths that are known are compared when it runs.
@@ -194,9 +292,10 @@ fn has_shorter_sequences(case: &Case) -> bool {
 
 /// Rewrites what rten computes otherwise, or refuses it.
 pub(super) fn work_around(model: &mut Model, shapes: &Shapes) -> Result<(), Refused> {
+    let inputs = &[];
     for id in model.ops().collect::<Vec<OpId>>() {
         for quirk in QUIRKS {
-            let case = Case { model, id, shapes };
+            let case = Case { model, id, shapes, inputs };
             if !quirk.is_about(&case) {
                 continue;
             }
@@ -211,9 +310,9 @@ pub(super) fn work_around(model: &mut Model, shapes: &Shapes) -> Result<(), Refu
 }
 
 /// Refuses what rten computes otherwise for these shapes.
-pub(super) fn check(model: &Model, shapes: &Shapes) -> Result<(), Refused> {
+pub(super) fn check(model: &Model, shapes: &Shapes, inputs: &[Tensor]) -> Result<(), Refused> {
     for id in model.ops() {
-        let case = Case { model, id, shapes };
+        let case = Case { model, id, shapes, inputs };
         for quirk in QUIRKS {
             if let (RefuseRun(reason), true) = (&quirk.remedy, quirk.is_about(&case)) {
                 return Err(Refused { op: id, reason: (*reason).to_owned() });

@@ -104,6 +104,98 @@ pub(super) fn compare_with_zero(model: &mut Model, _: &Shapes, op: OpId) {
     model.set_input(Use { op: not, slot: 0 }, is_zero);
 }
 
+/// Takes the first of the largest or smallest elements: those that are equal are sorted by place.
+pub(super) fn first_of_top(model: &mut Model, _: &Shapes, op: OpId) {
+    let Some(input) = model.input(op, 0) else { return };
+    model.take_attribute(op, "select_last_index");
+    let axis = model.take_attribute(op, "axis").map_or(0, |axis| axis.i());
+    let keeps_axis = model.take_attribute(op, "keepdims").is_none_or(|keeps| keeps.i() != 0);
+    let largest = Attribute::Int(i64::from(model.op(op).is("ArgMax")));
+    let one = integers(model, op, &[1]);
+    let values =
+        before(model, op, "TopK", vec![input, one], vec![("axis", Attribute::Int(axis)), ("largest", largest)]);
+    let top = model.producer(values).expect("it was inserted");
+    let indices = given(model, top, 1);
+    model.set_input(Use { op, slot: 0 }, indices);
+    if keeps_axis {
+        model.set_op_type(op, "Identity");
+    } else {
+        model.set_op_type(op, "Squeeze");
+        let axes = integers(model, op, &[axis]);
+        model.set_input(Use { op, slot: 1 }, axes);
+    }
+}
+
+/// Whether a number is above zero, less whether it is below, in the number's type.
+pub(super) fn sign_by_comparison(model: &mut Model, _: &Shapes, op: OpId) {
+    let Some(input) = model.input(op, 0) else { return };
+    let zero = constant(model, op, DataType::Int32, &[], vec![0; 4]);
+    let zero = before(model, op, "CastLike", vec![zero, input], vec![]);
+    let above = before(model, op, "Greater", vec![input, zero], vec![]);
+    let below = before(model, op, "Less", vec![input, zero], vec![]);
+    let sign = before(model, op, "Sub", vec![above, below], vec![]);
+    model.set_op_type(op, "CastLike");
+    model.set_input(Use { op, slot: 0 }, sign);
+    model.set_input(Use { op, slot: 1 }, input);
+}
+
+/// Divides by the scale, and quantizes with a scale of 1; where each slice along an axis has a scale of its
+/// own, if the rank shows.
+pub(super) fn divide_by_scale(model: &mut Model, shapes: &Shapes, op: OpId) {
+    let (Some(input), Some(scale)) = (model.input(op, 0), model.input(op, 1)) else { return };
+    let mut divisor = scale;
+    if shapes.elements(scale) != Some(1.0) && shapes.rank(scale) != Some(0) {
+        let (Some(1), Some(rank)) = (shapes.rank(scale), shapes.rank(input)) else { return };
+        let (rank, axis) = (rank as i64, model.op(op).int("axis").unwrap_or(1));
+        let axis = if axis < 0 { axis + rank } else { axis };
+        if axis < 0 || axis >= rank {
+            return;
+        }
+        let shape: Vec<i64> = std::iter::once(-1).chain((axis + 1..rank).map(|_| 1)).collect();
+        let shape = integers(model, op, &shape);
+        divisor = before(model, op, "Reshape", vec![scale, shape], vec![]);
+    }
+    let divided = divided(model, op, input, divisor);
+    let same = before(model, op, "Equal", vec![scale, scale], vec![]);
+    let one = before(model, op, "Cast", vec![same], vec![("to", Attribute::Int(DataType::Float as i64))]);
+    model.set_input(Use { op, slot: 0 }, divided);
+    model.set_input(Use { op, slot: 1 }, one);
+}
+
+/// Quantizes again, with the scale and zero point that were chosen.
+pub(super) fn divide_by_dynamic_scale(model: &mut Model, _: &Shapes, op: OpId) {
+    let (Some(input), Some(Some(quantized))) = (model.input(op, 0), model.outputs(op).first().copied()) else { return };
+    let (scale, zero_point) = (given(model, op, 1), given(model, op, 2));
+    let (scope, name) = place(model, op);
+    let unused = model.new_value(scope, &format!("{name} value"));
+    model.set_output(op, 0, unused);
+    let one = constant(model, op, DataType::Float, &[], 1f32.to_le_bytes().to_vec());
+    let inputs = vec![quantized, one, zero_point];
+    let at = model.op_after(op);
+    let new = NewOp { op_type: "QuantizeLinear", name, inputs, output: quantized, attributes: vec![] };
+    let quantize = model.insert_op(scope, at, new);
+    let divided = divided(model, quantize, input, scale);
+    model.set_input(Use { op: quantize, slot: 0 }, divided);
+}
+
+/// A quotient: by as many divisors as there are numbers, as rten multiplies by the inverse of a single one.
+fn divided(model: &mut Model, op: OpId, numbers: ValueId, divisor: ValueId) -> ValueId {
+    let shape = before(model, op, "Shape", vec![numbers], vec![]);
+    let divisors = before(model, op, "Expand", vec![divisor, shape], vec![]);
+    before(model, op, "Div", vec![numbers, divisors], vec![])
+}
+
+/// What an operator makes in one slot, which it may not have been asked for.
+fn given(model: &mut Model, op: OpId, slot: usize) -> ValueId {
+    if let Some(value) = model.outputs(op).get(slot).copied().flatten() {
+        return value;
+    }
+    let (scope, name) = place(model, op);
+    let value = model.new_value(scope, &format!("{name} value"));
+    model.set_output(op, slot, value);
+    value
+}
+
 /// States that the axis is the second.
 pub(super) fn state_axis(model: &mut Model, _: &Shapes, op: OpId) {
     model.set_attribute(op, "axis", Attribute::Int(1));
