@@ -120,7 +120,9 @@ const QUIRKS: &[Quirk] = &[
     },
     Quirk {
         operators: &["CastLike"],
-        concerns: |case| case.input(1).is_none_or(|like| boolean(case.model, like) != Some(false)),
+        concerns: |case| {
+            case.input(1).is_none_or(|like| element_type(case.model, like).is_none_or(|dtype| dtype == DataType::Bool))
+        },
         remedy: Refuse("has no booleans, and this one may be to make some"),
     },
     // It has four bytes where int64 and double have eight.
@@ -163,6 +165,21 @@ const QUIRKS: &[Quirk] = &[
         operators: &["ReduceMax", "ReduceMin"],
         concerns: |case| case.elements(0) == Some(0.0),
         remedy: RefuseRun("has another largest and smallest number for nothing at all"),
+    },
+    Quirk {
+        operators: &["ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"],
+        concerns: reduces_nothing,
+        remedy: RefuseRun("takes no absolute values, squares or logarithms of elements that are not summed up"),
+    },
+    Quirk {
+        operators: &["Range"],
+        concerns: |case| !steps_through_integers(case),
+        remedy: RefuseRun("adds up steps that are rounded, and may make an element more or less"),
+    },
+    Quirk {
+        operators: &["Slice"],
+        concerns: slices_backwards_from_outside,
+        remedy: RefuseRun("slices backwards otherwise where the range starts or ends outside"),
     },
     Quirk {
         operators: &["SequenceInsert"],
@@ -225,32 +242,73 @@ impl Case<'_> {
     }
 }
 
-/// Whether a value is of booleans, as far as that shows.
-fn boolean(model: &Model, mut value: ValueId) -> Option<bool> {
+/// The type of a value's elements, as far as that shows.
+fn element_type(model: &Model, mut value: ValueId) -> Option<DataType> {
     // Nothing that is asked about is further behind.
     for _ in 0..64 {
         if let Some(tensor) = model.constant(value) {
-            return Some(tensor.dtype() == DataType::Bool);
+            return Some(tensor.dtype());
         }
         let Some(producer) = model.producer(value) else {
             let inputs = model.scope(model.value(value).scope()).inputs();
-            let stated = inputs.iter().find(|input| input.value == value)?.tensor_type()?;
-            return Some(stated.dtype? == DataType::Bool);
+            return inputs.iter().find(|input| input.value == value)?.tensor_type()?.dtype;
         };
         let op = model.op(producer);
         if !op.domain().is_empty() || !op.bodies().is_empty() || model.outputs(producer).first() != Some(&Some(value)) {
             return None;
         }
         let like = match op.op_type() {
-            "Cast" => return Some(op.int("to")? == DataType::Bool as i64),
-            boolean if BOOLEAN.contains(&boolean) => return Some(true),
-            "Shape" | "Size" | "NonZero" => return Some(false),
-            "CastLike" | "Where" => 1,
+            "Cast" => return DataType::try_from(i32::try_from(op.int("to")?).ok()?).ok(),
+            boolean if BOOLEAN.contains(&boolean) => return Some(DataType::Bool),
+            "Shape" | "Size" | "NonZero" | "ArgMax" | "ArgMin" => return Some(DataType::Int64),
+            "ConstantOfShape" => return Some(op.tensor("value").map_or(DataType::Float, Tensor::dtype)),
+            "DequantizeLinear" | "CastLike" | "Where" => 1,
+            "OneHot" => 2,
             _ => 0,
         };
         value = model.input(producer, like)?;
     }
     None
+}
+
+/// Whether the elements of a range are integers, or how many of them there are does not depend on rounding.
+fn steps_through_integers(case: &Case) -> bool {
+    let Some(start) = case.input(0) else { return true };
+    if matches!(element_type(case.model, start), Some(DataType::Int64 | DataType::Int32)) {
+        return true;
+    }
+    let whole = |slot: usize| {
+        let number = case.tensor(case.input(slot)?)?.to_f32().ok()?;
+        Some(number.iter().all(|number| number.fract() == 0.0 && number.abs() < 16_777_216.0))
+    };
+    (0..3).all(|slot| whole(slot) == Some(true))
+}
+
+/// Whether a slice may run backwards from before the first element, or to one that is too far for 32 bits.
+fn slices_backwards_from_outside(case: &Case) -> bool {
+    let Some(steps) = case.input(4) else { return false };
+    let Some(steps) = case.shapes.integers(steps) else { return true };
+    if steps.iter().all(|&step| step > 0) {
+        return false;
+    }
+    let known = |slot: usize| case.shapes.integers(case.input(slot)?);
+    let (Some(starts), Some(ends), Some(axes)) = (known(1), known(2), known(3)) else { return true };
+    let Some(sizes) = case.input(0).and_then(|input| case.shapes.sizes(input)) else { return true };
+    let outside = |place: usize| {
+        let (start, end, axis) = (*starts.get(place)?, *ends.get(place)?, *axes.get(place)?);
+        let axis = usize::try_from(if axis < 0 { axis + sizes.len() as i64 } else { axis }).ok()?;
+        // A size that is not known is 1 at least.
+        let size = sizes.get(axis)?.unwrap_or(1);
+        Some(start < -size || end == i64::from(i32::MAX))
+    };
+    (0..steps.len()).any(|place| steps[place] < 0 && outside(place) != Some(false))
+}
+
+/// Whether a reduction has no axes, or may have none, and is to do nothing then.
+fn reduces_nothing(case: &Case) -> bool {
+    let axes = case.op().ints("axes").map(<[i64]>::to_vec);
+    let axes = axes.or_else(|| case.input(1).map_or(Some(vec![]), |axes| case.shapes.integers(axes)));
+    case.op().int("noop_with_empty_axes").unwrap_or(0) != 0 && axes.is_none_or(|axes| axes.is_empty())
 }
 
 fn lacks_kernel_shape(case: &Case) -> bool {
