@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::Sample;
 use crate::{
     error::{Error, Location, Result},
-    ir::{Attribute, DataType, Model, NewOp, OpId, ScopeId, Tensor, ValueId},
+    ir::{DataType, Model, NewOp, ScopeId, Tensor, ValueId},
 };
 
 /// A model whose watched values are its outputs.
@@ -128,8 +128,6 @@ impl Observation {
         let mut model = model.clone();
         model.name_ops();
         model.widen_halves(true);
-        state_kernel_shapes(&mut model);
-        name_apart(&mut model);
         // Engines are to tell the types and shapes of outputs by themselves.
         let outputs: Vec<ValueId> = watched.iter().map(|&value| to_main_graph(&mut model, value)).collect();
         model.set_outputs(Model::MAIN, &outputs);
@@ -140,6 +138,12 @@ impl Observation {
     /// The model's bytes, with external data brought inside.
     pub fn to_bytes(&self) -> Bytes {
         self.model.to_bytes()
+    }
+
+    /// The model itself, for an engine that has to change it.
+    #[cfg(feature = "rten")]
+    pub(super) fn model(&self) -> &Model {
+        &self.model
     }
 
     /// The names of the outputs that the watched values are, in the order in which they were listed.
@@ -201,40 +205,6 @@ fn of_rank(tensor: Tensor, rank: Option<usize>) -> Tensor {
 fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<String> = names.map(|name| format!("'{name}'")).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-}
-
-/// States the kernel's shape where a convolution leaves it to its weight: rten takes it for one of two
-/// dimensions otherwise.
-fn state_kernel_shapes(model: &mut Model) {
-    let convolutions: Vec<OpId> =
-        model.ops().filter(|&op| model.op(op).is("Conv") || model.op(op).is("ConvTranspose")).collect();
-    for op in convolutions {
-        let Some(weight) = model.input(op, 1).and_then(|weight| model.constant(undequantized(model, weight))) else {
-            continue;
-        };
-        let kernel = weight.shape().get(2..).map(|kernel| kernel.iter().map(|&size| size as i64).collect());
-        if let Some(kernel) = kernel.filter(|_| model.op(op).ints("kernel_shape").is_none()) {
-            model.set_attribute(op, "kernel_shape", Attribute::Ints(kernel));
-        }
-    }
-}
-
-/// What a value of the same shape is dequantized from, if it is.
-fn undequantized(model: &Model, mut value: ValueId) -> ValueId {
-    for op_type in ["DequantizeLinear", "QuantizeLinear"] {
-        let maker = model.producer(value).filter(|&maker| model.op(maker).is(op_type));
-        value = maker.and_then(|maker| model.input(maker, 0)).unwrap_or(value);
-    }
-    value
-}
-
-/// Gives values of bodies that have an outer value's name another one: rten takes them for the outer.
-fn name_apart(model: &mut Model) {
-    let shadowing: Vec<ValueId> = model.values().filter(|&value| model.shadows(value)).collect();
-    for value in shadowing {
-        let name = model.value(value).name().to_owned();
-        model.rename(value, &name);
-    }
 }
 
 /// Leads a value out of the If bodies around it; the value of the main graph that it is there.

@@ -253,6 +253,16 @@ impl Model {
         }
     }
 
+    /// Gives an operator a name made from this one, that no other operator and no value has.
+    #[cfg(feature = "rten")]
+    pub(crate) fn rename_op(&mut self, op: OpId, name: &str) {
+        let mut fresh = self.fresh_op_name(name);
+        while self.value_names.contains(&fresh) {
+            fresh = self.fresh_op_name(name);
+        }
+        self.op_mut(op).shell.name = Some(fresh);
+    }
+
     fn detach(&mut self, op: OpId, direction: Direction, port: Port) {
         let edge = self.edges(op.0, direction).find(|edge| *edge.weight() == port).map(|edge| edge.id());
         if let Some(edge) = edge {
