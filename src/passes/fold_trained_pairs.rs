@@ -29,15 +29,17 @@ use crate::{
 /// ```
 /// use onnx_quant::{Model, passes::{FoldTrainedPairs, Pass}};
 /// let mut model = Model::load("testdata/made/qdq_training.onnx")?;
-/// assert!(FoldTrainedPairs { shared: false, overridable: true }.run(&mut model)?);
+/// assert!(FoldTrainedPairs { overridable: true, ..FoldTrainedPairs::default() }.run(&mut model)?);
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub struct FoldTrainedPairs {
     /// Fold also where something else reads the float constant, which stays for it.
     pub shared: bool,
     /// Take the default values of graph inputs for constants; they are inputs no longer then.
     pub overridable: bool,
+    /// QuantizeLinear operators that are to stay.
+    pub except: HashSet<OpId>,
 }
 
 impl Pass for FoldTrainedPairs {
@@ -98,6 +100,7 @@ impl FoldTrainedPairs {
         let op = model.op(id);
         let output = model.outputs(id).first().copied().flatten();
         is_linear_quantizer(model, id)
+            && !self.except.contains(&id)
             && !op.has_attributes_of_caller()
             && op.int("saturate").unwrap_or(1) != 0
             && matches!(op.int("precision").unwrap_or(0), 0 | 1)

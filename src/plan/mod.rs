@@ -28,6 +28,7 @@ pub use activations::{
 pub(crate) use candidates::zero_points;
 pub use opset::{ir_version, scale_dtype, storage_dtype, without_kernels};
 pub use pairs::{note_on_repeated, unrepeated};
+pub use select::excluded_pairs;
 pub use weights::{excluded_layers, plan, required_opset};
 
 /// What is quantized, how, and what is not and why.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::activations::quantized_to_int8;
 use crate::{
-    ir::{Model, OpId, ValueId},
+    ir::{Model, OpId, ScopeId, ValueId},
     targets::onnxruntime,
 };
 
@@ -17,7 +17,8 @@ pub(super) const FROM_OPSET: i64 = 21;
 pub fn unrepeated(model: &Model) -> Vec<OpId> {
     let mut dequantized: HashSet<ValueId> = HashSet::new();
     let mut moving = Vec::new();
-    for op in model.ops().filter(|&op| model.opset(model.op(op).scope()) >= FROM_OPSET) {
+    let concerned: HashSet<ScopeId> = model.scopes().filter(|&scope| model.opset(scope) >= FROM_OPSET).collect();
+    for op in model.ops().filter(|&op| concerned.contains(&model.op(op).scope())) {
         if model.op(op).is("DequantizeLinear") {
             dequantized
                 .extend(model.outputs(op).first().copied().flatten().filter(|&value| quantized_to_int8(model, value)));

@@ -13,7 +13,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     ir::{Model, OpId},
     passes::{self, FoldTrainedPairs, QuantizeWeights, RepeatPairs, UpgradeOpset, Upgraded},
-    plan::{Plan, Trained, note_on_repeated, plan, required_opset, unrepeated, without_kernels},
+    plan::{Plan, Trained, excluded_pairs, note_on_repeated, plan, required_opset, unrepeated, without_kernels},
     report::{Report, no_inputs_any_more},
 };
 
@@ -93,7 +93,8 @@ fn repeat_pairs(model: &mut Model) -> Result<Option<String>> {
 /// The model with the integers of what training had quantized, and what that changed.
 fn with_trained_integers<'m>(model: &'m Model, config: &Config) -> (Cow<'m, Model>, Trained) {
     let shared = config.trained_pairs == TrainedPairs::FoldShared;
-    let fold = FoldTrainedPairs { shared, overridable: !config.keep_overridable };
+    let except = excluded_pairs(model, config);
+    let fold = FoldTrainedPairs { shared, overridable: !config.keep_overridable, except };
     let keep = config.trained_pairs == TrainedPairs::Keep || config.weight_form == WeightForm::Qdq;
     if keep || !fold.applies(model) {
         return (Cow::Borrowed(model), Trained::default());
