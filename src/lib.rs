@@ -86,10 +86,11 @@
 //! | `ir` | `proto` |
 //! | `file`, `text` | `ir`, `proto` |
 //! | `operators` | `ir` |
+//! | `analysis` | `operators`, `ir`, `proto` |
 //! | `calibration` | `ir`, `file`, `proto`, `numeric`, `config`; no operator, no plan |
 //! | `targets` | `operators`, `ir`, `numeric` |
 //! | `plan` | `calibration` (what was observed), `targets`, `operators`, `ir`, `numeric`, `config` |
-//! | `passes` | `plan`, `operators`, `ir`, `proto`, `numeric`; never the configuration, ranges or targets |
+//! | `passes` | `plan`, `analysis`, `operators`, `ir`, `proto`, `numeric`; never the configuration, ranges or targets |
 //! | `report` | `plan`, `targets`, `operators`, `ir`, `numeric`, `config` |
 //! | `quantize` | the order: `calibration`, `plan`, `passes`, `report`, `ir`, `config` |
 //!
@@ -98,9 +99,11 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod analysis;
 pub mod calibration;
 mod config;
 mod error;
+pub mod explain;
 mod file;
 pub mod ir;
 pub mod numeric;

@@ -22,8 +22,9 @@ use self::{
     operators::{Change, NEWEST, OPERATORS},
     step::Step,
 };
-use super::{Pass, facts::Facts};
+use super::Pass;
 use crate::{
+    analysis::Facts,
     error::{Error, ErrorKind, Location, Result},
     ir::{Model, OpId, ScopeId},
     proto::GraphProto,
@@ -99,7 +100,7 @@ impl UpgradeOpset {
                 return Err(Error::invalid(format!("opset {opset} is imported, but the first is 1")));
             }
             check_training(model, self.to)?;
-            let facts = Facts::of(model);
+            let facts = Facts::as_stated(model);
             let overridable = model.ir_version() >= 4;
             // First, as it decides what form new constants have.
             if roots.iter().any(|&root| raised(model, root)) {

@@ -4,10 +4,11 @@
 use std::collections::HashSet;
 
 use crate::{
+    analysis::Facts,
     error::{Error, ErrorKind, Result},
     ir::{Attribute, DataType, Model, NewOp, OpId, ScopeShell, Tensor, Use, ValueId},
     numeric::FloatType,
-    passes::{constants, facts::Facts},
+    passes::constants,
     proto::{AttributeProto, attribute_proto::AttributeType},
 };
 
