@@ -70,11 +70,13 @@ fn text(explanation: &Explanation, verbose: bool) -> String {
                 Verdict::Other => continue,
             };
             let runs_as = if operator.runs_as.is_empty() { "-" } else { &operator.runs_as };
-            text += &format!("{verdict:<10} {runs_as:<22} {} '{}': {}\n", operator.op_type, operator.name, operator.why);
+            text +=
+                &format!("{verdict:<10} {runs_as:<22} {} '{}': {}\n", operator.op_type, operator.name, operator.why);
         }
     }
     for finding in &explanation.findings {
-        text += &format!("{}: {}: {}\n  {}\n", finding.code, finding.subjects.join(", "), finding.message, finding.help);
+        text +=
+            &format!("{}: {}: {}\n  {}\n", finding.code, finding.subjects.join(", "), finding.message, finding.help);
     }
     text
 }

@@ -77,12 +77,7 @@ impl FromStr for Code {
     }
 }
 
-pub(super) fn find(
-    model: &Model,
-    loaded: &Loaded,
-    target: &Target,
-    verdicts: &HashMap<OpId, Found>,
-) -> Vec<Finding> {
+pub(super) fn find(model: &Model, loaded: &Loaded, target: &Target, verdicts: &HashMap<OpId, Found>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = does_not_load(model, target).into_iter().collect();
     for (op, found) in model.ops().map(|op| (op, &verdicts[&op])) {
         findings.extend(of_operator(model, loaded, target, verdicts, op, found));

@@ -42,10 +42,10 @@ pub(super) fn lack(rule: &Rule, lack: &Lack) -> String {
             format!("input {slot} would have to come from a DequantizeLinear of constant integers")
         }
         Lack::Dequantized(slot) => format!("input {slot} would have to come from a DequantizeLinear"),
-        Lack::Plain(slot) => format!("input {slot} must not come from a DequantizeLinear"),
         Lack::Type(slot, dtype) => format!("input {slot} is {}, which the kernel does not take", of_type(*dtype)),
         Lack::OutputType(dtype) => format!("the output is {}, which the kernel does not make", of_type(*dtype)),
         Lack::Quantized => "a QuantizeLinear would have to be on its output".to_owned(),
+        Lack::Clamped => "a Relu or Clip that is needed stands before the QuantizeLinear".to_owned(),
         Lack::Shared => "besides the QuantizeLinear something else reads its output".to_owned(),
         Lack::NotQuantized => "its output must not be quantized".to_owned(),
         Lack::Condition(condition) => needs(condition),
@@ -82,7 +82,8 @@ fn needs(condition: &Condition) -> String {
             "the bias would have to be in units of the product of the scales of input and weight".to_owned()
         }
         Condition::ZeroPointsZero(slot) => format!("the zero points of input {slot} would have to be 0"),
-        Condition::SameType => "inputs and outputs would have to be integers of one type".to_owned(),
+        Condition::NotDequantized(slot) => format!("input {slot} must not come from a DequantizeLinear"),
+        Condition::SameWidth => "inputs and outputs would have to be integers of the same number of bits".to_owned(),
         Condition::SameParameters => {
             "input and output would have to have the same scale and zero point, and state both".to_owned()
         }

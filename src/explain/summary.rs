@@ -26,7 +26,8 @@ pub struct Summary {
 }
 
 pub(super) fn sum(model: &Model, loaded: &Loaded, verdicts: &HashMap<OpId, Found>) -> Summary {
-    let mut summary = Summary { constant_bytes: model.tensors().map(|tensor| tensor.byte_len()).sum(), ..Summary::default() };
+    let mut summary =
+        Summary { constant_bytes: model.tensors().map(|tensor| tensor.byte_len()).sum(), ..Summary::default() };
     let mut counted = HashSet::new();
     for (op, found) in model.ops().map(|op| (op, &verdicts[&op])) {
         match found.verdict {

@@ -126,7 +126,11 @@ fn computing<'t>(
         let runs_as = op_type.to_owned();
         return Some(Found { verdict: Verdict::Integer, runs_as, cause: Cause::IntegerOperator });
     }
-    let unit = Unit::of(model, op);
+    if is_cast_of_integers(model, target, op) {
+        return Some(Found { verdict: Verdict::Conversion, runs_as: op_type.to_owned(), cause: Cause::Needed });
+    }
+    let mut unit = Unit::of(model, op);
+    unit.note_clamp(loaded.fates.values().any(|&fate| fate == Fate::Clamp(op)));
     let quantized = unit.all_dequantized().chain(unit.all_quantized()).next().is_some();
     let float = |cause| Some(Found { verdict: Verdict::Float, runs_as: op_type.to_owned(), cause });
     match target.judge_unit(model, op, &unit) {
@@ -141,8 +145,8 @@ fn computing<'t>(
             let distance = |lack: &Lack| match lack {
                 Lack::Condition(_) => 0,
                 Lack::Type(..) | Lack::OutputType(_) => 1,
-                Lack::Quantized | Lack::Shared | Lack::NotQuantized => 2,
-                Lack::Dequantized(_) | Lack::Plain(_) => 3,
+                Lack::Quantized | Lack::Clamped | Lack::Shared | Lack::NotQuantized => 2,
+                Lack::Dequantized(_) => 3,
                 Lack::Release => 4,
             };
             unmet.sort_by_key(|unmet| distance(&unmet.what));
@@ -151,6 +155,12 @@ fn computing<'t>(
         }
         Judgement::Float(_) => float(Cause::NothingQuantized),
     }
+}
+
+/// Whether an operator makes floats of the sums that an operator of integers gives out.
+fn is_cast_of_integers(model: &Model, target: &Target, op: OpId) -> bool {
+    let maker = || model.producer(model.input(op, 0)?);
+    model.op(op).is("Cast") && maker().is_some_and(|maker| target.is_integer_operator(model, maker))
 }
 
 fn kernel(rule: &Rule, op_type: &str) -> String {
@@ -166,7 +176,9 @@ fn dynamic(loaded: &Loaded, found: &mut HashMap<OpId, Found>, absorbed: &mut Has
     };
     for op in model.ops().filter(|&op| model.op(op).is("MatMulInteger") && is_standard(model, op)) {
         let made_at_run = model.input(op, 0).and_then(|input| model.producer(input));
-        let Some(quantizer) = made_at_run.filter(|&maker| model.op(maker).is("DynamicQuantizeLinear")) else { continue };
+        let Some(quantizer) = made_at_run.filter(|&maker| model.op(maker).is("DynamicQuantizeLinear")) else {
+            continue;
+        };
         let cast = reader(op).filter(|&cast| model.op(cast).is("Cast"));
         let Some((cast, scale)) = cast.and_then(|cast| Some((cast, reader(cast)?))) else { continue };
         if !model.op(scale).is("Mul") {
@@ -179,11 +191,14 @@ fn dynamic(loaded: &Loaded, found: &mut HashMap<OpId, Found>, absorbed: &mut Has
             model.op(bias).is("Add") && inputs.into_iter().any(|input| model.constant(input).is_some())
         });
         let kernel = "DynamicQuantizeMatMul";
-        for part in [cast, scale].into_iter().chain(scales).chain(bias) {
+        for part in [scale].into_iter().chain(scales).chain(bias) {
             let whole = Found { verdict: Verdict::Integer, runs_as: kernel.to_owned(), cause: Cause::PartOf(op) };
             found.insert(part, whole);
         }
-        found.insert(op, Found { verdict: Verdict::Integer, runs_as: kernel.to_owned(), cause: Cause::IntegerOperator });
+        found
+            .insert(op, Found { verdict: Verdict::Integer, runs_as: kernel.to_owned(), cause: Cause::IntegerOperator });
+        let cause = Cause::PartOf(op);
+        found.insert(cast, Found { verdict: Verdict::Conversion, runs_as: String::new(), cause });
         absorbed.insert((quantizer, op));
     }
 }
@@ -216,9 +231,13 @@ fn conversion<'t>(model: &Model, op: OpId, absorbed: &HashSet<(OpId, OpId)>) -> 
 
 /// The scale of a dynamic product is read by the Mul that is part of its kernel.
 fn part_of_absorber(model: &Model, op: OpId) -> bool {
-    model.op(op).is("Mul") && model.inputs(op).into_iter().flatten().filter_map(|input| model.producer(input)).any(|it| {
-        model.op(it).is("DynamicQuantizeLinear")
-    })
+    model.op(op).is("Mul")
+        && model
+            .inputs(op)
+            .into_iter()
+            .flatten()
+            .filter_map(|input| model.producer(input))
+            .any(|it| model.op(it).is("DynamicQuantizeLinear"))
 }
 
 /// Float operators that one kernel computes together.
@@ -235,7 +254,8 @@ fn fuse_floats(loaded: &Loaded, target: &Target, found: &mut HashMap<OpId, Found
             };
             let Some(next) = next.filter(follows).filter(|_| is_float(op)) else { continue };
             for part in [op, next] {
-                let fused = Found { verdict: Verdict::Float, runs_as: fusion.kernel.clone(), cause: Cause::FloatFusion };
+                let fused =
+                    Found { verdict: Verdict::Float, runs_as: fusion.kernel.clone(), cause: Cause::FloatFusion };
                 let cause = found.remove(&part).map(|before| before.cause).filter(|it| *it != Cause::NothingQuantized);
                 found.insert(part, Found { cause: cause.unwrap_or(Cause::FloatFusion), ..fused });
             }

@@ -58,11 +58,14 @@ pub enum Condition {
     BiasScale(f32),
     /// The zero points of an input are 0.
     ZeroPointsZero(usize),
-    /// Inputs and outputs are integers of one type.
-    SameType,
+    /// No DequantizeLinear makes an input.
+    NotDequantized(usize),
+    /// The integers of inputs and outputs have the same number of bits. (Where the types differ, int8 becomes
+    /// uint8 first.)
+    SameWidth,
     /// Inputs and outputs have the same scale and zero point, and zero points are there.
     SameParameters,
-    /// No Relu or Clip stands before the QuantizeLinear.
+    /// No Relu or Clip stood before the QuantizeLinear.
     NoClamp,
     /// The opset is at most this.
     OpsetUntil(i64),

@@ -7,7 +7,7 @@ use super::{
     unit::{Input, Output, Quantized, Unit},
 };
 use crate::{
-    ir::{DataType, Model, OpId},
+    ir::{DataType, Model, OpId, element_bits},
     operators::{is_standard, weight_axes},
 };
 
@@ -36,14 +36,14 @@ pub enum Lack<'t> {
     Release,
     /// An input is not dequantized.
     Dequantized(usize),
-    /// An input is dequantized that the rule wants as it is.
-    Plain(usize),
     /// An input is of another type than the kernel takes.
     Type(usize, Option<DataType>),
     /// The output is of another type than the kernel makes.
     OutputType(Option<DataType>),
     /// No QuantizeLinear stands on an output.
     Quantized,
+    /// A Relu or Clip that is needed stands before the QuantizeLinear.
+    Clamped,
     /// Besides a QuantizeLinear something else reads an output, or it is the graph's.
     Shared,
     /// A QuantizeLinear stands on an output that must not be quantized.
@@ -84,9 +84,8 @@ impl Target {
                 continue;
             }
             let unit = Unit::of(model, op);
-            let lacks = |condition: &&Condition| {
-                condition.is_of_operator() && !holds(condition, rule, model, op, &unit)
-            };
+            let lacks =
+                |condition: &&Condition| condition.is_of_operator() && !holds(condition, rule, model, op, &unit);
             match rule.require.iter().find(lacks) {
                 None => return Ok(rule),
                 Some(condition) => unmet.push(Unmet { rule, what: Lack::Condition(condition) }),
@@ -107,13 +106,10 @@ impl Target {
         if !self.has(rule) {
             return Some(Lack::Release);
         }
-        inputs(rule, unit)
-            .or_else(|| output(rule, unit))
-            .or_else(|| types(rule, unit))
-            .or_else(|| {
-                let lacks = |condition: &&Condition| !holds(condition, rule, model, op, unit);
-                rule.require.iter().find(lacks).map(Lack::Condition)
-            })
+        inputs(rule, unit).or_else(|| output(rule, unit)).or_else(|| types(rule, unit)).or_else(|| {
+            let lacks = |condition: &&Condition| !holds(condition, rule, model, op, unit);
+            rule.require.iter().find(lacks).map(Lack::Condition)
+        })
     }
 }
 
@@ -121,9 +117,8 @@ fn inputs<'t>(rule: &Rule, unit: &Unit) -> Option<Lack<'t>> {
     unit.inputs.iter().enumerate().find_map(|(slot, input)| {
         let wanted = rule.dequantized.as_ref().is_none_or(|slots| slots.contains(&slot));
         match (input, wanted) {
-            (Input::Absent, _) | (Input::Dequantized(_), true) | (Input::Constant | Input::Computed, false) => None,
+            (Input::Absent | Input::Dequantized(_), _) | (_, false) => None,
             (Input::Constant | Input::Computed, true) => Some(Lack::Dequantized(slot)),
-            (Input::Dequantized(_), false) => Some(Lack::Plain(slot)),
         }
     })
 }
@@ -133,6 +128,7 @@ fn output<'t>(rule: &Rule, unit: &Unit) -> Option<Lack<'t>> {
     let some = unit.all_quantized().next().is_some();
     match rule.output {
         schema::Output::Any => None,
+        _ if unit.outputs.contains(&Output::Clamped) => Some(Lack::Clamped),
         schema::Output::Required if unit.is_quantized() => None,
         schema::Output::Required if shared => Some(Lack::Shared),
         schema::Output::Required => Some(Lack::Quantized),
@@ -154,6 +150,9 @@ fn types<'t>(rule: &Rule, unit: &Unit) -> Option<Lack<'t>> {
     };
     let wrong = unit.inputs.iter().enumerate().find_map(|(slot, input)| {
         let Input::Dequantized(quantized) = input else { return None };
+        if rule.dequantized.as_ref().is_some_and(|slots| !slots.contains(&slot)) {
+            return None;
+        }
         let right = match slot {
             BIAS if is_layer => quantized.dtype == Some(DataType::Int32),
             WEIGHT if is_layer => among(rule.weights.as_ref().unwrap_or(&rule.types), quantized.dtype),
@@ -212,14 +211,16 @@ fn holds(condition: &Condition, rule: &Rule, model: &Model, op: OpId, unit: &Uni
         Condition::ZeroPointsZero(slot) => unit.dequantized(*slot).is_none_or(|quantized| {
             quantized.zero_points.as_ref().is_some_and(|zero_points| zero_points.iter().all(|&zero| zero == 0))
         }),
-        Condition::SameType => {
-            let mut types = unit.all_dequantized().chain(unit.all_quantized()).map(|it| it.dtype);
-            let first = types.next().flatten();
-            first.is_some() && types.all(|dtype| dtype == first)
+        Condition::NotDequantized(slot) => unit.dequantized(*slot).is_none(),
+        Condition::SameWidth => {
+            let all = unit.all_dequantized().chain(unit.all_quantized());
+            let mut widths = all.map(|it| it.dtype.and_then(element_bits));
+            let first = widths.next().flatten();
+            first.is_some() && widths.all(|width| width == first)
         }
         Condition::SameParameters => same_parameters(rule, unit),
         Condition::NoClamp => {
-            !unit.outputs.iter().any(|output| matches!(output, Output::Quantized { clamp: Some(_), .. }))
+            !unit.outputs.iter().any(|output| matches!(output, Output::Quantized { after_clamp: true, .. }))
         }
         Condition::OpsetUntil(opset) => model.opset(operator.scope()) <= *opset,
         Condition::OpsetFrom(opset) => model.opset(operator.scope()) >= *opset,

@@ -68,7 +68,9 @@ impl std::str::FromStr for Target {
         let target = Self::from_toml(file)?;
         match release {
             None => Ok(target),
-            Some(release) => target.since(release.parse().map_err(|error: NoRelease| Error::config(error.to_string()))?),
+            Some(release) => {
+                target.since(release.parse().map_err(|error: NoRelease| Error::config(error.to_string()))?)
+            }
         }
     }
 }
@@ -103,7 +105,9 @@ impl Target {
             return Err(Error::config(format!("'{}' has no releases to choose from", self.description.name)));
         };
         if release < oldest {
-            return Err(Error::config(format!("nothing is known of {name} {release}: its releases begin with {oldest}")));
+            return Err(Error::config(format!(
+                "nothing is known of {name} {release}: its releases begin with {oldest}"
+            )));
         }
         self.oldest = Some(release);
         self.newest = Some(newest.max(release));
@@ -140,9 +144,10 @@ impl Target {
 
     /// Whether all releases that are meant make a change when they load a model.
     pub fn does(&self, step: Step) -> bool {
-        self.description.at_load.iter().any(|known| {
-            known.step == step && self.in_all(Releases { since: known.since, until: known.until })
-        })
+        self.description
+            .at_load
+            .iter()
+            .any(|known| known.step == step && self.in_all(Releases { since: known.since, until: known.until }))
     }
 
     fn in_all(&self, releases: Releases) -> bool {

@@ -73,6 +73,8 @@ mod tests {
         assert_eq!(release("1.32.1").to_string(), "1.32");
         assert!("1".parse::<Release>().is_err() && "one.two".parse::<Release>().is_err());
         let range = Releases { since: Some(release("1.21")), until: Some(release("1.26")) };
-        assert!(range.contains(release("1.26")) && !range.contains(release("1.27")) && !range.contains(release("1.20")));
+        assert!(
+            range.contains(release("1.26")) && !range.contains(release("1.27")) && !range.contains(release("1.20"))
+        );
     }
 }

@@ -39,11 +39,13 @@ pub enum Output {
     Quantized {
         /// How.
         quantized: Quantized,
-        /// The Relu or Clip between.
-        clamp: Option<OpId>,
+        /// Whether a Relu or Clip stood between that is gone, because it makes no difference.
+        after_clamp: bool,
     },
     /// A QuantizeLinear reads it, and something else does too.
     Shared,
+    /// A Relu or Clip reads it, and a QuantizeLinear what that makes.
+    Clamped,
     /// No QuantizeLinear reads it.
     Float,
 }
@@ -112,6 +114,15 @@ impl Unit {
         })
     }
 
+    /// Notes whether a Relu or Clip stood before the QuantizeLinear, and is gone.
+    pub fn note_clamp(&mut self, stood: bool) {
+        for output in &mut self.outputs {
+            if let Output::Quantized { after_clamp, .. } = output {
+                *after_clamp = stood;
+            }
+        }
+    }
+
     /// Whether every output is quantized, and there is one.
     pub fn is_quantized(&self) -> bool {
         let mut there = self.outputs.iter().filter(|output| **output != Output::Absent).peekable();
@@ -128,14 +139,6 @@ fn of_input(model: &Model, value: ValueId) -> Input {
 }
 
 fn of_output(model: &Model, value: ValueId) -> Output {
-    let (mut value, mut clamp) = (value, None);
-    if let Some(Use { op, slot: 0 }) = only_reader(model, value)
-        && clamp_bounds(model, op).is_some()
-        && let Some(Some(clamped)) = model.outputs(op).first().copied()
-        && only_reader(model, clamped).is_some_and(|use_| is_quantizer(model, use_))
-    {
-        (value, clamp) = (clamped, Some(op));
-    }
     let uses = model.uses(value);
     if uses.is_empty() && !model.is_output(value) {
         return Output::Absent;
@@ -145,11 +148,18 @@ fn of_output(model: &Model, value: ValueId) -> Output {
     match only_reader(model, value) {
         Some(use_) if is_quantizer(model, use_) => {
             let made = model.outputs(use_.op).first().copied().flatten().unwrap_or(value);
-            Output::Quantized { quantized: quantized(model, use_.op, made), clamp }
+            Output::Quantized { quantized: quantized(model, use_.op, made), after_clamp: false }
         }
+        Some(use_) if clamp_bounds(model, use_.op).is_some() && is_before_quantizer(model, use_.op) => Output::Clamped,
         _ if quantizers.is_empty() => Output::Float,
         _ => Output::Shared,
     }
+}
+
+/// Whether a QuantizeLinear is all that reads what an operator makes.
+fn is_before_quantizer(model: &Model, op: OpId) -> bool {
+    let made = model.outputs(op).first().copied().flatten();
+    made.and_then(|made| only_reader(model, made)).is_some_and(|use_| is_quantizer(model, use_))
 }
 
 /// The one use of a value that nothing else reads, outside of the graph neither.
@@ -182,13 +192,19 @@ pub fn quantized(model: &Model, op: OpId, made: ValueId) -> Quantized {
     let dequantizes = is_dequantizer(model, op);
     let integers = input(0).filter(|_| dequantizes).and_then(|integers| model.constant(integers));
     let stated = zero_points.as_ref().and_then(|tensor| tensor.as_ref().map(|tensor| tensor.dtype()));
-    let by_attribute = operator.int("output_dtype").filter(|_| !dequantizes).and_then(|dtype| i32::try_from(dtype).ok());
-    let by_attribute = by_attribute.and_then(|dtype| DataType::try_from(dtype).ok()).filter(|&it| it != DataType::Undefined);
+    let by_attribute =
+        operator.int("output_dtype").filter(|_| !dequantizes).and_then(|dtype| i32::try_from(dtype).ok());
+    let by_attribute =
+        by_attribute.and_then(|dtype| DataType::try_from(dtype).ok()).filter(|&it| it != DataType::Undefined);
     let made_by_quantizer = || {
         // Without a zero point, what it is made by tells.
         let maker = model.producer(input(0)?).filter(|_| dequantizes)?;
         let maker_made = model.outputs(maker).first().copied().flatten()?;
-        is_of(model, maker, "QuantizeLinear").then(|| quantized(model, maker, maker_made).dtype).flatten()
+        match model.op(maker).op_type() {
+            "DynamicQuantizeLinear" => Some(DataType::Uint8),
+            "QuantizeLinear" => quantized(model, maker, maker_made).dtype,
+            _ => None,
+        }
     };
     let dtype = stated
         .or_else(|| integers.as_ref().map(|tensor| tensor.dtype()))

@@ -35,7 +35,9 @@ fn redundant(model: &Model, op: OpId) -> Option<(ValueId, Use)> {
 fn range(model: &Model, op: OpId) -> Option<Interval> {
     let made = model.outputs(op).first().copied().flatten()?;
     let quantized = quantized(model, op, made);
-    let (&[scale], zero_points) = (quantized.scales.as_deref()?, quantized.zero_points.as_deref()?) else { return None };
+    let (&[scale], zero_points) = (quantized.scales.as_deref()?, quantized.zero_points.as_deref()?) else {
+        return None;
+    };
     let zero_point = zero_points.first().copied().unwrap_or(0);
     let (least, most) = match quantized.dtype? {
         DataType::Uint8 => (0, 255),

@@ -53,7 +53,8 @@ fn forward(model: &mut Model, op: OpId) {
 /// A pair after the operator is made before it too, unless one is there.
 fn backward(model: &mut Model, op: OpId) {
     let Some((input, output)) = moved(model, op) else { return };
-    let Some(use_) = model.only_use(output).filter(|&use_| is_quantizer(model, use_) && !model.is_output(output)) else {
+    let Some(use_) = model.only_use(output).filter(|&use_| is_quantizer(model, use_) && !model.is_output(output))
+    else {
         return;
     };
     if !one_scale(model, use_.op) || model.constant(input).is_some() {
