@@ -88,10 +88,11 @@
 //! | `ir` | `proto` |
 //! | `file`, `text` | `ir`, `proto` |
 //! | `operators` | `ir` |
+//! | `analysis` | `operators`, `ir`, `proto` |
 //! | `calibration` | `ir`, `file`, `proto`, `numeric`, `config`; no operator, no plan |
 //! | `targets` | `operators`, `ir`, `numeric` |
 //! | `plan` | `calibration` (what was observed), `targets`, `operators`, `ir`, `numeric`, `config` |
-//! | `passes` | `plan`, `operators`, `ir`, `proto`, `numeric`; never the configuration, ranges or targets |
+//! | `passes` | `plan`, `analysis`, `operators`, `ir`, `proto`, `numeric`; never the configuration, ranges or targets |
 //! | `report` | `plan`, `targets`, `operators`, `ir`, `numeric`, `config` |
 //! | `quantize` | the order: `calibration`, `plan`, `passes`, `report`, `ir`, `config` |
 //!
@@ -103,9 +104,11 @@
 #[cfg(test)]
 extern crate self as onnx_quant;
 
+mod analysis;
 pub mod calibration;
 mod config;
 mod error;
+pub mod explain;
 mod file;
 pub mod ir;
 pub mod numeric;

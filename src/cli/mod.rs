@@ -2,6 +2,7 @@
 //! terminal.
 
 mod calibrate;
+mod explain;
 mod interrupt;
 mod observe;
 mod outputs;
@@ -40,6 +41,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Calibrate(Box<calibrate::Args>),
+    Explain(explain::Args),
     Print(print::Args),
     Upgrade(upgrade::Args),
 }
@@ -59,6 +61,7 @@ impl Cli {
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
             Some(Command::Calibrate(args)) => calibrate::run(*args),
+            Some(Command::Explain(args)) => explain::run(&args),
             Some(Command::Print(args)) => print::run(&args),
             Some(Command::Upgrade(args)) => upgrade::run(&args),
             None => quantize::run(self.quantize),
@@ -97,6 +100,12 @@ pub fn print_to_stderr(text: &str) {
         }
     }
     let _ = io::stderr().lock().write_all(readable.as_bytes());
+}
+
+/// Writes what was asked for to standard output.
+fn print_to_stdout(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| failed("standard output", error))
 }
 
 fn count(number: usize, what: &str) -> String {

@@ -3,9 +3,9 @@
 use super::{
     Pass,
     constants::{self, fixed, remove_unread},
-    facts::Facts,
 };
 use crate::{
+    analysis::Facts,
     error::Result,
     ir::{Attribute, DataType, Model, OpId, Use, ValueId},
     operators::is_standard,
@@ -42,7 +42,7 @@ impl Pass for FuseMatMulAdd {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let facts = Facts::enforced(model);
+        let facts = Facts::guaranteed(model);
         let mut gone = Vec::new();
         let mut unread = Vec::new();
         for add in model.ops().collect::<Vec<_>>() {

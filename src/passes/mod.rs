@@ -5,7 +5,6 @@
 //! ([`Model::verify`]).
 
 mod constants;
-mod facts;
 mod fix_parameters;
 mod fold_batch_normalization;
 mod fold_constants;

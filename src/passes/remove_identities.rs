@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use super::{
     Pass,
     constants::{fixed, remove_unread},
-    facts::{Facts, cast_target},
 };
 use crate::{
+    analysis::{Facts, cast_target},
     error::Result,
     ir::{Model, OpId, ScopeId, Use, ValueId},
     operators::is_standard,
@@ -36,7 +36,7 @@ impl Pass for RemoveIdentities {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let facts = Facts::enforced(model);
+        let facts = Facts::guaranteed(model);
         let mut changed = false;
         let mut unread = Vec::new();
         let mut gone = Vec::new();

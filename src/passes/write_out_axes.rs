@@ -3,9 +3,9 @@
 use super::{
     Pass,
     constants::{add, fixed, remove_unread},
-    facts::Facts,
 };
 use crate::{
+    analysis::Facts,
     error::Result,
     ir::{DataType, Model, OpId, Tensor, Use, ValueId},
     operators::{is_standard, normalize_axis},
@@ -37,7 +37,7 @@ impl Pass for WriteOutAxes {
         if ops.is_empty() {
             return Ok(false);
         }
-        let facts = Facts::enforced(model);
+        let facts = Facts::guaranteed(model);
         let mut changed = false;
         let mut replaced = Vec::new();
         for op in ops {

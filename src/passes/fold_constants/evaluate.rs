@@ -2,8 +2,9 @@
 
 use super::array::Array;
 use crate::{
+    analysis::cast_target,
     ir::{DataType, Model, Op, OpId},
-    passes::{constants::fixed, facts::cast_target},
+    passes::constants::fixed,
 };
 
 /// An operator with its inputs.

@@ -10,9 +10,9 @@ use std::collections::HashSet;
 use super::{
     Pass,
     constants::{fixed, remove_unread},
-    facts::Facts,
 };
 use crate::{
+    analysis::Facts,
     error::Result,
     ir::{Model, OpId, Tensor, ValueId, is_float},
     operators::is_standard,
@@ -53,7 +53,7 @@ impl Pass for FoldConstants {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut facts = Facts::enforced(model);
+        let mut facts = Facts::guaranteed(model);
         let mut unread = Vec::new();
         // What one operator frees may be what another one's result may take.
         for _ in 0..MAX_ROUNDS {

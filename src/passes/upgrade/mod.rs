@@ -22,8 +22,9 @@ use self::{
     operators::{Change, NEWEST, OPERATORS, find_of_onnxruntime},
     step::Step,
 };
-use super::{Pass, facts::Facts};
+use super::Pass;
 use crate::{
+    analysis::Facts,
     error::{Error, ErrorKind, Location, Result},
     ir::{Model, OpId, ScopeId},
     operators::is_standard,
@@ -98,7 +99,7 @@ impl UpgradeOpset {
                 check_known(model, root)?;
             }
             check_training(model, self.to)?;
-            let facts = Facts::of(model);
+            let facts = Facts::as_stated(model);
             let overridable = model.ir_version() >= 4;
             // First, as it decides what form new constants have.
             model.raise_ir_version(ir_version(self.to));

@@ -4,10 +4,11 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::{
+    analysis::Facts,
     error::{Error, ErrorKind, Result},
     ir::{Attribute, DataType, Model, NewOp, OpId, ScopeId, ScopeShell, Tensor, Use, ValueId},
     numeric::FloatType,
-    passes::{constants, facts::Facts},
+    passes::constants,
     proto::{AttributeProto, attribute_proto::AttributeType},
 };
 
