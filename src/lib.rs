@@ -84,7 +84,7 @@
 //! | module | knows |
 //! |---|---|
 //! | `numeric`, `proto` | nothing else here |
-//! | `config` | nothing either |
+//! | `config` | `targets`, `ir` |
 //! | `ir` | `proto` |
 //! | `file`, `text` | `ir`, `proto` |
 //! | `operators` | `ir` |

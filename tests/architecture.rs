@@ -10,7 +10,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("numeric", &[]),
     ("proto", &[]),
     ("error", &[]),
-    ("config", &["error"]),
+    ("config", &["error", "ir", "targets"]),
     ("ir", &["error", "proto"]),
     ("file", &["error", "ir", "proto"]),
     ("text", &["ir", "proto"]),

@@ -114,7 +114,7 @@ fn ranges_stand_for_the_samples_they_are_of() {
     assert!(with(&["--ranges", "merged.json"]) == expected);
     assert!(with(&["--ranges", "a.json", "--calibrate", "b.txt"]) == expected);
     assert!(with(&["--ranges", "a.json"]) != expected);
-    assert!(with(&["--calibrate", "samples", "--samples", "2"]) == with(&["--ranges", "a.json"]));
+    assert!(with(&["--calibrate", "samples", "--max-samples", "2"]) == with(&["--ranges", "a.json"]));
 }
 
 #[test]
@@ -153,12 +153,13 @@ fn a_file_says_the_same_as_flags() {
     let toml = "activations = \"int8\"\nsymmetric-activations = true\ncalibration = \"percentile:99\"\nsamples = 3\nengine = \"rten\"\n";
     fs::write(folder.join("a.toml"), toml).expect("it can be written");
     let flags =
-        ["--activations", "int8", "--symmetric-activations", "--calibration", "percentile:99", "--samples", "3"];
+        ["--activations", "int8", "--symmetric-activations", "--calibration", "percentile:99", "--max-samples", "3"];
     let by_flags = quantized(folder, &[&["--calibrate", "samples", "--engine", "rten"], &flags[..]].concat());
     assert!(by_flags.0.contains(" to int8 (symmetric, percentile:99)\n"), "{}", by_flags.0);
     assert!(quantized(folder, &["--calibrate", "samples", "--config", "a.toml"]) == by_flags);
     // Flags win.
-    let back = ["--activations", "uint8", "--symmetric-activations=false", "--calibration", "minmax", "--samples", "9"];
+    let back =
+        ["--activations", "uint8", "--symmetric-activations=false", "--calibration", "minmax", "--max-samples", "9"];
     let taken_back = quantized(folder, &[&["--calibrate", "samples", "--config", "a.toml"], &back[..]].concat());
     assert!(taken_back == quantized(folder, &["--calibrate", "samples", "--calibration", "minmax"]));
     // It can be there for nothing.
@@ -170,15 +171,15 @@ fn options_that_make_no_sense_are_refused() {
     let folder = folder();
     fs::write(folder.path().join("r.json"), "{}").expect("it can be written");
     let options: [&[&str]; 15] = [
-        &["--samples", "3"],
+        &["--max-samples", "3"],
         &["--engine", "rten"],
         &["--onnxruntime", "lib.so"],
         &["--calibration", "mse"],
         &["--activations", "int8"],
         &["--symmetric-activations"],
         &["--save-ranges", "s.json"],
-        &["--ranges", "r.json", "--samples", "3"],
-        &["--calibrate", "samples", "--samples", "0"],
+        &["--ranges", "r.json", "--max-samples", "3"],
+        &["--calibrate", "samples", "--max-samples", "0"],
         &["--calibrate", "samples", "--calibration", "median"],
         &["--calibrate", "samples", "--engine", "tvm"],
         &["--calibrate", "samples", "--engine", "rten", "--onnxruntime", "lib.so"],

@@ -37,8 +37,8 @@ pub struct Args {
 
     /// The samples: a folder of .npz or .npy files, one such file of many samples, a folder with
     /// test_data_set_* folders, or a text file that lists paths
-    #[arg(long, value_name = "PATH")]
-    samples_from: PathBuf,
+    #[arg(long, visible_alias = "samples-from", value_name = "PATH")]
+    samples: PathBuf,
 
     /// The ranges; - writes standard output
     #[arg(short, long, value_name = "FILE")]
@@ -72,20 +72,20 @@ pub struct Args {
 pub fn run(args: Args) -> Result<(), Failure> {
     use_threads(args.threads)?;
     let settings = args.settings.with_engine_of(args.onnxruntime.as_deref())?.with_file(args.config.as_deref())?;
-    let (limit, engine) = (settings.samples(), settings.engine());
-    let (config, _) = settings.into_parts(false);
+    let (limit, engine) = (settings.max_samples(), settings.engine());
+    let (config, _) = settings.into_parts(false)?;
     config.check_for_activations().map_err(|error| Failure::Usage(error.to_string()))?;
 
     let output = TextOutput::at(&args.output)?;
     let model = load(&args.input)?;
     let mut paths = Paths::default();
     paths.read_model(&model, &args.input);
-    paths.read("the samples", &args.samples_from);
+    paths.read("the samples", &args.samples);
     args.config.iter().for_each(|config| paths.read("the configuration", config));
     paths.write("the file of ranges", &args.output);
     paths.check()?;
     let library = args.onnxruntime.as_deref();
-    let observing = Observing { samples: &args.samples_from, limit, engine, library, quiet: args.quiet };
+    let observing = Observing { samples: &args.samples, limit, engine, library, quiet: args.quiet };
     let (ranges, samples) = observe(&model, &args.input, &config, &observing)?;
     output.write(&text(&ranges, &config, args.format)?)?;
     if !args.quiet {

@@ -36,8 +36,8 @@ pub struct Args {
     /// Quantize activations too, by what they are with these samples: a folder of .npz or .npy files,
     /// one such file of many samples, a folder with test_data_set_* folders, or a text file that lists
     /// paths
-    #[arg(long, value_name = "PATH", help_heading = ACTIVATIONS)]
-    calibrate: Option<PathBuf>,
+    #[arg(long, visible_alias = "calibrate", value_name = "PATH", help_heading = ACTIVATIONS)]
+    samples: Option<PathBuf>,
 
     /// Quantize activations by these ranges: a file of --save-ranges or `onnx-quant calibrate`, or of
     /// onnxruntime, TensorRT or AIMET (may be repeated; all are merged, with what is calibrated too)
@@ -92,14 +92,14 @@ pub fn run(args: Args) -> Result<(), Failure> {
     use_threads(args.threads)?;
     let settings = args.settings.clone().with_engine_of(args.onnxruntime.as_deref())?;
     let settings = settings.with_file(args.config.as_deref())?;
-    let observing = args.calibrate.as_deref().map(|samples| Observing {
+    let observing = args.samples.as_deref().map(|samples| Observing {
         samples,
-        limit: settings.samples(),
+        limit: settings.max_samples(),
         engine: settings.engine(),
         library: args.onnxruntime.as_deref(),
         quiet: args.quiet,
     });
-    let (config, mut options) = settings.into_parts(args.verbose || args.report.is_some());
+    let (config, mut options) = settings.into_parts(args.verbose || args.report.is_some())?;
     options.overwrite = args.overwrite;
     let checked = if args.has_activations() { config.check_for_activations() } else { config.check() };
     checked.map_err(|error| Failure::Usage(error.to_string()))?;
@@ -141,7 +141,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 impl Args {
     /// Whether activations are to be quantized.
     fn has_activations(&self) -> bool {
-        self.calibrate.is_some() || !self.ranges.is_empty()
+        self.samples.is_some() || !self.ranges.is_empty()
     }
 
     /// Whether the options that were given make sense together.
@@ -151,9 +151,9 @@ impl Args {
         let of_samples = self.settings.of_samples().or(self.onnxruntime.as_ref().map(|_| "--onnxruntime"));
         let of_activations = self.settings.of_activations().or(self.save_ranges.as_ref().map(|_| "--save-ranges"));
         match (of_samples, of_activations) {
-            (Some(option), _) if self.calibrate.is_none() => without(option, "--calibrate"),
+            (Some(option), _) if self.samples.is_none() => without(option, "--samples"),
             (_, Some(option)) if !self.has_activations() => {
-                without(option, "--calibrate or --ranges: only then activations are quantized")
+                without(option, "--samples or --ranges: only then activations are quantized")
             }
             _ => Ok(()),
         }
@@ -164,7 +164,7 @@ impl Args {
         let mut paths = Paths::default();
         paths.read_model(model, input);
         self.config.iter().for_each(|config| paths.read("the configuration", config));
-        self.calibrate.iter().for_each(|samples| paths.read("the samples", samples));
+        self.samples.iter().for_each(|samples| paths.read("the samples", samples));
         // Ranges may be added to the file that they came from.
         let ranges = self.ranges.iter().filter(|ranges| self.save_ranges.as_ref() != Some(ranges));
         ranges.for_each(|ranges| paths.read("a file of ranges", ranges));

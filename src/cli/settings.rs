@@ -77,6 +77,11 @@ pub struct Settings {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
     strict: Option<bool>,
 
+    /// The runtime that the model is for: onnxruntime, onnxruntime:RELEASE (that one and newer), openvino, qnn,
+    /// tensorrt, coreml, generic, or a TOML file of rules [default: onnxruntime]
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+
     /// Type that activations are stored as; with int8, onnxruntime on x86 leaves convolutions float
     /// whose result has several readers [default: uint8]
     #[arg(long, value_name = "TYPE", value_parser = one_of(ActivationType::NAMES), help_heading = ACTIVATIONS)]
@@ -97,7 +102,7 @@ pub struct Settings {
 
     /// Take at most the first N samples
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = ACTIVATIONS)]
-    samples: Option<NonZeroUsize>,
+    max_samples: Option<NonZeroUsize>,
 
     /// What runs the model: rten is built in, onnxruntime has more operators and needs its library
     /// [default: rten]
@@ -115,7 +120,7 @@ fn calibration_help() -> String {
 impl Settings {
     /// The first option that was given of those that are about samples only.
     pub fn of_samples(&self) -> Option<&'static str> {
-        let given = [("--samples", self.samples.is_some()), ("--engine", self.engine.is_some())];
+        let given = [("--max-samples", self.max_samples.is_some()), ("--engine", self.engine.is_some())];
         given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
     }
 
@@ -142,8 +147,8 @@ impl Settings {
     }
 
     /// How many samples to take at most.
-    pub fn samples(&self) -> Option<NonZeroUsize> {
-        self.samples
+    pub fn max_samples(&self) -> Option<NonZeroUsize> {
+        self.max_samples
     }
 
     /// What is to run the model.
@@ -188,15 +193,23 @@ impl Settings {
             symmetric_activations: self.symmetric_activations.or(file.symmetric_activations),
             reduce_range: self.reduce_range.or(file.reduce_range),
             calibration: self.calibration.or(file.calibration),
-            samples: self.samples.or(file.samples),
+            max_samples: self.max_samples.or(file.max_samples),
+            target: self.target.or(file.target),
             engine: self.engine.or(file.engine),
         }
     }
 
     /// As the library takes them.
-    pub fn into_parts(self, measure_error: bool) -> (Config, SaveOptions) {
+    ///
+    /// # Errors
+    /// The target is not known, or not of the form of one.
+    pub fn into_parts(self, measure_error: bool) -> Result<(Config, SaveOptions), Failure> {
+        let target = self.target.as_deref().map(str::parse).transpose();
+        let suiting = Config::for_target(
+            target.map_err(|error: onnx_quant::Error| Failure::Usage(error.to_string()))?.unwrap_or_default(),
+        );
         let config = Config {
-            weights: self.weights.unwrap_or_default(),
+            weights: self.weights.unwrap_or(suiting.weights),
             granularity: self.granularity.unwrap_or_default(),
             asymmetric: self.asymmetric.unwrap_or_default(),
             weight_scales: self.weight_scales,
@@ -208,15 +221,17 @@ impl Settings {
             keep_overridable: self.keep_overridable.unwrap_or_default(),
             trained_pairs: self.trained_pairs.unwrap_or_default(),
             activations: Activations {
-                ty: self.activations.unwrap_or_default(),
-                symmetric: self.symmetric_activations.unwrap_or_default(),
+                ty: self.activations.unwrap_or(suiting.activations.ty),
+                symmetric: self.symmetric_activations.unwrap_or(suiting.activations.symmetric),
                 reduce_range: self.reduce_range.unwrap_or_default(),
                 method: self.calibration.unwrap_or_default(),
             },
+            target: suiting.target,
             measure_error,
             strict: self.strict.unwrap_or_default(),
         };
-        (config, SaveOptions { external_data: self.external_data.unwrap_or_default(), ..SaveOptions::default() })
+        let options = SaveOptions { external_data: self.external_data.unwrap_or_default(), ..SaveOptions::default() };
+        Ok((config, options))
     }
 }
 

@@ -6,7 +6,11 @@ use globset::{GlobBuilder, GlobMatcher};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    ir::DataType,
+    targets::{ElementType, Target},
+};
 
 pub use activations::{ActivationType, Activations, CalibrationMethod};
 
@@ -81,6 +85,8 @@ pub struct Config {
     pub keep_overridable: bool,
     /// What becomes of float constants that training left behind QuantizeLinear.
     pub trained_pairs: TrainedPairs,
+    /// The runtime that the quantized model is for.
+    pub target: Target,
     /// How activations are quantized, where they are.
     pub activations: Activations,
     /// Measure the error of every quantized weight for the report; reads all weights once more.
@@ -93,6 +99,31 @@ pub struct Config {
 const BLOCK_SIZES: std::ops::RangeInclusive<usize> = 1..=i32::MAX as usize;
 
 impl Config {
+    /// The configuration that suits a target: its preferred types of weights and activations.
+    ///
+    /// ```
+    /// use onnx_quant::{ActivationType, Config};
+    /// let config = Config::for_target("tensorrt".parse()?);
+    /// assert!(config.activations.symmetric && config.activations.ty == ActivationType::Int8);
+    /// # Ok::<(), onnx_quant::Error>(())
+    /// ```
+    pub fn for_target(target: Target) -> Self {
+        let writes = target.writes();
+        let first = |types: &[ElementType]| types.first().map(|ty| ty.0);
+        let ty = match first(&writes.activations) {
+            Some(DataType::Int8) => ActivationType::Int8,
+            Some(DataType::Uint16) => ActivationType::Uint16,
+            Some(DataType::Int16) => ActivationType::Int16,
+            _ => ActivationType::Uint8,
+        };
+        let weights = match first(&writes.weights) {
+            Some(DataType::Uint8) => WeightType::Uint8,
+            _ => WeightType::Int8,
+        };
+        let activations = Activations { ty, symmetric: writes.symmetric_activations, ..Activations::default() };
+        Self { weights, activations, target, ..Self::default() }
+    }
+
     /// Whether the settings go together.
     ///
     /// # Errors
@@ -119,7 +150,7 @@ impl Config {
         self.check()?;
         let eight_bits = matches!(self.weights, WeightType::Int8 | WeightType::Uint8);
         if eight_bits && !matches!(self.granularity, Granularity::Block { .. }) {
-            return Ok(());
+            return self.check_for_target();
         }
         Err(Error::config(format!(
             "weights that are {}, {}, do not go with quantized activations: kernels that compute in integers take int8 or \
@@ -127,6 +158,25 @@ impl Config {
             self.weights,
             self.sharing(),
         )))
+    }
+
+    /// Whether the target has kernels for weights and activations of this kind at all.
+    fn check_for_target(&self) -> Result<()> {
+        let (name, writes) = (self.target.name(), self.target.writes());
+        let weights = match self.weights {
+            WeightType::Uint8 => DataType::Uint8,
+            _ => DataType::Int8,
+        };
+        if !writes.weights.iter().any(|known| known.0 == weights) {
+            return Err(Error::config(format!("{name} has no integer kernels for {} weights", self.weights)));
+        }
+        if self.asymmetric && !writes.weight_zero_points {
+            return Err(Error::config(format!("{name} takes no weights with zero points: leave out --asymmetric")));
+        }
+        if writes.symmetric_activations && !self.activations.symmetric {
+            return Err(Error::config(format!("{name} takes symmetric activations only")));
+        }
+        Ok(())
     }
 
     /// What really shares a scale: the microscaling forms have blocks of 32 unless blocks of another

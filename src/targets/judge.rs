@@ -71,29 +71,6 @@ impl Target {
         Judgement::Float(unmet)
     }
 
-    /// The rule by which an operator can become an integer kernel once everything around it is as the rule
-    /// needs it; or what of the operator itself stands against each.
-    ///
-    /// # Errors
-    /// What each rule for the operator lacks; empty where there is none.
-    pub fn possible(&self, model: &Model, op: OpId, form: Form) -> Result<&Rule, Vec<Unmet<'_>>> {
-        let mut unmet = Vec::new();
-        for rule in self.rules_for(model, op).filter(|rule| rule.form == form) {
-            if !self.has(rule) {
-                unmet.push(Unmet { rule, what: Lack::Release });
-                continue;
-            }
-            let unit = Unit::of(model, op);
-            let lacks =
-                |condition: &&Condition| condition.is_of_operator() && !holds(condition, rule, model, op, &unit);
-            match rule.require.iter().find(lacks) {
-                None => return Ok(rule),
-                Some(condition) => unmet.push(Unmet { rule, what: Lack::Condition(condition) }),
-            }
-        }
-        Err(unmet)
-    }
-
     fn rules_for<'t>(&'t self, model: &Model, op: OpId) -> impl Iterator<Item = &'t Rule> {
         let operator = model.op(op);
         let standard = is_standard(model, op);
@@ -168,7 +145,7 @@ fn types<'t>(rule: &Rule, unit: &Unit) -> Option<Lack<'t>> {
 }
 
 /// Whether a condition holds.
-fn holds(condition: &Condition, rule: &Rule, model: &Model, op: OpId, unit: &Unit) -> bool {
+pub(super) fn holds(condition: &Condition, rule: &Rule, model: &Model, op: OpId, unit: &Unit) -> bool {
     let operator = model.op(op);
     match condition {
         Condition::Attribute { name, is, default } => {

@@ -8,29 +8,46 @@
 
 mod condition;
 mod judge;
+mod kernels;
 pub mod onnxruntime;
 mod release;
 mod schema;
 mod unit;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 
 pub use condition::{Along, Condition};
 pub use judge::{Judgement, Lack, Unmet};
+pub use kernels::Kernel;
 pub use release::{NoRelease, Release, Releases};
 pub use schema::{
-    BiasForm, Checked, Description, ElementType, FloatFusion, Form, LoadStep, NewestOpset, Output, Pairs, Role, Rule,
-    Source, Step, Writes,
+    BiasForm, Checked, Description, ElementType, FloatFusion, Form, LoadStep, NewestOpset, Output, Pairs, Quirk, Role,
+    Rule, Source, Step, Writes,
 };
 pub use unit::{Input, Output as UnitOutput, Quantized, Unit, is_dequantizer, is_quantizer, quantized};
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    ir::{Model, OpId},
+    ir::{DataType, Model, OpId},
 };
 
 /// The targets that are known by name, with their files.
-const KNOWN: &[(&str, &str)] = &[("onnxruntime", include_str!("data/onnxruntime.toml"))];
+const KNOWN: &[(&str, &str)] = &[
+    ("onnxruntime", include_str!("data/onnxruntime.toml")),
+    ("openvino", include_str!("data/openvino.toml")),
+    ("qnn", include_str!("data/qnn.toml")),
+    ("tensorrt", include_str!("data/tensorrt.toml")),
+    ("coreml", include_str!("data/coreml.toml")),
+    ("generic", include_str!("data/generic.toml")),
+];
+
+/// The one that is meant where none is named.
+static DEFAULT: LazyLock<Target> =
+    LazyLock::new(|| Target::from_toml(KNOWN[0].1).expect("the files of this crate are checked by its tests"));
 
 /// A runtime, and the releases of it that are meant.
 ///
@@ -44,7 +61,7 @@ const KNOWN: &[(&str, &str)] = &[("onnxruntime", include_str!("data/onnxruntime.
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
-    description: Description,
+    description: Arc<Description>,
     oldest: Option<Release>,
     newest: Option<Release>,
 }
@@ -75,7 +92,34 @@ impl std::str::FromStr for Target {
     }
 }
 
+impl Default for Target {
+    /// onnxruntime, all releases that are known.
+    fn default() -> Self {
+        DEFAULT.clone()
+    }
+}
+
 impl Target {
+    /// The names of those that are known.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        KNOWN.iter().map(|(name, _)| *name)
+    }
+
+    /// Whether it has a quirk.
+    pub fn has_quirk(&self, quirk: Quirk) -> bool {
+        self.description.quirks.contains(&quirk)
+    }
+
+    /// Whether it has integer kernels for activations of a type.
+    pub fn computes_with(&self, activations: DataType) -> bool {
+        self.description.writes.activations.iter().any(|known| known.0 == activations)
+    }
+
+    /// What suits it.
+    pub fn writes(&self) -> &Writes {
+        &self.description.writes
+    }
+
     /// Reads a target from the text of its file. All its releases are meant.
     ///
     /// # Errors
@@ -84,7 +128,7 @@ impl Target {
         let description: Description =
             toml::from_str(text).map_err(|error| Error::config(format!("not a target's file: {error}")))?;
         let (oldest, newest) = (description.releases.first().copied(), description.releases.last().copied());
-        Ok(Self { description, oldest, newest })
+        Ok(Self { description: Arc::new(description), oldest, newest })
     }
 
     /// Reads a target from a file.

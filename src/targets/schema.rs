@@ -34,6 +34,15 @@ pub struct Description {
     /// What it changes in a graph before it looks for kernels.
     #[serde(default)]
     pub at_load: Vec<LoadStep>,
+    /// What no rule can say.
+    #[serde(default)]
+    pub quirks: Vec<Quirk>,
+    /// Whether the sizes of all values must be known when a model is loaded.
+    #[serde(default)]
+    pub static_shapes: bool,
+    /// Whether it is known how long its kernels take.
+    #[serde(default)]
+    pub measured_times: bool,
     /// Operators that compute in integers as they stand in the file: `domain:Type`, or `Type` of the default
     /// operators.
     #[serde(default)]
@@ -139,8 +148,24 @@ pub enum Step {
     ProductsWithBias,
     /// Pairs spread through what only moves data.
     PropagatePairs,
+    /// Pairs of integers of 16 bits and more go: what is between them computes in float.
+    DropWidePairs,
     /// A Relu or Clip goes that the QuantizeLinear after it makes redundant.
     AbsorbClamps,
+}
+
+/// What no rule can say: faults that plans go around.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quirk {
+    /// Transposes around integer convolutions travel through operators that name axes, which then are others.
+    MisplacedAxes,
+    /// A model is not loaded in which an AveragePool with dilations stands between integers.
+    DilatedAveragePool,
+    /// Of int8 activations that several operators read, no kernel is made.
+    Int8OfOneReader,
+    /// From opset 21 on, what moves int8 activations must have a pair after it, or the model is not loaded.
+    Int8Moved,
 }
 
 /// One integer kernel.

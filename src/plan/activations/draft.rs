@@ -20,12 +20,13 @@ use crate::{
     ir::{Model, OpId, Use, ValueId},
     operators::Interval,
     plan::{Plan, Reason, weights},
-    targets::onnxruntime::{Kernel, absorbs_relu, data_inputs, kernel},
+    targets::{Pairs, Role, Target},
 };
 
 /// Layers and what surrounds them; layers can be taken back to float.
 pub(super) struct Draft<'a> {
     model: &'a Model,
+    target: &'a Target,
     /// Whether a QuantizeLinear makes a Relu before it redundant.
     absorbs: bool,
     layers: BTreeMap<OpId, Layer>,
@@ -66,12 +67,14 @@ pub(super) struct Refused {
 }
 
 impl<'a> Draft<'a> {
-    pub fn new(model: &'a Model, config: &Config) -> Result<Self> {
+    pub fn new(model: &'a Model, config: &'a Config) -> Result<Self> {
         let excluded = weights::excluded_layers(model, config);
         // With the zero point in the middle, the integers below it stand for negative numbers.
-        let absorbs = !config.activations.symmetric && absorbs_relu(scheme(config).ty);
+        let absorbs = !config.activations.symmetric && !scheme(config).ty.is_signed();
+        let target = &config.target;
         let mut draft = Self {
             model,
+            target,
             absorbs,
             layers: BTreeMap::new(),
             float: BTreeMap::new(),
@@ -84,7 +87,7 @@ impl<'a> Draft<'a> {
             }
             let found = match excluded.get(&op) {
                 Some(reason) => Err(FloatReason::Weight(reason.clone())),
-                None => layer(model, op, absorbs),
+                None => layer(model, target, op, absorbs),
             };
             match found {
                 Ok(layer) => drop(draft.layers.insert(op, layer)),
@@ -95,11 +98,15 @@ impl<'a> Draft<'a> {
         let leading = reach::leading_to_layers(model);
         let is_final =
             |layer: &&Layer| layer.to_integers && !layer.made_as_integers && !leading.contains(&layer.output);
-        let last: Vec<OpId> = draft.layers.values().filter(is_final).map(|layer| layer.op).collect();
+        let rounds_outputs = target.writes().pairs == Pairs::EveryOutput;
+        let last: Vec<OpId> = match rounds_outputs {
+            true => Vec::new(),
+            false => draft.layers.values().filter(is_final).map(|layer| layer.op).collect(),
+        };
         for op in last {
             draft.take_back(op, FloatReason::Final);
         }
-        for (op, obstacle) in reach::near_obstacles(model) {
+        for (op, obstacle) in reach::near_obstacles(model, target) {
             if draft.layers.contains_key(&op) {
                 draft.take_back(op, FloatReason::Near { operator: model.op(obstacle).describe() });
             }
@@ -177,7 +184,7 @@ impl<'a> Draft<'a> {
     /// wanted as integers.
     fn passages(&self) -> &BTreeMap<OpId, Passage> {
         self.passages.get_or_init(|| {
-            if self.layers.is_empty() {
+            if self.layers.is_empty() || self.target.writes().pairs == Pairs::Inputs {
                 return BTreeMap::new();
             }
             let possible = self.model.ops().filter_map(|op| Some((op, self.passage(op)?))).collect();
@@ -192,9 +199,10 @@ impl<'a> Draft<'a> {
 
     fn passage(&self, op: OpId) -> Option<Passage> {
         let model = self.model;
-        let kernel = kernel(model, op).filter(|kernel| matches!(kernel, Kernel::Computes | Kernel::Moves))?;
-        let inputs = data_inputs(model, op);
-        let data: HashSet<ValueId> = inputs.iter().copied().collect();
+        let kernel = self.target.kernel(model, op).filter(|kernel| kernel.role != Role::Layer)?;
+        let listed = model.inputs(op);
+        let uses = kernel.data_inputs(model, op);
+        let inputs: Vec<ValueId> = uses.iter().filter_map(|use_| listed[use_.slot]).collect();
         if inputs.is_empty()
             || inputs.iter().any(|input| self.refused.contains(input) || model.constant(*input).is_some())
         {
@@ -202,17 +210,14 @@ impl<'a> Draft<'a> {
         }
         let mut outputs: Vec<ValueId> = model.outputs(op).into_iter().flatten().collect();
         let mut bounds = Interval::ALL;
-        if kernel == Kernel::Computes {
+        if kernel.role == Role::Requantizes {
             let &[output] = outputs.as_slice() else { return None };
             if let Some((clamped, limits)) = absorbed(model, op, output).filter(|_| self.absorbs) {
                 (outputs, bounds) = (vec![clamped], limits);
             }
         }
         let refused = outputs.is_empty() || outputs.iter().any(|output| self.refused.contains(output));
-        let read = model.inputs(op).into_iter().enumerate();
-        let read = read.filter(|(_, input)| input.is_some_and(|input| data.contains(&input)));
-        let uses = read.map(|(slot, _)| Use { op, slot }).collect();
-        (!refused).then_some(Passage { uses, inputs, outputs, bounds, moves: kernel == Kernel::Moves })
+        (!refused).then_some(Passage { uses, inputs, outputs, bounds, moves: kernel.role == Role::KeepsScale })
     }
 
     /// Values that are read as integers.
@@ -227,7 +232,12 @@ impl<'a> Draft<'a> {
 
     /// Values that are made as integers.
     fn integers(&self, passages: &BTreeMap<OpId, Passage>, wanted: &HashSet<ValueId>) -> HashSet<ValueId> {
-        let makes = |layer: &&Layer| layer.to_integers || wanted.contains(&layer.output);
+        let pairs = self.target.writes().pairs;
+        let makes = |layer: &&Layer| match pairs {
+            Pairs::Inputs => false,
+            Pairs::EveryOutput => true,
+            Pairs::AsNeeded => layer.to_integers || wanted.contains(&layer.output),
+        };
         let of_layers = self.layers.values().filter(makes).filter(|layer| !layer.made_as_integers);
         let of_passages = passages.values().flat_map(|passage| passage.outputs.iter().copied());
         let given = wanted.iter().copied().filter(|&value| given::activation(self.model, value).is_some());

@@ -5,7 +5,7 @@ use crate::{
     ir::{DataType, Model, OpId, Use, ValueId, type_name},
     operators::{Interval, clamp_bounds, is_constant, normalize_axis, weight_axes},
     plan::trace::{Origin, origin},
-    targets::onnxruntime::{Kernel, kernel},
+    targets::{BiasForm, Condition, Role, Target},
 };
 
 /// A layer that can become an integer kernel.
@@ -36,19 +36,16 @@ pub(super) fn is_layer(model: &Model, op: OpId) -> bool {
 
 /// A layer, or why it stays float. `absorbs` says whether a QuantizeLinear makes a Relu before it
 /// redundant.
-pub(super) fn layer(model: &Model, op: OpId, absorbs: bool) -> Result<Layer, FloatReason> {
+pub(super) fn layer(model: &Model, target: &Target, op: OpId, absorbs: bool) -> Result<Layer, FloatReason> {
     let operator = model.op(op);
-    let to_integers = match kernel(model, op) {
-        Some(Kernel::LayerToIntegers) => true,
-        Some(Kernel::Layer) => false,
-        _ => return Err(FloatReason::NoKernel),
+    let Some(kernel) = target.kernel(model, op).filter(|kernel| kernel.role == Role::Layer) else {
+        return Err(match target.unmet(model, op) {
+            Some(condition) => FloatReason::Unsupported { what: unsupported_by(condition) },
+            None => FloatReason::NoKernel { target: target.name().to_owned() },
+        });
     };
     let unsupported = |what: &str| Err(FloatReason::Unsupported { what: what.to_owned() });
-    let plain = |name| operator.float(name).is_none_or(|factor| factor == 1.0) && !operator.refers_to_caller(name);
     if operator.is("Gemm") {
-        if !plain("alpha") || !plain("beta") {
-            return unsupported("alpha or beta but 1");
-        }
         if operator.int("transA").unwrap_or(0) != 0 || operator.refers_to_caller("transA") {
             return unsupported("transposed input");
         }
@@ -82,6 +79,7 @@ pub(super) fn layer(model: &Model, op: OpId, absorbs: bool) -> Result<Layer, Flo
     }
     let bias = match inputs.get(2).copied().flatten() {
         None => None,
+        Some(_) if target.writes().bias == BiasForm::Float => None,
         Some(bias) if given::is_dequantized_constant(model, bias) => None,
         Some(bias) => {
             let tensor = model.fixed(bias).ok_or(FloatReason::ComputedBias)?;
@@ -106,7 +104,38 @@ pub(super) fn layer(model: &Model, op: OpId, absorbs: bool) -> Result<Layer, Flo
     let made_as_integers = given::is_quantized(model, output);
     let input = Use { op, slot: 0 };
     let given_scales = given.map(|given| given.scales);
-    Ok(Layer { op, input, weight: weight_use, given_scales, bias, output, bounds, to_integers, made_as_integers })
+    Ok(Layer {
+        op,
+        input,
+        weight: weight_use,
+        given_scales,
+        bias,
+        output,
+        bounds,
+        to_integers: kernel.to_integers,
+        made_as_integers,
+    })
+}
+
+/// What a kernel does not take, where a condition on the operator says so.
+fn unsupported_by(condition: &Condition) -> String {
+    match condition {
+        Condition::Attribute { name, is, .. } => {
+            let numbers: Vec<String> = is.iter().map(f64::to_string).collect();
+            format!("{name} but {}", numbers.join(" or "))
+        }
+        Condition::Text { name, is, .. } => format!("{name} but {}", is.join(" or ")),
+        Condition::Ones(name) => format!("{name} but ones"),
+        Condition::NoAttribute(name) => name.clone(),
+        Condition::Rank { input, is } => {
+            let ranks: Vec<String> = is.iter().map(usize::to_string).collect();
+            format!("input {input} but of {} axes", ranks.join(" or "))
+        }
+        Condition::OpsetUntil(opset) => format!("opset above {opset}"),
+        Condition::OpsetFrom(opset) => format!("opset below {opset}"),
+        Condition::Constant(slot) => format!("input {slot} that is computed"),
+        _ => "operator like this".to_owned(),
+    }
 }
 
 /// Why an operator is no layer whose weight is no constant.

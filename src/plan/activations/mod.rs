@@ -17,14 +17,14 @@ mod speed;
 
 use std::{collections::HashSet, fmt};
 
-use super::{LeftFloat, Plan, QuantizedCopy, Reason, Site, WeightPlan, opset, pairs, sites, weights};
+use super::{LeftFloat, Plan, QuantizedCopy, Reason, Site, WeightPlan, opset, pairs, sites, storage_dtype, weights};
 use crate::{
     calibration::Ranges,
     config::{ActivationType, Config},
     error::Result,
     ir::{Model, OpId, Use, ValueId},
     numeric::{QuantParams, QuantizedType, ScaleType, Scheme},
-    targets::onnxruntime,
+    targets::{Quirk, onnxruntime},
 };
 use draft::Draft;
 pub(super) use given::quantized_to_int8;
@@ -115,8 +115,11 @@ pub struct FloatLayer {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum FloatReason {
-    /// The runtime has no integer kernel for the operator.
-    NoKernel,
+    /// The target has no integer kernel for the operator.
+    NoKernel {
+        /// The target's name.
+        target: String,
+    },
     /// Its weight is no constant.
     ComputedWeight {
         /// What it is instead.
@@ -190,13 +193,13 @@ impl fmt::Display for FloatCause {
 impl fmt::Display for FloatReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoKernel => f.write_str("onnxruntime makes no integer kernel of it"),
+            Self::NoKernel { target } => write!(f, "{target} makes no integer kernel of it"),
             Self::ComputedWeight { what } => write!(f, "its weight is not a constant: {what}"),
             Self::LeftFactor => {
                 f.write_str("its constant is the left factor, and integer kernels are made for right ones")
             }
             Self::ComputedBias => f.write_str("its bias is not a constant"),
-            Self::Unsupported { what } => write!(f, "onnxruntime's integer kernel takes no {what}"),
+            Self::Unsupported { what } => write!(f, "its integer kernel takes no {what}"),
             Self::Weight(reason) => write!(f, "its weight stays float: {reason}"),
             Self::Final => {
                 f.write_str("its result goes to the outputs: rounded to integers it would be what users see")
@@ -244,20 +247,22 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
     };
     let layers = draft.layer_ops();
     drop_weights(&mut weights, &layers, model);
-    let computes = |op: OpId| layers.contains(&op) && onnxruntime::has_kernels(scheme.ty);
+    let has_kernels = config.target.computes_with(storage_dtype(scheme.ty));
+    let computes = |op: OpId| layers.contains(&op) && has_kernels;
     for copy in weights.weights.iter_mut().flat_map(|weight| &mut weight.copies) {
         sites::only_layers_in_bodies(&mut copy.sites, computes);
     }
     let biases = biases::plan(model, config, &draft, &values, &mut weights)?;
-    if !onnxruntime::has_kernels(scheme.ty) && !values.is_empty() {
+    if !has_kernels && !values.is_empty() {
         weights.notes.push(format!(
-            "onnxruntime has integer kernels for activations of 8 bits only: with {} it computes in float, and \
-             slower than without",
+            "{} has no integer kernels for {} activations: it computes in float, and slower than without",
+            config.target.name(),
             config.activations.ty
         ));
     }
     let (integer, float_layers) = (draft.integer(), draft.float_layers());
-    if config.activations.ty == ActivationType::Int8 && !integer.is_empty() {
+    let int8 = config.activations.ty == ActivationType::Int8;
+    if int8 && config.target.has_quirk(Quirk::Int8OfOneReader) && !integer.is_empty() {
         weights.notes.push(
             "onnxruntime leaves convolutions float whose result several operators read, where activations are int8: \
              with uint8 it does not"
@@ -269,7 +274,7 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
         weights.warnings.push("no layer computes in integers".to_owned());
     }
     let mut plan = ActivationPlan { integer, values, biases, float_layers, speed: None };
-    plan.speed = speed::estimate(model, &plan, &observed);
+    plan.speed = speed::estimate(model, &config.target, &plan, &observed);
     weights.activations = Some(plan);
     Ok(weights)
 }
@@ -283,7 +288,8 @@ fn trips_over_int8(model: &Model, config: &Config, integer: &[IntegerOperator]) 
     };
     let product = integer.iter().find(|integer| model.op(integer.op).is("MatMul") && added(integer.op))?;
     let opset = model.opset(model.op(product.op).scope());
-    (config.activations.ty == ActivationType::Int8 && opset >= pairs::FROM_OPSET).then(|| {
+    let trips = config.target.has_quirk(Quirk::Int8Moved) && config.activations.ty == ActivationType::Int8;
+    (trips && opset >= pairs::FROM_OPSET).then(|| {
         format!(
             "onnxruntime {} may not load {} with int8 activations at opset {opset}, because something is added to \
              its result: uint8 activations do load",

@@ -15,7 +15,7 @@ use crate::{
     ir::{Model, ValueId},
     numeric::{QuantParams, Range, ScaleType, Scheme},
     operators::{Interval, interval_that_matters, output_interval},
-    targets::onnxruntime::{Kernel, kernel},
+    targets::{Role, Target},
 };
 
 /// What a typical sample must be above the noise of its quantization, in decibels: four bits. Measured
@@ -114,7 +114,7 @@ fn params(
     if statistics.nan() > 0 || statistics.infinite() > 0 {
         return Err(FloatCause::NotFinite);
     }
-    if is_masked(model, value.value) {
+    if is_masked(model, &config.target, value.value) {
         return Err(FloatCause::Masked);
     }
     let range = statistics.range(config.activations.method, scheme).ok_or(FloatCause::NeverComputed)?;
@@ -135,9 +135,10 @@ fn given(model: &Model, value: ValueId) -> Option<(QuantParams, Scheme)> {
 
 /// Whether a value is masked: where a constant is added, or put in, that is so large in places that all
 /// else is nothing beside it.
-fn is_masked(model: &Model, value: ValueId) -> bool {
+fn is_masked(model: &Model, target: &Target, value: ValueId) -> bool {
     let mut maker = model.producer(value);
-    while let Some(op) = maker.filter(|&op| kernel(model, op) == Some(Kernel::Moves)) {
+    let moves = |op| target.kernel(model, op).is_some_and(|kernel| kernel.role == Role::KeepsScale);
+    while let Some(op) = maker.filter(|&op| moves(op)) {
         maker = model.input(op, 0).and_then(|input| model.producer(input));
     }
     let Some(op) = maker.filter(|&op| model.op(op).is("Add") || model.op(op).is("Where")) else { return false };

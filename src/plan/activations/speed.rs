@@ -8,10 +8,10 @@ use std::collections::{HashMap, HashSet};
 
 use super::{ActivationPlan, Readers, parameters::Observed};
 use crate::{
-    ir::{Model, OpId, ValueId},
-    targets::onnxruntime::{
-        data_inputs,
-        speed::{Processor, WITH_VNNI, WITHOUT_VNNI, Work, is_part_of_float_convolution},
+    ir::{Model, OpId, Use, ValueId},
+    targets::{
+        Kernel, Role, Target,
+        onnxruntime::speed::{Processor, WITH_VNNI, WITHOUT_VNNI, Work, is_part_of_float_convolution},
     },
 };
 
@@ -46,8 +46,11 @@ impl Times {
 
 /// The estimate of a plan; `None` where no layer becomes integer, where it is not known how many elements
 /// a value has (its range is somebody else's), and where kernels are not those that were measured.
-pub(super) fn estimate(model: &Model, plan: &ActivationPlan, observed: &Observed) -> Option<Speed> {
-    let counts = Counts::of(model, plan, observed)?;
+pub(super) fn estimate(model: &Model, target: &Target, plan: &ActivationPlan, observed: &Observed) -> Option<Speed> {
+    if !target.description().measured_times {
+        return None;
+    }
+    let counts = Counts::of(model, target, plan, observed)?;
     Some(Speed { with_vnni: counts.times(&WITH_VNNI), without_vnni: counts.times(&WITHOUT_VNNI) })
 }
 
@@ -61,7 +64,7 @@ struct Counts {
 }
 
 impl Counts {
-    fn of(model: &Model, plan: &ActivationPlan, observed: &Observed) -> Option<Self> {
+    fn of(model: &Model, target: &Target, plan: &ActivationPlan, observed: &Observed) -> Option<Self> {
         if plan.values.iter().any(|value| value.scheme.ty.bits() != 8) {
             return None;
         }
@@ -78,7 +81,7 @@ impl Counts {
         let mut counts = Self { layers, conversions: Vec::new(), activations: Vec::new() };
         let integer: HashSet<OpId> = plan.integer.iter().map(|integer| integer.op).collect();
         for value in &plan.values {
-            counts.add_conversions(model, value.value, &value.readers, elements[&value.value], &integer);
+            counts.add_conversions(model, target, value.value, &value.readers, elements[&value.value], &integer);
         }
         Some(counts)
     }
@@ -88,6 +91,7 @@ impl Counts {
     fn add_conversions(
         &mut self,
         model: &Model,
+        target: &Target,
         value: ValueId,
         readers: &Readers,
         elements: f64,
@@ -98,7 +102,15 @@ impl Counts {
             return;
         }
         let uses = model.uses(value);
-        let takes = |op: OpId| integer.contains(&op) && data_inputs(model, op).contains(&value);
+        let takes = |op: OpId| {
+            let kernel = target.kernel(model, op).filter(|_| integer.contains(&op));
+            // A layer's weight is none of its activations.
+            let data = |kernel: Kernel| match kernel.role {
+                Role::Layer => vec![Use { op, slot: 0 }],
+                _ => kernel.data_inputs(model, op),
+            };
+            kernel.is_some_and(|kernel| data(kernel).iter().any(|use_| model.input(op, use_.slot) == Some(value)))
+        };
         let float = uses.iter().filter(|use_| !takes(use_.op)).count() + usize::from(model.is_output(value));
         self.conversions.extend(std::iter::repeat_n(elements, float));
         if let [only] = uses[..]

@@ -4,9 +4,7 @@ mod integer;
 mod opsets;
 pub mod speed;
 
-pub use integer::{
-    Kernel, absorbs_relu, data_inputs, fails_between_integers, has_kernels, kernel, misplaces_axes, propagates,
-};
+pub use integer::{fails_between_integers, misplaces_axes, propagates};
 pub use opsets::{NEWEST_OPSET, OLDEST_OPSET, first_version};
 
 use crate::numeric::{FloatType, Granularity, QuantizedType, ScaleType, Scheme};

@@ -7,7 +7,10 @@ use super::is_layer;
 use crate::{
     ir::{Model, Op, OpId, ScopeId, ValueId},
     operators::output_interval,
-    targets::onnxruntime::{Kernel, fails_between_integers, kernel, misplaces_axes},
+    targets::{
+        Quirk, Role, Target,
+        onnxruntime::{fails_between_integers, misplaces_axes},
+    },
 };
 
 /// The values of which a layer, of whatever kind, reads what is made of them, or a function, which may
@@ -85,12 +88,19 @@ fn hides_size(model: &Model, op: OpId) -> bool {
 /// Transposes travel from an integer convolution to where axes are misplaced, through anything but a layer, with
 /// the data and against it. And where only what integers pass lies between an operator and the layer behind it,
 /// it would stand between integers.
-pub(super) fn near_obstacles(model: &Model) -> BTreeMap<OpId, OpId> {
+pub(super) fn near_obstacles(model: &Model, target: &Target) -> BTreeMap<OpId, OpId> {
     let beside = |forward| walk(model, |op| misplaces_axes(model, op), |_| true, forward);
-    let passes = |op| kernel(model, op) == Some(Kernel::Moves) || matches!(model.op(op).op_type(), "Relu" | "Clip");
-    let mut near = walk(model, |op| fails_between_integers(model, op), passes, true);
+    let moves = |op| target.kernel(model, op).is_some_and(|kernel| kernel.role == Role::KeepsScale);
+    let passes = |op| moves(op) || matches!(model.op(op).op_type(), "Relu" | "Clip");
+    let mut near = BTreeMap::new();
+    if target.has_quirk(Quirk::DilatedAveragePool) {
+        near = walk(model, |op| fails_between_integers(model, op), passes, true);
+    }
+    if !target.has_quirk(Quirk::MisplacedAxes) {
+        return near;
+    }
     for (layer, obstacle) in beside(true).into_iter().chain(beside(false)) {
-        if kernel(model, layer) == Some(Kernel::LayerToIntegers) {
+        if target.kernel(model, layer).is_some_and(|kernel| kernel.to_integers) {
             near.entry(layer).or_insert(obstacle);
         }
     }

@@ -1,0 +1,91 @@
+//! What is planned for each target: by structure, on real models.
+
+use onnx_quant::{
+    Config, Model, calibrate,
+    calibration::{RtenEngine, Samples},
+    explain::{Verdict, explain},
+    ir::DataType,
+    quantize_activations,
+    targets::{Target, Unit, UnitOutput},
+};
+
+#[path = "testdata/mod.rs"]
+mod testdata;
+
+fn quantized(target: &str) -> Model {
+    let mut model = Model::load(testdata::path("kws_dscnn.onnx")).expect("it loads");
+    let config = Config::for_target(target.parse().expect("a target"));
+    let samples = Samples::open(testdata::path("calibration/kws_dscnn"), &model, None).expect("samples");
+    let ranges = calibrate(&model, &config, samples, &RtenEngine, &mut |_| {}).expect("it runs");
+    quantize_activations(&mut model, &config, &ranges).expect("it is quantized");
+    model
+}
+
+fn layers(model: &Model) -> Vec<Unit> {
+    let is_layer = |op: &onnx_quant::ir::OpId| matches!(model.op(*op).op_type(), "Conv" | "Gemm");
+    model.ops().filter(is_layer).map(|op| Unit::of(model, op)).collect()
+}
+
+#[test]
+fn the_files_of_all_targets_can_be_read() {
+    for name in Target::names() {
+        let target: Target = name.parse().expect("it is of the form of a target");
+        let description = target.description();
+        assert_eq!(description.name, name);
+        let mut ids: Vec<&str> = description.rules.iter().map(|rule| rule.id.as_str()).collect();
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), count, "{name}: rules of the same name");
+    }
+}
+
+#[test]
+fn errors_of_targets_say_what_there_is() {
+    let said = |text: &str| text.parse::<Target>().expect_err("there is no such target").to_string();
+    assert!(said("onxruntime").contains("onnxruntime, openvino"), "{}", said("onxruntime"));
+    assert!(said("onnxruntime:1.2").contains("its releases begin with 1.17"));
+    assert!(said("onnxruntime:new").contains("is no release"));
+    assert!(said("generic:1.0").contains("no releases"));
+}
+
+#[test]
+fn onnxruntime_gets_kernels_for_all_layers() {
+    let model = quantized("onnxruntime");
+    let explanation = explain(&model, &Target::default()).expect("it can be explained");
+    let layers = explanation.operators.iter().filter(|it| matches!(it.op_type.as_str(), "Conv" | "Gemm"));
+    assert_eq!(layers.clone().count(), 10);
+    assert!(layers.clone().all(|layer| layer.verdict == Verdict::Integer), "{explanation:#?}");
+}
+
+#[test]
+fn qnn_gets_pairs_on_every_output_of_a_layer() {
+    let layers = layers(&quantized("qnn"));
+    assert_eq!(layers.len(), 10);
+    for unit in layers {
+        assert!(unit.dequantized(0).is_some() && unit.dequantized(1).is_some() && unit.is_quantized(), "{unit:?}");
+    }
+}
+
+#[test]
+fn tensorrt_gets_symmetric_pairs_on_inputs_and_float_biases() {
+    let layers = layers(&quantized("tensorrt"));
+    assert_eq!(layers.len(), 10);
+    for unit in layers {
+        assert!(!unit.is_quantized() || unit.outputs.iter().all(|it| *it != UnitOutput::Float), "{unit:?}");
+        for quantized in [unit.dequantized(0), unit.dequantized(1)].map(|it| it.expect("it is quantized")) {
+            assert_eq!(quantized.dtype, Some(DataType::Int8));
+            let zero_points = quantized.zero_points.as_ref().expect("they are constant");
+            assert!(zero_points.iter().all(|&zero_point| zero_point == 0), "{quantized:?}");
+        }
+        assert!(unit.dequantized(2).is_none(), "{unit:?}");
+    }
+}
+
+#[test]
+fn a_target_refuses_what_it_has_no_kernels_for() {
+    let tensorrt: Target = "tensorrt".parse().expect("a target");
+    let config = Config { target: tensorrt, ..Config::default() };
+    let said = config.check_for_activations().expect_err("activations are not symmetric").to_string();
+    assert!(said.contains("tensorrt takes symmetric activations only"), "{said}");
+}
