@@ -63,7 +63,8 @@ MOVERS = {
     *("Unsqueeze", *NOTHING),
 }
 # Kernels that take movers in: what stands before one of these and is gone became part of it.
-TAKES_MOVERS = re.compile(r"Attention|FusedMatMul|LayerNorm|Gelu|RotaryEmbedding|MatMulNBits|GroupNorm|ReduceMean|Pad")
+TAKES_MOVERS = re.compile(r"Attention|LayerNormalization|RotaryEmbedding|GroupNorm")
+TAKES_TRANSPOSES = re.compile(r"Attention|FusedMatMul|Gemm|MatMulNBits")
 
 
 def main():
@@ -104,7 +105,7 @@ def optimize(model):
         written = Path(folder) / "optimized.onnx"
         options.optimized_model_filepath = str(written)
         onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        return onnx.load(written)
+        return onnx.load(written, load_external_data=False)
 
 
 class Tracing:
@@ -112,6 +113,7 @@ class Tracing:
 
     def __init__(self, model, optimized, names):
         self.names = names
+        self.local = {function.domain for function in model.functions}
         self.scopes = scopes_of(model, name_of=lambda node: names[number(node)])
         self.nodes = [(scope, node) for scope in self.scopes for node in scope.graph.node]
         self.optimized_scopes = scopes_of(optimized)
@@ -132,12 +134,13 @@ class Tracing:
     def index_optimized(self):
         """The operators of the optimized graph by the names in theirs, and by the values they make and read."""
         originals = {(scope.owner and number(scope.owner), scope.place): scope for scope in self.scopes[::-1]}
-        self.named, self.mentioned, self.makes, self.reads, self.computed, self.made_by = {}, {}, {}, {}, set(), {}
+        self.named, self.mentioned, self.makes, self.reads, self.made_by = {}, {}, {}, {}, {}
+        self.computed, self.inlined = set(), set()
         for scope in self.optimized_scopes:
             owner = numbers(scope.owner.name)[:1] if scope.owner else [None]
             original = originals.get((owner[0] if owner else -1, scope.place)) or self.scopes[0]
             for tensor in scope.graph.initializer:
-                self.computed.add(original.key_of(tensor.name))
+                self.computed.add(self.key_in(original, tensor.name))
             for node in scope.graph.node:
                 found = numbers(node.name)
                 if found and node.name == f"@{found[0]}@":
@@ -146,12 +149,26 @@ class Tracing:
                     self.mentioned.setdefault(mentioned, []).append((scope, node))
                 for name in node.output:
                     self.made_by[id(scope), name] = (scope, node)
-                    if original.key_of(name) is not None:
-                        self.makes.setdefault(original.key_of(name), (scope, node))
+                    if self.key_in(original, name) is not None:
+                        self.makes.setdefault(self.key_in(original, name), (scope, node))
                 for name in node.input:
                     self.reads.setdefault((id(scope), name), []).append((scope, node))
-                    if original.key_of(name) is not None:
-                        self.reads.setdefault(original.key_of(name), []).append((scope, node))
+                    if self.key_in(original, name) is not None:
+                        self.reads.setdefault(self.key_in(original, name), []).append((scope, node))
+
+    def key_in(self, original, name):
+        """The key of the model's value that one of the optimized graph has its name from, or None.
+
+        The branch of an If that is always taken is put where the If was, its values with a prefix, its operators
+        without their names.
+        """
+        key, bare = original.key_of(name), re.sub(r"^(_if_(then|else)_branch_)+|_token_\d+$", "", name)
+        if key is None and name.startswith("_if_"):
+            for scope in self.scopes:
+                if scope.owner is not None and scope.place in name and bare in scope.keys:
+                    self.inlined.add(id(scope))
+                    return scope.keys[bare]
+        return key
 
     def entries(self):
         """An entry for each operator of the model."""
@@ -170,7 +187,7 @@ class Tracing:
         stands = self.stands_for(scope, node)
         if stands == "unknown":
             return "", "unknown"
-        if node.op_type in NO_NUMBERS or stands is None:
+        if node.op_type in NO_NUMBERS or stands is None or node.domain in self.local:
             return stands[1].op_type if stands else "", "other"
         if not touches(scope, node, FLOATS | QUANTIZED):
             return stands[1].op_type, "other"
@@ -217,23 +234,23 @@ class Tracing:
         own = number(node)
         if self.named.get(own):
             return self.named[own][0]
-        if node.op_type in NO_NUMBERS or self.is_gone(scope, node):
+        if node.op_type in NO_NUMBERS or node.domain in self.local or self.is_gone(scope, node):
             return None
         mentioned = [found for found in self.mentioned.get(own, []) if is_computing(found[1])]
         if mentioned:
             return mentioned[0]
-        made = next((self.makes[key] for key in keys(scope, node) if key in self.makes), None)
+        made = next((self.makes[key] for key in self.keys(scope, node) if key in self.makes), None)
         made = self.behind_made_up(made, node)
         if made:
-            return made if self.takes_in(made[1], node) else None
+            return made if takes_in(*made, node) else None
         return self.fused_into(scope, node) if touches(scope, node, FLOATS | QUANTIZED) else None
 
     def is_gone(self, scope, node):
         """Whether an operator is not run: computed at load, never read, or in a branch that is not taken."""
-        if any(key in self.computed for key in keys(scope, node)):
+        if any(key in self.computed for key in self.keys(scope, node)):
             return True
         while scope.owner is not None:
-            if not self.named.get(number(scope.owner)):
+            if not self.named.get(number(scope.owner)) and id(scope) not in self.inlined:
                 return True
             scope = scope.outer
         return False
@@ -244,33 +261,34 @@ class Tracing:
             made = self.made_by.get((id(made[0]), made[1].input[0]))
         return made
 
-    def takes_in(self, kernel, node):
-        """Whether a kernel has become of an operator that is gone; else it was removed as doing nothing."""
-        if node.op_type not in MOVERS:
-            return True
-        return kernel.op_type in MOVERS or bool(TAKES_MOVERS.search(kernel.op_type))
-
     def fused_into(self, scope, node):
         """The kernel that an operator that is gone went into; None if it did nothing, or "unknown"."""
+        behind, before = (self.reached(scope, node, step) for step in (self.forward, self.backward))
+        if behind == []:
+            # Nothing reads it any more: it went with what was computed at load.
+            return None
+        if node.op_type in MOVERS:
+            return self.moved(node, behind) or only_kernel([found for found in behind or [] if takes_in(*found, node)])
         if node.op_type in ("Relu", "Clip"):
-            # They go into the kernel before, or else into the QuantizeLinear behind.
-            before = self.reached(scope, node, self.backward)
-            if before and verdict_of(*before[0]) == "integer":
-                return before[0]
-        for step in (self.forward, self.backward):
-            kernels = self.reached(scope, node, step)
-            if kernels is None:
-                continue
-            if not kernels:
-                # Nothing reads it any more: it went with what was computed at load.
-                return None
-            computing = [found for found in kernels if is_computing(found[1])] or kernels
-            if len({found[1].op_type for found in computing}) == 1:
-                kernel = computing[0]
-                return kernel if self.takes_in(kernel[1], node) and not self.is_bypassed(scope, node) else None
-            if node.op_type in MOVERS:
-                return None
+            # They go into the integer kernel before, or else into the QuantizeLinear behind.
+            kernel = only_kernel([found for found in before or [] if verdict_of(*found) == "integer"])
+            return kernel or only_kernel(behind) or "unknown"
+        if self.is_bypassed(scope, node):
+            return None
+        for found in (behind, before):
+            kernel = only_kernel([found for found in found or [] if is_computing(found[1])])
+            if kernel:
+                return kernel
         return "unknown"
+
+    def moved(self, node, behind):
+        """The made-up operator of its type that one was replaced with, before those that read its result."""
+        for where, reader in behind or []:
+            for name in reader.input:
+                made = self.made_by.get((id(where), name))
+                if made and made[1].op_type == node.op_type and not numbers(made[1].name):
+                    return made
+        return None
 
     def reached(self, scope, node, step):
         """The operators of the optimized graph that the ways from an operator lead to first; None if one gets lost."""
@@ -300,6 +318,17 @@ class Tracing:
                     return self.behind_made_up(self.made_by.get((id(where), left.input[0])), node)
         return None
 
+    def keys(self, scope, node):
+        """The keys of an operator's results; what a function gives are results of its calls too."""
+        found = [scope.key_of(name) for name in node.output if name]
+        if scope.owner is None and hasattr(scope.graph, "opset_import"):
+            for place, given in enumerate(scope.graph.output):
+                if given in node.output:
+                    called = scope.graph.domain, scope.graph.name
+                    calls = [pair for pair in self.nodes if (pair[1].domain, pair[1].op_type) == called]
+                    found += [where.key_of(call.output[place]) for where, call in calls if place < len(call.output)]
+        return found
+
     def is_bypassed(self, scope, node):
         """Whether those who read an operator's result read what it was given now, so that it did nothing."""
         given = scope.key_of(node.input[0]) if node.input else None
@@ -326,8 +355,20 @@ class Tracing:
         mentioned = [found for found in self.mentioned.get(own, []) if is_computing(found[1])]
         if mentioned:
             return mentioned[0]
-        made = next((self.makes[key] for key in keys(scope, node) if key in self.makes), None)
+        made = next((self.makes[key] for key in self.keys(scope, node) if key in self.makes), None)
         return self.behind_made_up(made, node)
+
+
+def only_kernel(found):
+    """One of some operators of the optimized graph if they are all of one type."""
+    return found[0] if found and len({node.op_type for _, node in found}) == 1 else None
+
+
+def takes_in(_, kernel, node):
+    """Whether a kernel has become of an operator that is gone; else it was removed as doing nothing."""
+    if node.op_type not in MOVERS or kernel.op_type in MOVERS:
+        return True
+    return bool((TAKES_TRANSPOSES if node.op_type == "Transpose" else TAKES_MOVERS).search(kernel.op_type))
 
 
 def number(node):
@@ -338,11 +379,6 @@ def number(node):
 def numbers(name):
     """The numbers of the model's operators in the name of an optimized one."""
     return [int(found) for found in re.findall(r"@(\d+)@", name)]
-
-
-def keys(scope, node):
-    """The keys of an operator's results."""
-    return [scope.key_of(name) for name in node.output if name]
 
 
 def home(scope, name):

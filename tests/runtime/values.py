@@ -102,27 +102,35 @@ def scopes_of(model, name_of=lambda node: node.name):
     add(model.graph, None, None, None, [])
     for function in model.functions:
         add(function, None, None, None, [f"function '{function.name}'"])
+    calls = {}
     for scope in found:
-        follow(scope)
+        follow(scope, calls)
     return found
 
 
-def follow(scope):
-    """Notes type and key of every value of a scope whose outer ones are done."""
+def follow(scope, calls):
+    """Notes type and key of every value of a scope whose outer ones are done.
+
+    `calls` are the types that operators met so far are given: a function's inputs have those of its first call.
+    """
     graph = scope.graph
+    given = calls.get((getattr(graph, "domain", ""), graph.name), [])
     for tensor in getattr(graph, "initializer", []):
         scope.types[tensor.name] = tensor.data_type
         scope.keys[tensor.name] = tensor_key(tensor)
-    for value in graph.input:
+    for place, value in enumerate(graph.input):
         name = value if isinstance(value, str) else value.name
         scope.keys.setdefault(name, ("input", id(scope), name))
-        if not isinstance(value, str):
+        if isinstance(value, str):
+            scope.types[name] = given[place] if place < len(given) else 0
+        else:
             scope.types.setdefault(name, value.type.tensor_type.elem_type)
     for value in [*getattr(graph, "value_info", []), *graph.output]:
         if not isinstance(value, str) and value.type.tensor_type.elem_type:
             scope.types.setdefault(value.name, value.type.tensor_type.elem_type)
     for node in graph.node:
         inputs = tuple(scope.key_of(name) if name else None for name in node.input)
+        calls.setdefault((node.domain, node.op_type), [scope.type_of(name) for name in node.input])
         for index, name in enumerate(node.output):
             if name:
                 scope.keys[name] = output_key(node, inputs, index) or ("result", id(scope), name)
