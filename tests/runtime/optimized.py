@@ -236,11 +236,7 @@ class Tracing:
             return self.named[own][0]
         if node.op_type in NO_NUMBERS or node.domain in self.local or self.is_gone(scope, node):
             return None
-        mentioned = [found for found in self.mentioned.get(own, []) if is_computing(found[1])]
-        if mentioned:
-            return mentioned[0]
-        made = next((self.makes[key] for key in self.keys(scope, node) if key in self.makes), None)
-        made = self.behind_made_up(made, node)
+        made = self.mentioned_or_made(scope, node)
         if made:
             return made if takes_in(*made, node) else None
         return self.fused_into(scope, node) if touches(scope, node, FLOATS | QUANTIZED) else None
@@ -352,9 +348,13 @@ class Tracing:
             return self.named[own][0]
         if self.is_gone(scope, node):
             return "gone"
-        mentioned = [found for found in self.mentioned.get(own, []) if is_computing(found[1])]
-        if mentioned:
-            return mentioned[0]
+        return self.mentioned_or_made(scope, node)
+
+    def mentioned_or_made(self, scope, node):
+        """The operator of the optimized graph whose name has one's in it, or that gives its result; or None."""
+        for found in self.mentioned.get(number(node), []):
+            if is_computing(found[1]) or found[1].op_type == node.op_type:
+                return found
         made = next((self.makes[key] for key in self.keys(scope, node) if key in self.makes), None)
         return self.behind_made_up(made, node)
 
