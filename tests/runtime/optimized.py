@@ -237,7 +237,9 @@ class Tracing:
 
     def behind_made_up(self, made, node):
         """The operator that computes what a chain of made-up movers and conversions gives."""
-        while made and not numbers(made[1].name) and not is_computing(made[1]) and node.op_type not in MOVERS:
+        if node.op_type in MOVERS:
+            return made
+        while made and made[1].op_type != node.op_type and not numbers(made[1].name) and not is_computing(made[1]):
             made = self.made_by.get((id(made[0]), made[1].input[0]))
         return made
 
