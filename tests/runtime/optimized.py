@@ -252,9 +252,12 @@ class Tracing:
         if node.op_type in MOVERS:
             return self.moved(node, behind) or only_kernel([found for found in behind or [] if takes_in(*found, node)])
         if node.op_type in ("Relu", "Clip"):
-            # They go into the integer kernel before, or else into the QuantizeLinear behind.
-            kernel = only_kernel([found for found in before or [] if verdict_of(*found) == "integer"])
-            return kernel or only_kernel(behind) or "unknown"
+            # They go into the integer kernel before, or else into the QuantizeLinear behind, which may be merged with
+            # one before.
+            into = {"integer": [], "conversion": []}
+            for found in before or []:
+                into.setdefault(verdict_of(*found), []).append(found)
+            return only_kernel(into["integer"]) or only_kernel(behind) or only_kernel(into["conversion"]) or "unknown"
         if self.is_bypassed(scope, node):
             return None
         for found in (behind, before):
