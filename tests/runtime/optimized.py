@@ -21,9 +21,10 @@ The rules for that, which are all there are:
 3. Anything else takes the verdict of what it runs as: *integer* if that is a kernel for integers, or an operator whose
    data are quantized integers; *float* if they are floats; *conversion* if it went into a QuantizeLinear, as a Relu does.
 
-The optimizer runs at ORT_ENABLE_EXTENDED, on the CPU provider: all that fuses is fused there. ORT_ENABLE_ALL differs
-only in memory layout, and by processor: Conv and FusedConv become com.microsoft.nchwc.Conv between ReorderInput and
-ReorderOutput, QLinearConv gets `channels_last` between Transposes, pools likewise; no verdict changes.
+The optimizer runs at ORT_ENABLE_EXTENDED, on the CPU provider: all that decides between integers and floats is done
+there. ORT_ENABLE_ALL adds, and no verdict changes by it: a Conv, an Add and a Relu behind it become one FusedConv; float
+convolutions with constant weights and pools become those of com.microsoft.nchwc, between ReorderInput and ReorderOutput;
+QLinearConv works on channels last, between Transposes. The last two depend on the processor.
 
 Works with onnxruntime 1.17 and newer. Operators are traced by their names: a copy of the model in memory gets the names
 "@0@", "@1@", ..., which onnxruntime keeps, also inside the names that it makes up.
