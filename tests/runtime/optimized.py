@@ -107,14 +107,13 @@ class Tracing:
 
     def index_model(self):
         """Who reads and who makes each value, by scope and name of where it is defined."""
-        self.readers, self.outputs = {}, set()
+        self.readers, self.makers = {}, {}
         for scope, node in self.nodes:
             for name in node.input:
                 if name:
                     self.readers.setdefault(home(scope, name), []).append((scope, node))
-        for scope in self.scopes:
-            for value in scope.graph.output:
-                self.outputs.add(home(scope, value if isinstance(value, str) else value.name))
+            for name in node.output:
+                self.makers[home(scope, name)] = (scope, node)
 
     def index_optimized(self):
         """The operators of the optimized graph by the names in theirs, and by the values they make and read."""
@@ -204,14 +203,23 @@ class Tracing:
 
     def moved_down(self, scope, node):
         """Whether a made-up conversion stands behind the movers that now read what this one read."""
-        waiting, seen = list(self.reads.get(scope.key_of(node.input[0]), [])), 0
-        while waiting and seen < 1000:
+        own, waiting = set(), self.forward(scope, node)
+        while waiting:
+            found = waiting.pop()
+            if number(found[1]) not in own:
+                own.add(number(found[1]))
+                waiting.extend(self.forward(*found) if lets_pass(found[1]) else [])
+        waiting, seen = list(self.reads.get(scope.key_of(node.input[0]), [])), set()
+        while waiting:
             where, reader = waiting.pop()
-            seen += 1
+            place = id(where), reader.output[0]
+            if place in seen or (numbers(reader.name) and not own.intersection(numbers(reader.name))):
+                continue
+            seen.add(place)
             if reader.op_type == node.op_type and not numbers(reader.name):
                 return True
-            if reader.op_type in MOVERS or reader.op_type == "MaxPool":
-                waiting.extend(self.reads.get((id(where), reader.output[0]), []))
+            if lets_pass(reader):
+                waiting.extend(self.reads.get(place, []))
         return False
 
     def stands_for(self, scope, node):
@@ -327,9 +335,9 @@ class Tracing:
         return [reader for name in node.output if name for reader in self.readers.get(home(scope, name), [])]
 
     def backward(self, scope, node):
-        """The operators that make what one reads, in its scope."""
-        makers = {name: maker for where, maker in self.nodes if where is scope for name in maker.output}
-        return [(scope, makers[name]) for name in node.input if name in makers]
+        """The operators that make what one reads."""
+        made = (self.makers.get(home(scope, name)) for name in node.input if name)
+        return [maker for maker in made if maker]
 
     def found(self, scope, node):
         """What stands for an operator by name or result; "gone" if it is not run; None if that does not tell."""
@@ -347,6 +355,11 @@ class Tracing:
                 return found
         made = next((self.makes[key] for key in self.keys(scope, node) if key in self.makes), None)
         return self.behind_made_up(made, node)
+
+
+def lets_pass(node):
+    """Whether conversions move over an operator."""
+    return node.op_type in MOVERS or node.op_type == "MaxPool"
 
 
 def only_kernel(found):
