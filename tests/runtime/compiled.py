@@ -23,7 +23,7 @@ import onnx
 import openvino
 
 from kinds import MOVERS, NO_NUMBERS, is_conversion, number, numbers, rename, touches
-from values import FLOATS, QUANTIZED, scopes_of
+from values import FLOATS, NOTHING, QUANTIZED, scopes_of
 
 NO_LAYERS = {"Input", "Output", "Const", "Parameter", "Result", "Reorder"}
 ELEMENTWISE = {"Subgraph", "Eltwise", "FakeQuantize", "Convert"}
@@ -170,10 +170,12 @@ class Tracing:
                     if number(reader[1]) in seen:
                         continue
                     seen.add(number(reader[1]))
+                    # A bias, or a pair that is gone and whose place at an output of the model its operator has taken.
+                    takes_over = is_conversion(*reader) or reader[1].op_type in (*NOTHING, "Add")
                     kernel = self.kernel(*reader)
-                    if kernel and (node.op_type not in MOVERS or kernel[0] in MOVING_LAYERS):
+                    if kernel and takes_over and (node.op_type not in MOVERS or kernel[0] in MOVING_LAYERS):
                         return kernel
-                    if not kernel or is_conversion(*reader):
+                    if takes_over:
                         waiting.append(reader)
         return None
 
