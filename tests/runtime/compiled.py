@@ -171,7 +171,7 @@ class Tracing:
                         continue
                     seen.add(number(reader[1]))
                     # A bias, or a pair that is gone and whose place at an output of the model its operator has taken.
-                    takes_over = is_conversion(*reader) or reader[1].op_type in (*NOTHING, "Add")
+                    takes_over = is_conversion(*reader) or reader[1].op_type in (*NOTHING, "Add") or node.op_type == "Pad"
                     kernel = self.kernel(*reader)
                     if kernel and takes_over and (node.op_type not in MOVERS or kernel[0] in MOVING_LAYERS):
                         return kernel
