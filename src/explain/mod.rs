@@ -5,6 +5,7 @@
 //! plan and what is explained of it cannot differ. Sentences are made in `sentences.rs`, and nowhere else here.
 
 mod findings;
+mod kinds;
 mod loaded;
 mod sentences;
 mod summary;

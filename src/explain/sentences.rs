@@ -25,6 +25,8 @@ pub(super) fn why(model: &Model, target: &Target, op: OpId, found: &Found) -> St
         Cause::Absorbed => "part of a kernel that reads or makes integers".to_owned(),
         Cause::Needed => "what is on one of its sides computes in float".to_owned(),
         Cause::EveryRun => "a float kernel needs the constant, so that every run dequantizes it".to_owned(),
+        Cause::Computed => "it is computed once, when the model is loaded, or not at all".to_owned(),
+        Cause::Clamped => "the QuantizeLinear behind it does the same".to_owned(),
         Cause::NoNumbers => "it computes no numbers that could be integers".to_owned(),
     }
 }

@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use super::{
     Verdict,
+    kinds::{Kind, is_quantizing, kind, touches_floats},
     loaded::{Fate, Loaded},
 };
 use crate::{
     analysis::Facts,
-    ir::{DataType, Model, OpId, ValueId},
+    ir::{Model, OpId, ValueId},
     operators::is_standard,
     targets::{Judgement, Lack, Quantized, Rule, Target, Unit},
 };
@@ -51,93 +52,150 @@ pub(super) enum Cause<'t> {
     EveryRun,
     /// No numbers that a quantized model has as integers.
     NoNumbers,
+    /// It is computed once, when the model is loaded, or not at all.
+    Computed,
+    /// A QuantizeLinear does what it did.
+    Clamped,
 }
-
-/// Operators that compute nothing themselves.
-const COMPUTE_NOTHING: [&str; 8] = ["Constant", "ConstantOfShape", "If", "Loop", "Scan", "Shape", "Size", "Range"];
 
 /// The verdicts on all operators of `model`, which is `loaded`.
 pub(super) fn all<'t>(model: &Model, loaded: &Loaded, target: &'t Target) -> HashMap<OpId, Found<'t>> {
     let facts = Facts::as_stated(model);
+    let loaded_facts = Facts::as_stated(&loaded.model);
+    let clamped: HashSet<OpId> = loaded
+        .fates
+        .values()
+        .filter_map(|fate| match fate {
+            Fate::Clamp { before, .. } => *before,
+            _ => None,
+        })
+        .collect();
     let mut found = HashMap::new();
     let mut absorbed = HashSet::new();
     for op in loaded.model.ops() {
-        let Some(verdict) = computing(loaded, target, op, &mut absorbed) else { continue };
-        found.insert(op, verdict);
+        if let Some(verdict) = computing(loaded, target, op, &loaded_facts, clamped.contains(&op), &mut absorbed) {
+            found.insert(op, verdict);
+        }
     }
     dynamic(loaded, &mut found, &mut absorbed);
-    for op in loaded.model.ops().filter(|&op| is_conversion(&loaded.model, op)) {
+    for op in loaded.model.ops().filter(|&op| is_quantizing(&loaded.model, op)) {
         found.insert(op, conversion(&loaded.model, op, &absorbed));
     }
     fuse_floats(loaded, target, &mut found);
-    for op in model.ops() {
-        let fate = loaded.fates.get(&op).copied();
-        let known = match fate {
-            Some(Fate::PartOf(other) | Fate::Clamp(other)) => part_of(other, fate, &found),
-            Some(Fate::Identity) => gone(Cause::Identity),
-            Some(Fate::MergedPair) => Found { verdict: Verdict::Conversion, ..gone(Cause::MergedPair) },
-            None => match found.remove(&op) {
-                Some(verdict) if makes_numbers(model, &facts, op) || verdict.verdict != Verdict::Float => verdict,
-                _ => other(model, op),
-            },
-        };
-        found.insert(op, known);
-    }
-    found
+    let verdict = |op: OpId| verdict(model, &facts, loaded, op, &found);
+    model.ops().map(|op| (op, verdict(op))).collect()
 }
 
-fn gone<'t>(cause: Cause<'t>) -> Found<'t> {
-    Found { verdict: Verdict::Other, runs_as: String::new(), cause }
-}
-
-fn other<'t>(model: &Model, op: OpId) -> Found<'t> {
-    Found { verdict: Verdict::Other, runs_as: model.op(op).op_type().to_owned(), cause: Cause::NoNumbers }
-}
-
-fn part_of<'t>(other: OpId, fate: Option<Fate>, found: &HashMap<OpId, Found<'t>>) -> Found<'t> {
-    match found.get(&other) {
-        Some(whole) if whole.verdict == Verdict::Integer || matches!(fate, Some(Fate::PartOf(_))) => {
-            Found { verdict: whole.verdict, runs_as: whole.runs_as.clone(), cause: Cause::PartOf(other) }
+/// The verdict on an operator of the model as it came, by what became of it.
+fn verdict<'t>(model: &Model, facts: &Facts, loaded: &Loaded, op: OpId, found: &HashMap<OpId, Found<'t>>) -> Found<'t> {
+    let kind = kind(model, facts, op);
+    if let (Kind::Numbers, Some(Fate::Clamp { before, after })) = (kind, loaded.fates.get(&op)) {
+        let kernel = before.and_then(|before| found.get(&standing(loaded, before)));
+        if let (Some(kernel), Some(before)) = (kernel.filter(|it| it.verdict == Verdict::Integer), before) {
+            return Found { cause: Cause::PartOf(*before), ..kernel.clone() };
         }
-        _ => gone(Cause::Absorbed),
+        let quantizer = found.get(after);
+        let runs_as = quantizer.map_or_else(|| "QuantizeLinear".to_owned(), |it| it.runs_as.clone());
+        return Found { verdict: Verdict::Conversion, runs_as, cause: Cause::Clamped };
+    }
+    let stands = standing(loaded, op);
+    let is_there = loaded.model.contains_op(stands);
+    let known = found.get(&stands).filter(|_| is_there);
+    let runs_as = |verdict| match (known, is_there) {
+        (Some(known), _) => Found { verdict, ..known.clone() },
+        (None, true) if loaded.model.op(stands).is("Constant") => gone(verdict, Cause::NoNumbers),
+        (None, true) => {
+            let runs_as = loaded.model.op(stands).op_type().to_owned();
+            Found { verdict, runs_as, cause: Cause::NoNumbers }
+        }
+        (None, false) => {
+            let cause = match loaded.fates.get(&op) {
+                Some(Fate::MergedPair) => Cause::MergedPair,
+                Some(Fate::Computed) => Cause::Computed,
+                _ => Cause::Identity,
+            };
+            gone(verdict, cause)
+        }
+    };
+    match kind {
+        Kind::Conversion => copied(loaded, stands, found).unwrap_or_else(|| runs_as(Verdict::Conversion)),
+        Kind::Nothing => runs_as(Verdict::Other),
+        Kind::Numbers => match known {
+            Some(known) if stands != op => Found { cause: Cause::PartOf(stands), ..known.clone() },
+            Some(known) => known.clone(),
+            None => runs_as(Verdict::Other),
+        },
     }
 }
 
-pub(super) fn is_conversion(model: &Model, op: OpId) -> bool {
-    let operator = model.op(op);
-    let op_type = operator.op_type();
-    matches!(op_type, "QuantizeLinear" | "DequantizeLinear" | "DynamicQuantizeLinear")
-        && matches!(operator.domain(), "" | "com.microsoft")
+/// The operator of the loaded model that one has become part of.
+fn standing(loaded: &Loaded, op: OpId) -> OpId {
+    let mut op = op;
+    while let Some(Fate::PartOf(other)) = loaded.fates.get(&op) {
+        op = *other;
+    }
+    op
 }
 
-/// The verdict on an operator that is no conversion; what a kernel absorbs around it is noted.
+/// What is left of a conversion that moved.
+fn copied<'t>(loaded: &Loaded, op: OpId, found: &HashMap<OpId, Found<'t>>) -> Option<Found<'t>> {
+    let is_left = |op: &OpId| found.get(op).is_some_and(|it| !it.runs_as.is_empty());
+    let op_type = loaded.model.contains_op(op).then(|| loaded.model.op(op).op_type())?;
+    if is_left(&op) {
+        return None;
+    }
+    let mut waiting: Vec<OpId> = loaded.copies.get(&op)?.clone();
+    while let Some(copy) = waiting.pop() {
+        let same = loaded.model.contains_op(copy) && loaded.model.op(copy).op_type() == op_type;
+        if same && is_left(&copy) {
+            return found.get(&copy).cloned();
+        }
+        waiting.extend(loaded.copies.get(&copy).into_iter().flatten());
+    }
+    None
+}
+
+fn gone<'t>(verdict: Verdict, cause: Cause<'t>) -> Found<'t> {
+    Found { verdict, runs_as: String::new(), cause }
+}
+
+/// The verdict on an operator of the loaded model that does not quantize; what a kernel absorbs around it is
+/// noted.
 fn computing<'t>(
     loaded: &Loaded,
     target: &'t Target,
     op: OpId,
+    facts: &Facts,
+    clamped: bool,
     absorbed: &mut HashSet<(OpId, OpId)>,
 ) -> Option<Found<'t>> {
     let model = &loaded.model;
     let op_type = model.op(op).op_type();
-    if is_conversion(model, op) || COMPUTE_NOTHING.contains(&op_type) || model.called_function(op).is_some() {
+    if is_quantizing(model, op) {
         return None;
     }
     if target.is_integer_operator(model, op) {
         let runs_as = op_type.to_owned();
         return Some(Found { verdict: Verdict::Integer, runs_as, cause: Cause::IntegerOperator });
     }
-    if is_cast_of_integers(model, target, op) {
-        return Some(Found { verdict: Verdict::Conversion, runs_as: op_type.to_owned(), cause: Cause::Needed });
+    let kind = kind(model, facts, op);
+    if kind != Kind::Numbers {
+        let conversion = kind == Kind::Conversion;
+        let runs_as = op_type.to_owned();
+        return conversion.then_some(Found { verdict: Verdict::Conversion, runs_as, cause: Cause::Needed });
     }
     let mut unit = Unit::of(model, op);
-    unit.note_clamp(loaded.fates.values().any(|&fate| fate == Fate::Clamp(op)));
+    unit.note_clamp(clamped);
     let quantized = unit.all_dequantized().chain(unit.all_quantized()).next().is_some();
     let float = |cause| Some(Found { verdict: Verdict::Float, runs_as: op_type.to_owned(), cause });
-    match target.judge_unit(model, op, &unit) {
+    match target.judge_loaded(model, op, &unit) {
         Judgement::Integer(rule) => {
             let around = unit.all_dequantized().chain(unit.all_quantized());
             absorbed.extend(around.map(|Quantized { op: pair, .. }| (*pair, op)));
             Some(Found { verdict: Verdict::Integer, runs_as: kernel(rule, op_type), cause: Cause::Rule(rule) })
+        }
+        Judgement::Float(_) if !touches_floats(model, facts, op) => {
+            Some(Found { verdict: Verdict::Integer, runs_as: op_type.to_owned(), cause: Cause::IntegerOperator })
         }
         Judgement::Float(unmet) if unmet.is_empty() && quantized => float(Cause::NoKernel),
         Judgement::Float(mut unmet) if quantized => {
@@ -155,12 +213,6 @@ fn computing<'t>(
         }
         Judgement::Float(_) => float(Cause::NothingQuantized),
     }
-}
-
-/// Whether an operator makes floats of the sums that an operator of integers gives out.
-fn is_cast_of_integers(model: &Model, target: &Target, op: OpId) -> bool {
-    let maker = || model.producer(model.input(op, 0)?);
-    model.op(op).is("Cast") && maker().is_some_and(|maker| target.is_integer_operator(model, maker))
 }
 
 fn kernel(rule: &Rule, op_type: &str) -> String {
@@ -261,14 +313,4 @@ fn fuse_floats(loaded: &Loaded, target: &Target, found: &mut HashMap<OpId, Found
             }
         }
     }
-}
-
-/// Whether an operator makes numbers that a quantized model may have as integers.
-fn makes_numbers(model: &Model, facts: &Facts, op: OpId) -> bool {
-    let outputs = model.outputs(op).into_iter().flatten();
-    let mut types = outputs.map(|output| facts.dtype(output)).peekable();
-    let float = |dtype: Option<DataType>| {
-        dtype.is_none_or(|it| matches!(it, DataType::Float | DataType::Float16 | DataType::Bfloat16 | DataType::Double))
-    };
-    types.peek().is_some() && types.any(float)
 }

@@ -164,6 +164,12 @@ impl Model {
         self.op_mut(op).shell.op_type = Some(op_type.to_owned());
     }
 
+    /// Gives an operator the plain attributes of another.
+    pub(crate) fn copy_attributes(&mut self, from: OpId, to: OpId) {
+        let attributes = self.op(from).shell.attribute.clone();
+        self.op_mut(to).shell.attribute = attributes;
+    }
+
     /// Sets an attribute, in the place of one of that name or behind the others.
     pub(crate) fn set_attribute(&mut self, op: OpId, name: &str, value: Attribute) {
         self.put_attribute(op, value.into_proto(name));
@@ -498,7 +504,7 @@ impl Model {
 }
 
 /// Goes on counting where it stopped the last time: bodies may have the same names by the thousand.
-fn fresh(name: &str, taken: &HashSet<String>, next_numbers: &mut HashMap<String, u64>) -> String {
+pub(super) fn fresh(name: &str, taken: &HashSet<String>, next_numbers: &mut HashMap<String, u64>) -> String {
     if !taken.contains(name) {
         return name.to_owned();
     }

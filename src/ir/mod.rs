@@ -8,6 +8,7 @@
 //! has one origin (an operator, an initializer, or being an input); operators can be put in order.
 
 mod constant;
+mod dissolve;
 mod dtype;
 mod edit;
 mod export;

@@ -169,6 +169,13 @@ impl Op {
         held
     }
 
+    /// Its attributes as bytes that are equal where they are; `None` where one is a tensor or graph.
+    pub(crate) fn plain_attributes(&self) -> Option<Vec<u8>> {
+        use prost::Message;
+        let plain = self.tensors.is_empty() && self.bodies.is_empty();
+        plain.then(|| self.shell.attribute.iter().flat_map(AttributeProto::encode_length_delimited_to_vec).collect())
+    }
+
     pub(crate) fn attribute(&self, name: &str) -> Option<&AttributeProto> {
         self.shell.attribute.iter().find(|attribute| attribute.name() == name)
     }

@@ -59,6 +59,21 @@ impl Target {
         self.judge_unit(model, op, &unit)
     }
 
+    /// What becomes of an operator with `unit` around it, in a model that is loaded: int8 activations that have
+    /// not become uint8 by then find no kernel.
+    pub fn judge_loaded(&self, model: &Model, op: OpId, unit: &Unit) -> Judgement<'_> {
+        if self.steps().all(|step| step != schema::Step::Int8ToUint8) {
+            return self.judge_unit(model, op, unit);
+        }
+        match self.judge_unit(model, op, unit) {
+            Judgement::Integer(rule) if rule.form == Form::Static => match left_int8(rule, unit) {
+                Some(what) => Judgement::Float(vec![Unmet { rule, what }]),
+                None => Judgement::Integer(rule),
+            },
+            judgement => judgement,
+        }
+    }
+
     /// What becomes of an operator with `unit` around it.
     pub fn judge_unit(&self, model: &Model, op: OpId, unit: &Unit) -> Judgement<'_> {
         let mut unmet = Vec::new();
@@ -88,6 +103,17 @@ impl Target {
             rule.require.iter().find(lacks).map(Lack::Condition)
         })
     }
+}
+
+/// An activation that is int8.
+fn left_int8<'t>(rule: &Rule, unit: &Unit) -> Option<Lack<'t>> {
+    let is_int8 = |quantized: &Quantized| quantized.dtype == Some(DataType::Int8) && quantized.constant.is_none();
+    let input = (0..unit.inputs.len()).find(|&slot| {
+        let counts = rule.dequantized.as_ref().is_none_or(|slots| slots.contains(&slot));
+        counts && unit.dequantized(slot).is_some_and(is_int8)
+    });
+    let output = || unit.all_quantized().find(|made| is_int8(made)).map(|_| Lack::OutputType(Some(DataType::Int8)));
+    input.map(|slot| Lack::Type(slot, Some(DataType::Int8))).or_else(output)
 }
 
 fn inputs<'t>(rule: &Rule, unit: &Unit) -> Option<Lack<'t>> {

@@ -186,12 +186,10 @@ impl Target {
         self.in_all(rule.releases())
     }
 
-    /// Whether all releases that are meant make a change when they load a model.
-    pub fn does(&self, step: Step) -> bool {
-        self.description
-            .at_load
-            .iter()
-            .any(|known| known.step == step && self.in_all(Releases { since: known.since, until: known.until }))
+    /// What all releases that are meant change when they load a model, in order.
+    pub fn steps(&self) -> impl Iterator<Item = Step> {
+        let known = self.description.at_load.iter();
+        known.filter(|it| self.in_all(Releases { since: it.since, until: it.until })).map(|it| it.step)
     }
 
     fn in_all(&self, releases: Releases) -> bool {

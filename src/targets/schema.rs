@@ -140,6 +140,18 @@ pub struct LoadStep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
+    /// What is the same in every run is computed once, branches that are always taken stand for their If, and
+    /// what nothing reads goes.
+    FoldConstants,
+    /// Operators go that change nothing: additions of zero, reshapes to the same sizes.
+    RemoveNoEffect,
+    /// Of operators that compute the same of the same, one is left.
+    MergeEqual,
+    /// Every reader of a dequantized activation gets a DequantizeLinear of its own.
+    DedicateDequantizers,
+    /// int8 activations become uint8 where one operator reads them. Elsewhere no kernel takes them.
+    #[serde(rename = "int8-to-uint8")]
+    Int8ToUint8,
     /// Identity, and Dropout outside of training, go.
     RemoveIdentities,
     /// Of two pairs in a row one goes.

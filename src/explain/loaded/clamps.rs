@@ -11,13 +11,13 @@ pub(super) fn absorb(loaded: &mut Loaded) {
     for op in loaded.model.ops().collect::<Vec<_>>() {
         let model = &mut loaded.model;
         let Some((input, use_)) = redundant(model, op) else { continue };
+        let before = model.producer(input);
+        if before.is_none() && model.op(op).is("Clip") {
+            continue;
+        }
         model.set_input(use_, input);
         model.remove_op(op);
-        if let Some(before) = model.producer(input) {
-            loaded.fates.insert(op, Fate::Clamp(before));
-        } else {
-            loaded.fates.insert(op, Fate::Identity);
-        }
+        loaded.fates.insert(op, Fate::Clamp { before, after: use_.op });
     }
 }
 

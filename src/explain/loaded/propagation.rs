@@ -8,73 +8,117 @@ use crate::{
     targets::{is_dequantizer, is_quantizer},
 };
 
-/// What pairs spread through.
-const MOVES: [&str; 6] = ["MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"];
+/// What pairs spread through, from which opset to which.
+const MOVES: [(&str, i64, i64); 6] = [
+    ("MaxPool", 12, 21),
+    ("Reshape", 5, 20),
+    ("Slice", 1, i64::MAX),
+    ("Squeeze", 1, 20),
+    ("Transpose", 1, 20),
+    ("Unsqueeze", 1, 20),
+];
 
 pub(super) fn propagate(loaded: &mut Loaded) {
-    let model = &mut loaded.model;
-    for op in model.ops().collect::<Vec<_>>() {
-        forward(model, op);
+    for op in loaded.model.ops().collect::<Vec<_>>() {
+        if is_dequantizer(&loaded.model, op) {
+            forward(loaded, op);
+        }
     }
-    let mut ops: Vec<OpId> = model.ops().collect();
-    ops.reverse();
-    for op in ops {
-        backward(model, op);
+    for op in loaded.model.ops().collect::<Vec<_>>() {
+        if loaded.model.op(op).op_type() == "QuantizeLinear" {
+            backward(loaded, op);
+        }
     }
 }
 
-/// What an operator that only moves data reads and makes.
-fn moved(model: &Model, op: OpId) -> Option<(ValueId, ValueId)> {
-    if !is_standard(model, op) || !MOVES.contains(&model.op(op).op_type()) {
-        return None;
-    }
-    let [Some(output)] = model.outputs(op)[..] else { return None };
-    Some((model.input(op, 0)?, output))
+fn moves(model: &Model, op: OpId) -> bool {
+    let operator = model.op(op);
+    let opset = model.opset(operator.scope());
+    let known = |&(op_type, from, to): &(&str, i64, i64)| op_type == operator.op_type() && (from..=to).contains(&opset);
+    is_standard(model, op) && MOVES.iter().any(known)
 }
 
-/// A pair before the operator is made after it too, unless one is there.
-fn forward(model: &mut Model, op: OpId) {
-    let Some((input, output)) = moved(model, op) else { return };
-    let Some(pair) = model.producer(input).filter(|&pair| is_dequantizer(model, pair) && one_scale(model, pair)) else {
-        return;
-    };
+/// What an operator makes first.
+fn made(model: &Model, op: OpId) -> Option<ValueId> {
+    model.outputs(op).first().copied().flatten()
+}
+
+/// A pair before operators that move data is made after each of them too.
+fn forward(loaded: &mut Loaded, pair: OpId) {
+    let model = &loaded.model;
     let computed = model.input(pair, 0).is_some_and(|integers| model.constant(integers).is_none());
-    let uses = model.uses(output);
-    let alone = model.only_use(input).is_some() && !model.is_output(input);
-    if !computed || !alone || uses.is_empty() && !model.is_output(output) {
-        return;
+    let next = made(model, pair).filter(|&it| !model.is_output(it)).and_then(|it| model.only_use(it));
+    let Some(next) = next.filter(|next| computed && next.slot == 0 && one_scale(model, pair)) else { return };
+    let mut waiting = vec![next.op];
+    while let Some(op) = waiting.pop() {
+        let model = &mut loaded.model;
+        let Some(output) = made(model, op).filter(|_| moves(model, op)) else { continue };
+        let uses = model.uses(output);
+        if model.is_output(output) {
+            if uses.is_empty() {
+                insert(loaded, op, output, pair, pair);
+            }
+            continue;
+        }
+        let readers: Vec<_> = uses.into_iter().filter(|&use_| !is_quantizer(model, use_)).collect();
+        if readers.is_empty() {
+            continue;
+        }
+        let scope = model.op(op).scope();
+        let before = model.op_after(op);
+        let parameters: Vec<ValueId> = [1, 2].into_iter().filter_map(|slot| model.input(pair, slot)).collect();
+        let integers = model.new_value(scope, "integers");
+        let inputs = std::iter::once(output).chain(parameters.iter().copied()).collect();
+        let quantizer =
+            NewOp { op_type: "QuantizeLinear", name: String::new(), inputs, output: integers, attributes: vec![] };
+        let quantizer = model.insert_op(scope, before, quantizer);
+        let mut copies = vec![quantizer];
+        for use_ in readers {
+            let number = model.new_value(scope, "made");
+            let inputs = std::iter::once(integers).chain(parameters.iter().copied()).collect();
+            let new =
+                NewOp { op_type: "DequantizeLinear", name: String::new(), inputs, output: number, attributes: vec![] };
+            copies.push(model.insert_op(scope, before, new));
+            model.set_input(use_, number);
+            if use_.slot == 0 {
+                waiting.push(use_.op);
+            }
+        }
+        loaded.copies.entry(pair).or_default().extend(copies);
     }
-    if uses.iter().any(|&use_| is_quantizer(model, use_)) {
-        return;
-    }
-    insert(model, op, output, pair);
 }
 
-/// A pair after the operator is made before it too, unless one is there.
-fn backward(model: &mut Model, op: OpId) {
-    let Some((input, output)) = moved(model, op) else { return };
-    let Some(use_) = model.only_use(output).filter(|&use_| is_quantizer(model, use_) && !model.is_output(output))
-    else {
-        return;
-    };
-    if !one_scale(model, use_.op) || model.constant(input).is_some() {
-        return;
+/// A pair after operators that move data is made before each of them too.
+fn backward(loaded: &mut Loaded, pair: OpId) {
+    let mut reader = pair;
+    loop {
+        let model = &loaded.model;
+        if !one_scale(model, pair) {
+            return;
+        }
+        let alone = |value: ValueId| model.only_use(value).is_some() && !model.is_output(value);
+        let Some(value) = model.input(reader, 0).filter(|&value| alone(value)) else { return };
+        let Some(op) = model.producer(value).filter(|&op| moves(model, op)) else { return };
+        let Some(input) = model.input(op, 0).filter(|&it| alone(it) && model.constant(it).is_none()) else { return };
+        let maker = model.producer(input);
+        if maker.is_some_and(|maker| is_dequantizer(model, maker)) {
+            return;
+        }
+        let Some(maker) = maker else { return };
+        insert(loaded, maker, input, pair, pair);
+        reader = op;
     }
-    let Some(maker) = model.producer(input).filter(|&maker| !is_dequantizer(model, maker)) else { return };
-    if model.only_use(input).is_none() || model.is_output(input) {
-        return;
-    }
-    insert(model, maker, input, use_.op);
 }
 
-/// Whether a QuantizeLinear or DequantizeLinear has one scale, and a zero point.
+/// Whether a QuantizeLinear or DequantizeLinear has one scale, and a zero point or none.
 fn one_scale(model: &Model, op: OpId) -> bool {
-    let one = |slot| model.input(op, slot).and_then(|it| model.constant(it)).is_some_and(|it| it.element_count() == 1);
-    one(1) && one(2)
+    let one = |value: ValueId| model.constant(value).is_some_and(|it| it.element_count() == 1);
+    model.input(op, 1).is_some_and(one) && model.input(op, 2).is_none_or(one)
 }
 
 /// Puts a pair with the parameters of `like` on what `maker` makes.
-fn insert(model: &mut Model, maker: OpId, value: ValueId, like: OpId) {
+fn insert(loaded: &mut Loaded, maker: OpId, value: ValueId, like: OpId, original: OpId) {
+    let model = &mut loaded.model;
     let Some(slot) = model.outputs(maker).iter().position(|made| *made == Some(value)) else { return };
     let scope = model.op(maker).scope();
     let parameters = [model.input(like, 1), model.input(like, 2)];
@@ -84,6 +128,8 @@ fn insert(model: &mut Model, maker: OpId, value: ValueId, like: OpId) {
     model.set_output(maker, slot, made);
     for (op_type, input, output) in [("QuantizeLinear", made, integers), ("DequantizeLinear", integers, value)] {
         let inputs = std::iter::once(input).chain(parameters.into_iter().flatten()).collect();
-        model.insert_op(scope, before, NewOp { op_type, name: String::new(), inputs, output, attributes: Vec::new() });
+        let new = NewOp { op_type, name: String::new(), inputs, output, attributes: Vec::new() };
+        let copy = model.insert_op(scope, before, new);
+        loaded.copies.entry(original).or_default().push(copy);
     }
 }
