@@ -150,7 +150,7 @@ fn the_same_comes_out_on_every_run_and_at_every_number_of_threads() {
 fn a_file_says_the_same_as_flags() {
     let folder = folder();
     let folder = folder.path();
-    let toml = "activations = \"int8\"\nsymmetric-activations = true\ncalibration = \"percentile:99\"\nsamples = 3\nengine = \"rten\"\n";
+    let toml = "activations = \"int8\"\nsymmetric-activations = true\ncalibration = \"percentile:99\"\nmax-samples = 3\nengine = \"rten\"\n";
     fs::write(folder.join("a.toml"), toml).expect("it can be written");
     let flags =
         ["--activations", "int8", "--symmetric-activations", "--calibration", "percentile:99", "--max-samples", "3"];

@@ -105,7 +105,7 @@ fn a_layer_behind_a_mask() {
 fn layers_without_a_kernel() {
     let cases = [
         Case {
-            float: &[("Gemm 'scaled'", "alpha or beta"), ("Gemm 'matrix'", "bias"), ("ConvTranspose", "no integer kernel")],
+            float: &[("Gemm 'scaled'", "takes no alpha but 1"), ("Gemm 'matrix'", "bias"), ("ConvTranspose", "no integer kernel")],
             ..case(
                 "variants",
                 "ConvTranspose Gemm*2 MatMulIntegerToFloat QuantizeLinear",
