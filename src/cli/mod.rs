@@ -41,7 +41,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Calibrate(Box<calibrate::Args>),
-    Explain(explain::Args),
+    Explain(Box<explain::Args>),
     Print(print::Args),
     Upgrade(upgrade::Args),
 }

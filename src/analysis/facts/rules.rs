@@ -50,6 +50,12 @@ impl Facts {
     /// What an operator tells of the values that it makes or reads.
     pub(super) fn follow(&self, model: &Model, id: OpId) -> Vec<(ValueId, Fact)> {
         let op = model.op(id);
+        if op.is("If") {
+            return self.given_by_branches(model, id);
+        }
+        if op.domain() == "com.microsoft" && model.called_function(id).is_none() {
+            return self.made_by_contributed(model, id);
+        }
         // What a caller gives may be anything.
         if !op.domain().is_empty() || op.has_attributes_of_caller() {
             return vec![];
@@ -70,6 +76,8 @@ impl Facts {
             let fact = match (op_type, slot) {
                 (_, 0) | ("Split", _) => fact.clone(),
                 ("TopK" | "MaxPool", 1) => Fact { dtype: Some(DataType::Int64), ..fact.clone() },
+                ("DynamicQuantizeLinear", 1) => Fact { dtype: Some(DataType::Float), shape: Some(vec![]) },
+                ("DynamicQuantizeLinear", _) => Fact { dtype: Some(DataType::Uint8), shape: Some(vec![]) },
                 ("LSTM" | "GRU" | "RNN", _) => Fact { shape: Some(unknown(3)), ..fact.clone() },
                 _ => continue,
             };
@@ -82,6 +90,31 @@ impl Facts {
             told.push((input, Fact { dtype: self.dtype(output), shape: self.shape(output).cloned() }));
         }
         told
+    }
+
+    /// The types that both branches of an If give out.
+    fn given_by_branches(&self, model: &Model, id: OpId) -> Vec<(ValueId, Fact)> {
+        let given = |slot: usize| {
+            let bodies = model.op(id).bodies().iter();
+            bodies.filter_map(|body| model.scope(body.scope).outputs().get(slot)).find_map(|it| self.dtype(it.value))
+        };
+        let outputs = model.outputs(id).into_iter().enumerate();
+        outputs.filter_map(|(slot, value)| Some((value?, Fact { dtype: given(slot), shape: None }))).collect()
+    }
+
+    /// The type that an operator of onnxruntime's own makes first, by the input that it shares it with.
+    fn made_by_contributed(&self, model: &Model, id: OpId) -> Vec<(ValueId, Fact)> {
+        let like = |slot: usize| model.input(id, slot).and_then(|input| self.dtype(input));
+        let dtype = match model.op(id).op_type() {
+            "QLinearConcat" | "QLinearWhere" => like(1),
+            "MatMulIntegerToFloat" | "GatherBlockQuantized" => like(2),
+            "QLinearConv" => like(7),
+            "QGemm" => like(8).or(Some(DataType::Float)),
+            op_type if op_type.starts_with("QLinear") || op_type.starts_with("MatMul") => like(0),
+            _ => None,
+        };
+        let output = model.outputs(id).first().copied().flatten();
+        output.map(|output| (output, Fact { dtype, shape: None })).into_iter().collect()
     }
 }
 
@@ -127,6 +160,7 @@ impl Rule<'_> {
             "QuantizeLinear" => self.input(2).map_or(Some(DataType::Uint8), |_| self.dtype(2)),
             "DynamicQuantizeLinear" => Some(DataType::Uint8),
             "ConvInteger" | "MatMulInteger" => Some(DataType::Int32),
+            "QLinearConv" | "QLinearMatMul" => self.dtype(7),
             _ if COMPARE.contains(&op_type) => Some(DataType::Bool),
             "Compress" | "Concat" | "Einsum" | "Expand" | "Flatten" | "GRU" | "Gather" | "GatherElements"
             | "GatherND" | "Gemm" | "LSTM" | "MatMul" | "RNN" | "Reshape" | "Slice" | "Squeeze" | "Transpose"
