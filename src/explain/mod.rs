@@ -73,7 +73,7 @@ pub enum Verdict {
     Other,
 }
 
-/// Explains what a target makes of a model as it stands. Where several releases are meant, the newest is asked.
+/// Explains what a target makes of a model as it stands. The release that was named is asked, or else the newest.
 ///
 /// # Errors
 /// The model cannot be loaded as the target does it.
@@ -88,7 +88,7 @@ pub enum Verdict {
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
 pub fn explain(model: &Model, target: &Target) -> Result<Explanation> {
-    let target = target.clone().only(false);
+    let target = target.clone().one_release();
     let loaded = loaded::load(model, &target)?;
     let verdicts = verdicts::all(model, &loaded, &target);
     let operators: Vec<Operator> = model.ops().map(|op| operator(model, &target, op, &verdicts[&op])).collect();

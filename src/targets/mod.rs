@@ -64,6 +64,8 @@ pub struct Target {
     description: Arc<Description>,
     oldest: Option<Release>,
     newest: Option<Release>,
+    /// Whether a release was named.
+    named: bool,
 }
 
 impl std::str::FromStr for Target {
@@ -128,7 +130,7 @@ impl Target {
         let description: Description =
             toml::from_str(text).map_err(|error| Error::config(format!("not a target's file: {error}")))?;
         let (oldest, newest) = (description.releases.first().copied(), description.releases.last().copied());
-        Ok(Self { description: Arc::new(description), oldest, newest })
+        Ok(Self { description: Arc::new(description), oldest, newest, named: false })
     }
 
     /// Reads a target from a file.
@@ -153,15 +155,16 @@ impl Target {
                 "nothing is known of {name} {release}: its releases begin with {oldest}"
             )));
         }
+        self.named = true;
         self.oldest = Some(release);
         self.newest = Some(newest.max(release));
         Ok(self)
     }
 
-    /// One release alone: the oldest that is meant where `oldest`, or the newest.
+    /// One release alone: the one that was named, or the newest.
     #[must_use]
-    pub fn only(mut self, oldest: bool) -> Self {
-        let one = if oldest { self.oldest } else { self.newest };
+    pub fn one_release(mut self) -> Self {
+        let one = if self.named { self.oldest } else { self.newest };
         (self.oldest, self.newest) = (one, one);
         self
     }

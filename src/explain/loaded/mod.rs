@@ -13,6 +13,7 @@ mod no_effect;
 mod pairs;
 mod products;
 mod propagation;
+mod wide_pairs;
 
 use std::collections::HashMap;
 
@@ -81,6 +82,7 @@ fn run(step: Step, loaded: &mut Loaded) -> Result<()> {
         Step::ProductsWithBias => products::join(loaded),
         Step::DedicateDequantizers => dequantizers::dedicate(loaded),
         Step::PropagatePairs => propagation::propagate(loaded),
+        Step::DropWidePairs => wide_pairs::drop_wide(loaded),
         Step::AbsorbClamps => clamps::absorb(loaded),
         Step::Int8ToUint8 => int8::convert(loaded),
     }
