@@ -299,7 +299,7 @@ fn an_operator_that_rten_lacks_is_named() {
     let error = RtenEngine.load(&observation).err().expect("nobody has it");
     assert!(matches!(error.kind(), ErrorKind::Engine { engine: "rten", .. }));
     assert!(error.location().operator.is_some(), "{error}");
-    assert!(error.to_string().contains("--engine onnxruntime"), "{error}");
+    assert!(error.to_string().contains("--onnxruntime FILE"), "{error}");
 }
 
 #[test]

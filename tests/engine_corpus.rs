@@ -56,14 +56,7 @@ fn the_built_in_engine_computes_what_is_expected_or_refuses_by_name() {
         wrong.len()
     );
     let _ = std::io::stderr().write_all(table.as_bytes());
-    if let Ok(path) = std::env::var("LISTING") {
-        let lines: Vec<String> = refused
-            .iter()
-            .map(|(n, r)| format!("{n}: {r}"))
-            .chain(wrong.iter().map(|w| format!("WRONG {w}")))
-            .collect();
-        fs::write(path, lines.join("\n")).unwrap();
-    }
+    assert!(right > 1000, "{table}");
     assert!(wrong.is_empty(), "{table}{}", wrong.join("\n"));
 }
 

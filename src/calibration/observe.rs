@@ -113,6 +113,7 @@ impl Observation {
         let mut model = model.clone();
         model.name_ops();
         model.widen_halves(true);
+        name_apart(&mut model);
         // Engines are to tell the types and shapes of outputs by themselves.
         let outputs: Vec<ValueId> = watched.iter().map(|&value| to_main_graph(&mut model, value)).collect();
         model.set_outputs(Model::MAIN, &outputs);
@@ -187,6 +188,15 @@ fn of_rank(tensor: Tensor, rank: Option<usize>) -> Tensor {
 fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<String> = names.map(|name| format!("'{name}'")).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// Gives values of bodies that have an outer value's name another one: rten takes them for the outer.
+fn name_apart(model: &mut Model) {
+    let shadowing: Vec<ValueId> = model.values().filter(|&value| model.shadows(value)).collect();
+    for value in shadowing {
+        let name = model.value(value).name().to_owned();
+        model.rename(value, &name);
+    }
 }
 
 /// Leads a value out of the If bodies around it; the value of the main graph that it is there.

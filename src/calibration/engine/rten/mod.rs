@@ -27,7 +27,7 @@ use crate::{
 };
 
 const NAME: &str = "rten";
-const HELP: &str = "--onnxruntime FILE may run it, and --exclude leaves out what is not to be observed";
+const HELP: &str = "--onnxruntime FILE may run it, and what only excluded layers need (--exclude) is not run";
 
 /// Runs models with rten, which is part of this crate. It uses threads of its own.
 #[derive(Debug, Clone, Copy, Default)]
@@ -133,7 +133,6 @@ impl Prepared {
     fn new(observation: &Observation) -> Result<Self> {
         let mut model = observation.model().clone();
         leave_out_unneeded(&mut model);
-        name_apart(&mut model);
         let names = Names::give(&mut model);
         let watched = model.scope(Model::MAIN).outputs().iter().map(|output| output.value).collect();
         let shapes = Shapes::infer(&model, &[]);
@@ -145,8 +144,8 @@ impl Prepared {
 
     fn refusal(&self, refused: Refused) -> Error {
         let told = self.names.of(self.model.op(refused.op).name());
-        let (operator, location) = told.cloned().unwrap_or_default();
-        Error::engine(NAME, format!("{}: {operator}; {HELP}", refused.reason)).located(location)
+        let location = told.map(|(_, location)| location.clone()).unwrap_or_default();
+        Error::engine(NAME, format!("{}; {HELP}", refused.reason)).located(location)
     }
 
     /// The innermost operator that the error is about: an error in a body is the cause of its If's.
@@ -178,15 +177,6 @@ fn leave_out_unneeded(model: &mut Model) {
                 model.remove_op(op);
             }
         }
-    }
-}
-
-/// Gives values of bodies that have an outer value's name another one: rten takes them for the outer.
-fn name_apart(model: &mut Model) {
-    let shadowing: Vec<ValueId> = model.values().filter(|&value| model.shadows(value)).collect();
-    for value in shadowing {
-        let name = model.value(value).name().to_owned();
-        model.rename(value, &name);
     }
 }
 
