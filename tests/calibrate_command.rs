@@ -309,22 +309,35 @@ fn an_engine_that_panics_does_not_talk_itself() {
             float_data: vec![(1 << 30) as f32; 3],
             ..TensorProto::default()
         });
-        // Behind a conversion nobody sees beforehand how large the result would be.
-        graph.node.insert(
-            0,
-            NodeProto {
-                op_type: Some("Cast".to_owned()),
-                input: vec!["repeats_as_floats".to_owned()],
-                output: vec!["repeats".to_owned()],
-                attribute: vec![AttributeProto {
-                    name: Some("to".to_owned()),
-                    i: Some(DataType::Int64 as i64),
-                    r#type: Some(AttributeType::Int as i32),
-                    ..AttributeProto::default()
-                }],
+        // Behind data and a conversion nobody sees beforehand how large the result would be.
+        let to_int64 = AttributeProto {
+            name: Some("to".to_owned()),
+            i: Some(DataType::Int64 as i64),
+            r#type: Some(AttributeType::Int as i32),
+            ..AttributeProto::default()
+        };
+        let flat = AttributeProto {
+            name: Some("keepdims".to_owned()),
+            i: Some(0),
+            r#type: Some(AttributeType::Int as i32),
+            ..AttributeProto::default()
+        };
+        let computed = [
+            ("ReduceMax", vec!["logmel"], "largest", vec![flat]),
+            ("Sub", vec!["largest", "largest"], "zero", vec![]),
+            ("Add", vec!["zero", "repeats_as_floats"], "moved", vec![]),
+            ("Cast", vec!["moved"], "repeats", vec![to_int64]),
+        ];
+        for (op_type, inputs, output, attribute) in computed.into_iter().rev() {
+            let node = NodeProto {
+                op_type: Some(op_type.to_owned()),
+                input: inputs.into_iter().map(str::to_owned).collect(),
+                output: vec![output.to_owned()],
+                attribute,
                 ..NodeProto::default()
-            },
-        );
+            };
+            graph.node.insert(0, node);
+        }
     });
     assert!(
         said.starts_with("error: changed.onnx: sample 1 (samples/0.npz): rten failed to run the model: "),

@@ -26,8 +26,6 @@ const MIN_MAX: Collect = Collect { histogram: false };
 
 /// Fixtures that rten does not load or run, and a part of what it says.
 const RTEN_CANNOT: &[(&str, &str)] = &[
-    ("made/behind_moves.onnx", "expected 2 stride values"),
-    ("made/constant_nodes.onnx", "value_string"),
     ("made/constant_sparse.onnx", "sparse_value"),
     ("made/conv_ranks.onnx", "input must have 4 dims (NCHW)"),
     ("made/contrib_operators.onnx", "com.microsoft/Attention operator not supported"),
