@@ -1,6 +1,6 @@
 //! What a target makes of a model, operator by operator, and why.
 //!
-//! The model may be quantized by anybody, in any form. It is [loaded](loaded) as the target does it, on a copy,
+//! The model may be quantized by anybody, in any form. It is loaded (`loaded`) as the target does it, on a copy,
 //! and every operator is then judged by the target's rules: the same rules that plans are made by, so that a
 //! plan and what is explained of it cannot differ. Sentences are made in `sentences.rs`, and nowhere else here.
 

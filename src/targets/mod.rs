@@ -2,7 +2,7 @@
 //!
 //! A [`Target`] is a file of rules (`data/*.toml`, or somebody's own) and the releases that are meant. Whether
 //! an operator becomes an integer kernel is asked of [`Target::judge`], as the graph stands, or of
-//! [`Target::possible`], before there is a graph; both read the same rules, so that what is planned and what
+//! [`Target::kernel`], before there is a graph; both read the same rules, so that what is planned and what
 //! is explained cannot differ. This room knows operators and graphs, no plan and no configuration, and makes
 //! no sentences.
 

@@ -6,6 +6,12 @@ mod onnxruntime;
 #[cfg(feature = "rten")]
 mod rten;
 
+#[cfg(any(feature = "rten", feature = "onnxruntime"))]
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
 #[cfg(feature = "onnxruntime")]
 pub use self::onnxruntime::OnnxruntimeEngine;
 #[cfg(feature = "rten")]
@@ -38,4 +44,14 @@ pub trait Session {
     /// # Errors
     /// The engine cannot run the model with these inputs.
     fn run(&mut self, inputs: &[Tensor], observe: &mut dyn FnMut(Observed)) -> Result<()>;
+}
+
+/// What a panic within an engine said. It is an engine's fault, not a reason to end the process.
+#[cfg(any(feature = "rten", feature = "onnxruntime"))]
+fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    // What was going on is dropped along with the session, so nobody sees it half done.
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic: Box<dyn Any + Send>| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()
+    })
 }

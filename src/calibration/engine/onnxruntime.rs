@@ -14,7 +14,7 @@ use ort::{
     value::{DynValue, TensorElementType, ValueType},
 };
 
-use super::{Engine, Observed, Session};
+use super::{Engine, Observed, Session, guarded};
 use crate::{
     calibration::Observation,
     error::{Error, Result},
@@ -109,7 +109,10 @@ impl Session for OnnxruntimeSession<'_> {
         let names = inputs.iter().map(Tensor::name);
         let feeds: Vec<(&str, SessionInputValue)> = names.zip(values.iter().map(|value| value.into())).collect();
         let failed = |error: ort::Error| Error::engine(NAME, format!("cannot run the model: {}", error.message()));
-        let outputs = self.session.run(feeds).map_err(failed)?;
+        // A value that an If gives out without having one is a panic there.
+        let outputs = guarded(|| self.session.run(feeds))
+            .map_err(|panic| Error::engine(NAME, format!("failed to run the model: {panic}")))?
+            .map_err(failed)?;
         // Doubles are few; the others are handed over where onnxruntime has them.
         let mut narrowed: Vec<(usize, Vec<f32>)> = Vec::new();
         let mut observed: Vec<(usize, &[f32])> = Vec::new();

@@ -10,16 +10,12 @@ mod quirks;
 mod rewrites;
 mod shapes;
 
-use std::{
-    any::Any,
-    error::Error as StdError,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::error::Error as StdError;
 
 use rten::{LoadError, ModelOptions, NodeId, RunError, Value, ValueOrView};
 
 use self::{names::Names, shapes::Shapes};
-use super::{Engine, Observed, Session};
+use super::{Engine, Observed, Session, guarded};
 use crate::{
     calibration::Observation,
     error::{Error, Result},
@@ -178,15 +174,6 @@ fn leave_out_unneeded(model: &mut Model) {
             }
         }
     }
-}
-
-/// What a panic within rten said. It is an engine's fault, not a reason to end the process.
-fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    // What was going on is dropped along with the session, so nobody sees it half done.
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic: Box<dyn Any + Send>| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()
-    })
 }
 
 fn value(tensor: &Tensor) -> Result<Value> {

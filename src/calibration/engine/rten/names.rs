@@ -31,16 +31,18 @@ impl Names {
 
     /// An error of rten's about operators within each other, with the names that the model has for them and
     /// the place of the innermost.
-    pub fn tell(&self, mut text: String, path: &[&str]) -> (String, Location) {
-        let mut location = Location::default();
-        for &name in path {
+    pub fn tell(&self, text: String, path: &[&str]) -> (String, Location) {
+        let (mut told, mut location) = (text.clone(), Location::default());
+        // Errors of planning have names in their text alone.
+        let in_text = text.split('"').filter(|quoted| quoted.starts_with(PREFIX));
+        for name in in_text.chain(path.iter().copied()) {
             let Some((described, place)) = self.of(name) else { continue };
-            for spelled in [format!("operator \"{name}\""), format!("node \"{name}\"")] {
-                text = text.replace(&spelled, described);
+            for called in ["operator", "node", "op"] {
+                told = told.replace(&format!("{called} \"{name}\""), described);
             }
             location = place.clone();
         }
-        (text, location)
+        (told, location)
     }
 }
 
