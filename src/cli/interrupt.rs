@@ -14,18 +14,21 @@ pub fn leave_nothing_when_interrupted() {
     let ignored = ignored_signals();
     let is_taken = |signal: &i32| ignored & (1 << (signal - 1)) == 0;
     let ends: Vec<i32> = [SIGHUP, SIGINT, SIGQUIT, SIGTERM].into_iter().filter(is_taken).collect();
-    // In the thread: where there is none, signals do what they always did.
-    let thread = std::thread::Builder::new().name("signals".to_owned());
-    let _ = thread.spawn(move || {
-        // Of a file that grows beyond its limit the write tells, like of a full disk.
-        let Ok(mut signals) = Signals::new(ends.iter().chain(&[SIGXFSZ])) else { return };
+    // Before anything is written. Of a file that grows beyond its limit the write tells, like of a full disk.
+    let Ok(mut signals) = Signals::new(ends.iter().chain(&[SIGXFSZ])) else { return };
+    let handle = signals.handle();
+    let wait = move || {
         if let Some(signal) = signals.forever().find(|signal| *signal != SIGXFSZ) {
             let _nothing_is_written_any_more = onnx_quant::remove_unfinished_files();
             let _ = emulate_default_handler(signal);
             // Only if the system did not let it.
             std::process::exit(128 + signal);
         }
-    });
+    };
+    if std::thread::Builder::new().name("signals".to_owned()).spawn(wait).is_err() {
+        // Nobody listens: a process without a thread for that ends by a signal as any other.
+        handle.close();
+    }
 }
 
 /// The signals that are ignored, a bit each, where the system tells.
