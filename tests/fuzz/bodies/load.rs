@@ -4,7 +4,7 @@ use std::fs;
 
 use onnx_quant::{Model, SaveOptions};
 
-use super::{assert_located, assert_readable, files, loaded, written};
+use super::{assert_located, assert_prints_the_same, assert_readable, files, loaded, written};
 use crate::mutate::Random;
 
 /// What lies beside the model and may be external data of it.
@@ -49,7 +49,7 @@ fn by_path(bytes: &[u8], random: &mut Random) {
             assert!(there.iter().all(|name| expected.contains(&name.as_str())), "{there:?}");
             let again = Model::load(&output).expect("what was written can be read");
             again.verify().expect("what was written keeps the invariants");
-            assert!(again.to_text() == model.to_text(), "what was read prints otherwise");
+            assert_prints_the_same(&again, &model);
         }
     }
 }

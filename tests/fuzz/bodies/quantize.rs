@@ -26,7 +26,10 @@ pub fn run(bytes: &[u8], random: &mut Random) {
             both(&model, &activations(config, random), &ranges)
         }
     };
-    let _ = quantized;
+    if let Err(error) = quantized {
+        let broken = matches!(error.kind(), ErrorKind::Invalid(_));
+        assert!(!broken, "what is wrong with a model is found when it is loaded: {error}");
+    }
 }
 
 /// A model as a configuration makes it, or the error that its user sees.
@@ -41,11 +44,7 @@ pub fn both(model: &Model, config: &Config, ranges: &Ranges) -> Result<Bytes, Er
 
 fn same_twice(model: &Model, quantize: impl Fn(&mut Model) -> Result<(), Error>) -> Result<Bytes, Error> {
     let mut quantized = model.clone();
-    quantize(&mut quantized).inspect_err(|error| {
-        assert_readable(error);
-        let broken = matches!(error.kind(), ErrorKind::Invalid(_));
-        assert!(!broken, "what is wrong with a model is found when it is loaded: {error}");
-    })?;
+    quantize(&mut quantized).inspect_err(assert_readable)?;
     let bytes = written(&quantized);
     let mut again = model.clone();
     quantize(&mut again).expect("it was quantized before");
