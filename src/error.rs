@@ -178,6 +178,15 @@ impl Error {
         self
     }
 
+    /// Says what would do where a newer opset cannot be reached.
+    #[must_use]
+    pub(crate) fn with_way_out(mut self, way_out: Option<String>) -> Self {
+        if let (ErrorKind::Upgrade { reason, .. }, Some(way_out)) = (&mut *self.kind, way_out) {
+            *reason = format!("{reason}; {way_out}");
+        }
+        self
+    }
+
     /// The same where the file goes without saying.
     #[must_use]
     pub(crate) fn without_file(mut self) -> Self {
@@ -203,7 +212,7 @@ impl From<ErrorKind> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.location.file {
-            write!(f, "{}: ", file.display())?;
+            write!(f, "{}: ", Readable(&file.display().to_string(), MAX_PATH))?;
         }
         for step in self.location.path.iter().chain(&self.location.operator) {
             write!(f, "{}: ", Readable(step, 200))?;
@@ -215,6 +224,9 @@ impl fmt::Display for Error {
         }
     }
 }
+
+/// What systems take for a path.
+const MAX_PATH: usize = 4096;
 
 /// A text with names from a model, which may hold anything: what would steer a terminal is spelled
 /// out, and the middle of what nobody would read to its end is left out.

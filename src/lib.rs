@@ -43,9 +43,9 @@
 //!
 //! **Plan** ([`plan`]). Plain data: for every weight, how it is quantized or why not. It is made by
 //! following each float constant forward, through operators that only rearrange data and into
-//! functions, to the operators that take it as a weight; [`operators`] knows these. The plan is
-//! what reports tell and what tests compare. Nothing decides while it rewrites; nothing rewrites
-//! while it decides.
+//! functions, to the operators that take it as a weight; [`operators`] knows these. What else is large
+//! and float is named with what it ends at. The plan is what reports tell and what tests compare.
+//! Nothing decides while it rewrites; nothing rewrites while it decides.
 //!
 //! **Calibration** ([`calibration`]). An engine runs the model with samples and hands over the values
 //! that the plan will want to know; what is kept of them are [`Statistics`](calibration::Statistics).
@@ -70,7 +70,9 @@
 //! **Passes** ([`passes`]). Each carries out one part of the plan and can be run alone. A quantized
 //! weight keeps its name: a DequantizeLinear makes the value that an initializer or Constant gave
 //! before, so readers are not touched; a quantized activation likewise. Other passes simplify a model
-//! first, by rules that need no plan. The opset is raised an opset at a time, by a table that lists every
+//! first, by rules that need no plan: they store what training has quantized as integers, and give layers
+//! whose weight is computed from constants that weight for their own, for as long as they become integer.
+//! They are repeated until nothing changes, so that a model that was quantized stays as it is. The opset is raised an opset at a time, by a table that lists every
 //! version of every operator.
 //!
 //! **Arithmetic** ([`numeric`]). Layouts, ranges, scales, kernels, errors: without graph or file.
@@ -86,10 +88,11 @@
 //! | `ir` | `proto` |
 //! | `file`, `text` | `ir`, `proto` |
 //! | `operators` | `ir` |
+//! | `analysis` | `operators`, `ir`, `proto` |
 //! | `calibration` | `ir`, `file`, `proto`, `numeric`, `config`; no operator, no plan |
 //! | `targets` | `operators`, `ir`, `numeric` |
 //! | `plan` | `calibration` (what was observed), `targets`, `operators`, `ir`, `numeric`, `config` |
-//! | `passes` | `plan`, `operators`, `ir`, `proto`, `numeric`; never the configuration, ranges or targets |
+//! | `passes` | `plan`, `analysis`, `operators`, `ir`, `proto`, `numeric`; never the configuration, ranges or targets |
 //! | `report` | `plan`, `targets`, `operators`, `ir`, `numeric`, `config` |
 //! | `quantize` | the order: `calibration`, `plan`, `passes`, `report`, `ir`, `config` |
 //!
@@ -98,9 +101,14 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+#[cfg(test)]
+extern crate self as onnx_quant;
+
+mod analysis;
 pub mod calibration;
 mod config;
 mod error;
+pub mod explain;
 mod file;
 pub mod ir;
 pub mod numeric;
@@ -114,11 +122,12 @@ pub mod targets;
 mod text;
 
 pub use config::{
-    ActivationType, Activations, CalibrationMethod, Config, Granularity, Pattern, WeightForm, WeightScales, WeightType,
+    ActivationType, Activations, CalibrationMethod, Config, Granularity, Pattern, TrainedPairs, WeightForm,
+    WeightScales, WeightType,
 };
 pub use error::{Error, ErrorKind, Location, Result};
-pub use file::{SaveOptions, Saved};
+pub use file::{OutputFile, PreparedFile, SaveOptions, Saved, is_same_file, remove_unfinished_files};
 pub use ir::Model;
-pub use quantize::{calibrate, quantize, quantize_activations};
+pub use quantize::{calibrate, quantize, quantize_activations, upgrade};
 pub use report::Report;
 pub use text::TextOptions;

@@ -1,7 +1,5 @@
 //! The command `onnx-quant`: parses, runs, tells what went wrong, and exits with 0 (done), 1
-//! (failed, nothing written) or 2 (usage).
-
-#![expect(clippy::print_stderr, reason = "the command talks to its user")]
+//! (failed, nothing written), 2 (usage), or by the signal that ended it.
 
 mod cli;
 
@@ -9,26 +7,42 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Failure};
+use crate::cli::{Cli, Failure, print_to_stderr};
 
 fn main() -> ExitCode {
+    cli::leave_nothing_when_interrupted();
     cli::silence_engines();
-    match Cli::parse().run() {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return tell(&answer),
+    };
+    match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads our output has had enough: no failure of ours.
-        Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
+        Err(Failure::BrokenPipe) => cli::end_by_broken_pipe(),
         Err(Failure::Usage(message)) => {
-            eprintln!("error: {message}\n\nFor more information, try '--help'.");
+            print_to_stderr(&format!("error: {message}\n\nFor more information, try '--help'.\n"));
             ExitCode::from(2)
         }
         Err(Failure::Failed(error)) => {
-            eprintln!("error: {error}");
+            let mut text = format!("error: {error}\n");
             let mut cause = error.source();
             while let Some(error) = cause {
-                eprintln!("caused by: {error}");
+                text += &format!("caused by: {error}\n");
                 cause = error.source();
             }
+            print_to_stderr(&text);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Says what is wrong with the arguments, or what was asked for: help, the version.
+fn tell(answer: &clap::Error) -> ExitCode {
+    match answer.print() {
+        Err(error) if !answer.use_stderr() && error.kind() == std::io::ErrorKind::BrokenPipe => {
+            cli::end_by_broken_pipe()
+        }
+        Err(_) if !answer.use_stderr() => ExitCode::FAILURE,
+        _ => ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2)),
     }
 }

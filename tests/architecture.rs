@@ -16,9 +16,11 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("text", &["ir", "proto"]),
     ("operators", &["ir"]),
     ("calibration", &["config", "error", "file", "ir", "numeric", "proto"]),
-    ("targets", &["ir", "numeric", "operators"]),
+    ("targets", &["error", "ir", "numeric", "operators"]),
     ("plan", &["calibration", "config", "error", "ir", "numeric", "operators", "targets"]),
-    ("passes", &["error", "ir", "numeric", "operators", "plan", "proto"]),
+    ("analysis", &["ir", "numeric", "operators", "proto"]),
+    ("passes", &["analysis", "error", "ir", "numeric", "operators", "plan", "proto"]),
+    ("explain", &["analysis", "error", "ir", "operators", "passes", "targets"]),
     ("report", &["config", "error", "ir", "numeric", "operators", "plan", "targets"]),
     ("quantize", &["calibration", "config", "error", "ir", "passes", "plan", "report"]),
 ];

@@ -19,7 +19,7 @@ use onnx_quant::{
     },
     ir::DataType,
     plan::activation_scheme,
-    proto::{GraphProto, ModelProto, NodeProto, TensorProto},
+    proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, attribute_proto::AttributeType},
 };
 use prost::Message;
 use tempfile::TempDir;
@@ -195,7 +195,7 @@ fn options_that_make_no_sense_are_refused() {
     fail(folder.path(), 2, &["calibrate", MODEL, "--samples-from", "samples"]);
     fail(folder.path(), 2, &["calibrate", MODEL, "-o", "r.json"]);
     let same = fail(folder.path(), 2, &["calibrate", MODEL, "--samples-from", "samples", "-o", MODEL]);
-    assert!(same.contains("is to be the same file as another: kws_dscnn.onnx"), "{same}");
+    assert!(same.contains("the file of ranges and the input are to be the same file: kws_dscnn.onnx"), "{same}");
 }
 
 #[cfg(unix)] // Other systems word their errors differently.
@@ -287,7 +287,7 @@ fn an_engine_that_fails_names_the_sample() {
     });
     assert!(said.starts_with("error: changed.onnx: Conv "), "{said}");
     assert!(said.contains(": sample 1 (samples/0.npz): rten cannot run the model: "), "{said}");
-    assert!(said.ends_with("; --engine onnxruntime may run it\n"), "{said}");
+    assert!(said.contains("; --onnxruntime FILE may run it"), "{said}");
 }
 
 /// rten's multiplication of sizes overflows, which is a panic in this profile.
@@ -303,12 +303,30 @@ fn an_engine_that_panics_does_not_talk_itself() {
         let output = vec!["tiled".to_owned()];
         graph.node.insert(0, NodeProto { op_type: Some(op_type), input: inputs, output, ..NodeProto::default() });
         graph.initializer.push(TensorProto {
-            name: Some("repeats".to_owned()),
-            data_type: Some(DataType::Int64 as i32),
+            name: Some("repeats_as_floats".to_owned()),
+            data_type: Some(DataType::Float as i32),
             dims: vec![3],
-            int64_data: vec![1 << 30; 3],
+            float_data: vec![(1 << 30) as f32; 3],
             ..TensorProto::default()
         });
+        // What depends on the samples nobody sees beforehand.
+        let node = |op_type: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>| NodeProto {
+            op_type: Some(op_type.to_owned()),
+            input: inputs.iter().map(|&input| input.to_owned()).collect(),
+            output: vec![output.to_owned()],
+            attribute,
+            ..NodeProto::default()
+        };
+        let int = |name: &str, value: i64| AttributeProto {
+            name: Some(name.to_owned()),
+            i: Some(value),
+            r#type: Some(AttributeType::Int as i32),
+            ..AttributeProto::default()
+        };
+        let to = vec![int("to", DataType::Int64 as i64)];
+        graph.node.insert(0, node("Cast", &["repeats_of_sample"], "repeats", to));
+        graph.node.insert(0, node("Max", &["largest", "repeats_as_floats"], "repeats_of_sample", vec![]));
+        graph.node.insert(0, node("ReduceMax", &["logmel"], "largest", vec![int("keepdims", 0)]));
     });
     assert!(
         said.starts_with("error: changed.onnx: sample 1 (samples/0.npz): rten failed to run the model: "),

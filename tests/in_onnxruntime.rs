@@ -8,15 +8,19 @@ mod testdata;
 use std::path::{Path, PathBuf};
 
 use onnx_quant::{
-    CalibrationMethod, Config, Granularity, WeightForm, WeightType,
+    CalibrationMethod, Config, Granularity, Model, SaveOptions, WeightForm, WeightType,
     calibration::{
         Ranges, Statistics,
         range_files::{self, RangeFormat},
     },
     numeric::{QuantizedType, Range, ScaleType, Scheme},
+    passes::{FoldConstants, Pass},
+    quantize,
 };
 use quantized::{Quantized, quantized as quantize_all, way, ways};
-use runtime::{Comparison, Difference, Engine, Inputs, Run, Side, WeightCheck, rten_engine};
+use runtime::{
+    Comparison, Difference, Engine, Inputs, Run, Side, Tensor, Text, WeightCheck, rten_engine, texts::model_text,
+};
 use testdata::{Fixture, fixtures};
 
 /// All fixtures in all ways, with the files they were written to.
@@ -247,5 +251,119 @@ fn rten_agrees_with_onnxruntime() {
             let largest = pairs.map(|(got, want)| (got - want).abs()).fold(0.0, f64::max);
             assert!(largest <= TOLERANCE, "{name}: {output} differs by {largest}");
         }
+    }
+}
+
+/// A float16 product inside of an If.
+const HALVES_IN_BODY: &str = "g (float16[2,32] x, bool c) => (float16[2,24] y)
+     { y = If <then_branch = t () => (float16[2,24] p) <float[32,24] w = {?}> { h = Cast <to = 10> (w) p = MatMul (x, h) },
+               else_branch = e () => (float16[2,24] q) <float[32,24] v = {?}> { g = Cast <to = 10> (v) q = Gemm (x, g) }> (c) }";
+
+/// Products with a transposed weight inside of an If, the weight around it.
+const TRANSPOSED_IN_BODY: &str = "g (float[2,32] x, bool c) => (float[2,32] y) <float[32,32] w = {?}>
+     { y = If <then_branch = t () => (float[2,32] p) { a = Transpose (w) p = MatMul (x, a) },
+               else_branch = e () => (float[2,32] q) { q = Neg (x) }> (c) }";
+
+fn product(columns: usize) -> String {
+    format!("g (float[3,48] x) => (float[3,{columns}] y) <float[48,{columns}] w = {{?}}> {{ y = MatMul (x, w) }}")
+}
+
+fn transposed_product(columns: usize) -> String {
+    format!(
+        "g (float[3,48] x) => (float[3,{columns}] y) <float[{columns},48] w = {{?}}> {{ y = Gemm <transB = 1> (x, w) }}"
+    )
+}
+
+/// Whatever fuses computes what is written, but for activations that the fused kernel rounds.
+#[test]
+fn optimizations_change_no_form() {
+    let bits = |weights, granularity| Config { weights, granularity, allow_growth: true, ..Config::default() };
+    let block = Granularity::Block { size: 16, axis: None };
+    let mut cases: Vec<(String, String, Config)> = Vec::new();
+    for granularity in [Granularity::PerTensor, Granularity::PerChannel, block] {
+        for weights in [WeightType::Int2, WeightType::Uint2, WeightType::Int4, WeightType::Int8] {
+            for columns in [1, 9, 10, 12, 18] {
+                for (kind, text) in [("product", product(columns)), ("transposed", transposed_product(columns))] {
+                    let name = format!("{kind}_{columns}_{weights:?}_{granularity:?}");
+                    cases.push((name, text, bits(weights, granularity)));
+                }
+            }
+            let name = |kind: &str| format!("{kind}_{weights:?}_{granularity:?}");
+            cases.push((name("halves"), HALVES_IN_BODY.to_owned(), bits(weights, granularity)));
+            cases.push((name("outside"), TRANSPOSED_IN_BODY.to_owned(), bits(weights, granularity)));
+        }
+    }
+    let qdq = Config { weight_form: WeightForm::Qdq, ..bits(WeightType::Int8, Granularity::PerChannel) };
+    cases.push(("halves_qdq".to_owned(), HALVES_IN_BODY.to_owned(), qdq));
+    let folder = tempfile::tempdir().expect("a folder");
+    let float = |index: usize| folder.path().join(format!("{index}.onnx"));
+    let texts: Vec<_> = (cases.iter().enumerate())
+        .map(|(index, (_, text, _))| Text { model: float(index), text: model_text(17, text) })
+        .collect();
+    let Some(parsed) = runtime::parse(&texts) else { return };
+    let mut paths = Vec::new();
+    for (index, ((name, _, config), parsed)) in cases.iter().zip(parsed).enumerate() {
+        parsed.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut model = Model::load(float(index)).expect("it loads");
+        // The weights are Casts of numbers that the text form can spell.
+        FoldConstants.run(&mut model).expect("it can be folded");
+        let report = quantize(&mut model, config).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(!report.quantized.is_empty(), "{name}: {:?}", report.left_float);
+        let path = folder.path().join(format!("{index}_quantized.onnx"));
+        model.save(&path, &SaveOptions::default()).expect("it can be written");
+        paths.push(path);
+    }
+    let flag = |value: f64| Tensor { dtype: "bool".to_owned(), shape: vec![], values: vec![value] };
+    let requests: Vec<Comparison> = (paths.iter())
+        .flat_map(|path| [0.0, 1.0].map(|taken| (path, taken)))
+        .map(|(path, taken)| Comparison {
+            left: side(path, Engine::OnnxruntimePlain),
+            right: side(path, Engine::Onnxruntime),
+            inputs: Inputs { feeds: [("c".to_owned(), flag(taken))].into(), ..Inputs::default() },
+        })
+        .collect();
+    let Some(answers) = runtime::compare(&requests) else { return };
+    let names = cases.iter().flat_map(|(name, ..)| [name, name]);
+    let faults = names.zip(answers).filter_map(|(name, answer)| match answer {
+        Err(error) => Some(format!("{name}: {error}")),
+        Ok(outputs) => {
+            let far = outputs.values().map(|difference| difference.relative).fold(0.0, f64::max);
+            (far > 0.02).then(|| format!("{name}: off by {far}"))
+        }
+    });
+    assert_none(faults.collect());
+}
+
+/// A column that has nothing but zeros adds nothing, whatever the kernel rounds.
+#[test]
+fn zero_columns_add_nothing() {
+    let text =
+        "g (float[3,64] x) => (float[3,8] y) <float[64,8] w = {?}, float[64,8] mask = {MASK}, float thousand = {1000}>
+         { s = Mul (x, thousand) m = Mul (w, mask) y = MatMul (s, m) }";
+    let mask: Vec<&str> = (0..64 * 8).map(|index| if index % 8 == 3 { "0" } else { "1" }).collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let float = folder.path().join("float.onnx");
+    let text = Text { model: float.clone(), text: model_text(17, &text.replace("MASK", &mask.join(", "))) };
+    let Some(mut parsed) = runtime::parse(&[text]) else { return };
+    parsed.remove(0).expect("it can be parsed");
+    let mut runs = Vec::new();
+    for (index, weights) in
+        [WeightType::Int8, WeightType::Uint8, WeightType::Int4, WeightType::Uint4].into_iter().enumerate()
+    {
+        for granularity in [Granularity::PerChannel, Granularity::Block { size: 32, axis: None }] {
+            let mut model = Model::load(&float).expect("it loads");
+            FoldConstants.run(&mut model).expect("it can be folded");
+            let config = Config { weights, granularity, allow_growth: true, ..Config::default() };
+            quantize(&mut model, &config).expect("it can be quantized");
+            let path = folder.path().join(format!("{index}{granularity:?}.onnx"));
+            model.save(&path, &SaveOptions::default()).expect("it can be written");
+            runs.push(Run { side: side(path, Engine::Onnxruntime), inputs: Inputs::default() });
+        }
+    }
+    let Some(answers) = runtime::run(&runs) else { return };
+    for answer in answers {
+        let output = answer.expect("it runs").outputs.remove("y").expect("an output");
+        let largest = output.values.iter().skip(3).step_by(8).fold(0.0, |largest: f64, value| largest.max(value.abs()));
+        assert!(largest < 0.01, "{largest}");
     }
 }

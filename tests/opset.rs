@@ -10,8 +10,10 @@ mod testdata;
 use std::collections::BTreeMap;
 
 use onnx_quant::{
-    Config, Model,
-    proto::{ModelProto, TensorProto, tensor_proto::DataType},
+    Config, Granularity, Model, WeightType,
+    proto::{
+        GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto, tensor_proto::DataType,
+    },
     quantize,
 };
 use prost::Message;
@@ -142,6 +144,72 @@ fn where_the_opset_cannot_rise_its_own_form_is_used() {
     // One scale is all that it needs anyway.
     let model = Quantized::new(&fixture, &way("per-tensor")).expect("opset 11 has that form");
     assert_eq!((model.model.opset(Model::MAIN), model.report.warnings.len()), (11, 0));
+}
+
+/// A product with a weight of few rows, for which a scale for each column costs more than it saves, behind an
+/// operator.
+fn small_weight(opset: i64, stuck: &str) -> Model {
+    let node = |op_type: &str, inputs: &[&str], output: &str| NodeProto {
+        op_type: Some(op_type.to_owned()),
+        name: Some(op_type.to_owned()),
+        input: inputs.iter().map(|&name| name.to_owned()).collect(),
+        output: vec![output.to_owned()],
+        ..NodeProto::default()
+    };
+    let values = (0..4 * 18).map(|index| (index % 7) as f32 - 3.0);
+    let weight = TensorProto {
+        name: Some("w".to_owned()),
+        data_type: Some(DataType::Float as i32),
+        dims: vec![4, 18],
+        raw_data: Some(values.flat_map(f32::to_le_bytes).collect::<Vec<u8>>().into()),
+        ..TensorProto::default()
+    };
+    let info = |name: &str| ValueInfoProto { name: Some(name.to_owned()), ..ValueInfoProto::default() };
+    let graph = GraphProto {
+        node: vec![node(stuck, &["x"], "s"), node("MatMul", &["s", "w"], "y")],
+        initializer: vec![weight],
+        input: vec![info("x")],
+        output: vec![info("y")],
+        ..GraphProto::default()
+    };
+    let import = OperatorSetIdProto { domain: Some(String::new()), version: Some(opset) };
+    let model =
+        ModelProto { ir_version: Some(4), opset_import: vec![import], graph: Some(graph), ..ModelProto::default() };
+    read(&model)
+}
+
+#[test]
+fn a_weight_that_only_one_scale_makes_smaller_needs_no_scale_for_each_channel() {
+    let mut model = small_weight(9, "Relu");
+    let report = quantize(&mut model, &Config::default()).expect("opset 10 has a form");
+    assert_eq!(model.opset(Model::MAIN), 10);
+    let copy = &report.quantized[0].copies[0];
+    assert_eq!(copy.granularity, "per-tensor");
+    assert!(copy.note.as_ref().is_some_and(|note| note.contains("opset 13")), "{:?}", copy.note);
+}
+
+#[test]
+fn an_error_names_the_options_that_would_do() {
+    let cases = [
+        (
+            "--weights int4",
+            Config { weights: WeightType::Int4, allow_growth: true, ..Config::default() },
+            "; --weights int8",
+        ),
+        (
+            "--granularity block:2",
+            Config { granularity: Granularity::Block { size: 2, axis: None }, allow_growth: true, ..Config::default() },
+            "; --granularity per-tensor would do with opset 11",
+        ),
+    ];
+    for (name, config, way_out) in cases {
+        let mut model = load(&fixture(NOT_TO_BE_RAISED));
+        let error = quantize(&mut model, &config).expect_err(name).to_string();
+        assert!(error.contains(way_out), "{name}: {error}");
+    }
+    // Nothing does where not even opset 10 can be reached.
+    let error = quantize(&mut small_weight(9, "Unknown"), &Config::default()).expect_err("it is stuck").to_string();
+    assert!(error.contains("Unknown") && !error.contains("would do"), "{error}");
 }
 
 #[test]

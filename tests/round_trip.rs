@@ -4,7 +4,7 @@
 mod quantized;
 mod testdata;
 
-use std::fs;
+use std::{fs, path::Path};
 
 use onnx_quant::{
     Config, Model, SaveOptions,
@@ -13,7 +13,27 @@ use onnx_quant::{
 };
 use prost::Message;
 use quantized::{Quantized, decoded, load, strip::strip, way, ways};
+use tempfile::TempDir;
 use testdata::{Fixture, fixtures};
+
+/// A copy of all fixtures, with the files beside them, to write into.
+fn copied() -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    copy(Path::new(&testdata::path("")), folder.path());
+    folder
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("the folder can be made");
+    for entry in fs::read_dir(from).expect("it is a folder").flatten() {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(&from, &to).expect("it can be copied");
+        }
+    }
+}
 
 /// Written by odd writers: the same fields come out, but in the order and form that everyone uses.
 const ODD_WRITERS: [&str; 3] =
@@ -33,28 +53,50 @@ fn assert_unchanged(fixture: &Fixture, written: &[u8]) {
 
 #[test]
 fn read_and_written_is_the_same_bytes() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = copied();
     for fixture in fixtures() {
         let path = folder.path().join(&fixture.name);
-        fs::create_dir_all(path.parent().expect("a folder above")).expect("the folder can be made");
-        load(&fixture).save(&path, &SaveOptions::default()).expect("it can be written");
-        assert_unchanged(&fixture, &fs::read(&path).expect("it was written"));
+        let model = Model::load(&path).expect("it can be read");
+        for path in [path.with_file_name("beside.onnx"), path] {
+            model.save(&path, &SaveOptions::default()).expect("it can be written");
+            assert_unchanged(&fixture, &fs::read(&path).expect("it was written"));
+        }
     }
     for external in ["made/external_everywhere.bin", "made/external_two_files.bin", "mnist_external/mnist.onnx.data"] {
         let read = fs::read(testdata::path(external)).expect("the fixture is there");
-        assert!(read == fs::read(folder.path().join(external)).expect("it was copied"), "{external}");
+        assert!(read == fs::read(folder.path().join(external)).expect("it is still there"), "{external}");
     }
+}
+
+#[test]
+fn in_another_folder_a_model_is_the_same_but_for_where_its_data_lies() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut outside = 0;
+    for (number, fixture) in fixtures().iter().enumerate() {
+        let path = folder.path().join(format!("{number}.onnx"));
+        let model = load(fixture);
+        model.save(&path, &SaveOptions::default()).expect("it can be written");
+        if model.external_files().is_empty() {
+            assert_unchanged(fixture, &fs::read(&path).expect("it was written"));
+        } else {
+            let moved = Model::load(&path).expect("its data is beside it");
+            assert_eq!(moved.external_files(), [path.with_extension("onnx.data")], "{}", fixture.name);
+            assert!(moved.to_bytes() == model.to_bytes(), "{}", fixture.name);
+            outside += 1;
+        }
+    }
+    assert!(outside >= 3, "{outside} models with external data only");
 }
 
 #[test]
 fn without_weights_to_quantize_nothing_changes() {
     let config = Config { exclude: vec!["*".parse().expect("a pattern")], ..Config::default() };
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = copied();
     for fixture in fixtures() {
-        let mut model = load(&fixture);
+        let path = folder.path().join(&fixture.name);
+        let mut model = Model::load(&path).expect("it can be read");
         let report = quantize(&mut model, &config).unwrap_or_else(|error| panic!("{error}"));
         assert!(report.quantized.is_empty(), "{}: {:?}", fixture.name, report.quantized);
-        let path = folder.path().join("model.onnx");
         model.save(&path, &SaveOptions::default()).expect("it can be written");
         assert_unchanged(&fixture, &fs::read(&path).expect("it was written"));
     }

@@ -4,7 +4,7 @@ mod testdata;
 
 use onnx_quant::{
     CalibrationMethod, Config, Model,
-    calibration::{Collect, Ranges, Statistics, value_key},
+    calibration::{Collect, Ranges, Statistics, value_keys},
     numeric::Range,
     plan::{Speed, plan_activations, watched},
     proto::{
@@ -73,7 +73,8 @@ fn observed(model: &Model, elements: impl Fn(&str) -> usize) -> Ranges {
         statistics.observe(&run);
         statistics
     };
-    let named = values.into_iter().map(|value| value_key(model, value));
+    let keys = value_keys(model);
+    let named = values.into_iter().map(|value| keys[&value].clone());
     Ranges { values: named.map(|name| (name.clone(), statistics(&name))).collect() }
 }
 

@@ -769,6 +769,67 @@ fn rewritten_operators_as_text() {
     insta::assert_snapshot!(texts.join("\n"));
 }
 
+/// Onnxruntime's optimizer writes operators of its own into the default operator set.
+#[test]
+fn operators_of_onnxruntime_are_carried_over() {
+    let models = [
+        (
+            "layer_norm_13",
+            13,
+            "g (float[2,8] x, float[8] s, float[8] b) => (float[2,8] y) { y = LayerNormalization <axis = -1, epsilon = 0.01> (x, s, b) }",
+        ),
+        (
+            "layer_norm_9",
+            9,
+            "g (float[2,8] x, float[8] s) => (float[2,8] y) { y = LayerNormalization <stash_type = 1> (x, s) }",
+        ),
+        (
+            "layer_norm_of_halves",
+            12,
+            "g (float16[2,8] x, float[8] s) => (float[2,8] y) { y = LayerNormalization <stash_type = 1> (x, s) }",
+        ),
+        (
+            "simplified_norm_9",
+            9,
+            "g (float[2,8] x, float[8] s) => (float[2,8] y) { y = SimplifiedLayerNormalization <axis = -1> (x, s) }",
+        ),
+        (
+            "simplified_norm_14",
+            14,
+            "g (float16[2,8] x, float[8] s) => (float[2,8] y) { y = SimplifiedLayerNormalization <axis = -1, stash_type = 1> (x, s) }",
+        ),
+    ];
+    let folder = folder();
+    let texts: Vec<_> =
+        models.iter().map(|(name, opset, text)| ((*name).to_owned(), with_header(*opset, text))).collect();
+    if parse(&folder, &texts).is_none() {
+        return;
+    }
+    let mut comparisons = Vec::new();
+    for (name, opset, _) in models {
+        let source = folder.join(format!("{name}.onnx"));
+        for to in TARGETS.into_iter().filter(|&to| to > opset) {
+            let mut model = Model::load(&source).expect("it loads");
+            UpgradeOpset { to }.upgrade(&mut model).unwrap_or_else(|error| panic!("{error}"));
+            let normalizes =
+                |op| model.op(op).is("LayerNormalization") || model.op(op).is("SimplifiedLayerNormalization");
+            assert!(model.ops().any(normalizes), "{name} at {to}");
+            let target = folder.join(format!("{name}_{to}.onnx"));
+            model.save(&target, &SaveOptions::default()).expect("it can be written");
+            comparisons.push(Comparison {
+                left: Side { model: source.clone(), engine: Engine::OnnxruntimePlain },
+                right: Side { model: target, engine: Engine::OnnxruntimePlain },
+                inputs: Inputs { seed: 3, ..Inputs::default() },
+            });
+        }
+    }
+    for (pair, answer) in comparisons.iter().zip(runtime::compare(&comparisons).expect("the runtime is there")) {
+        let name = pair.right.model.display();
+        let differences = answer.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(differences.values().all(|difference| difference.relative <= TOLERANCE), "{name}: {differences:?}");
+    }
+}
+
 #[test]
 fn training_information_is_not_changed_in_meaning() {
     let mut model = made("training_info");

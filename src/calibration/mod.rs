@@ -19,7 +19,7 @@ pub use engine::OnnxruntimeEngine;
 #[cfg(feature = "rten")]
 pub use engine::RtenEngine;
 pub use engine::{Engine, Observed, Session};
-pub use observe::{Observation, Unwatchable, can_be_watched, value_key};
+pub use observe::{Observation, Unwatchable, can_be_watched, value_keys};
 pub use ranges::Ranges;
 pub use run::observe;
 pub use samples::{Sample, Samples};

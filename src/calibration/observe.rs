@@ -4,14 +4,18 @@
 //! gives out a tensor without elements in its place, and so on to the main graph. A watched output
 //! without elements hence means that the run did not compute the value.
 
-use std::{collections::HashSet, fmt};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    rc::Rc,
+};
 
 use bytes::Bytes;
 
 use super::Sample;
 use crate::{
     error::{Error, Location, Result},
-    ir::{Attribute, DataType, Model, NewOp, OpId, ScopeId, Tensor, ValueId},
+    ir::{DataType, Model, NewOp, ScopeId, Tensor, ValueId},
 };
 
 /// A model whose watched values are its outputs.
@@ -77,21 +81,32 @@ pub fn can_be_watched(model: &Model, value: ValueId) -> Result<(), Unwatchable> 
     }
 }
 
-/// The name of a value among those of all scopes: its own, and where another scope has a value of that
-/// name too, for one inside a body or function the way there before it:
+/// The name of each value among those of all scopes: its own, and where another scope has a value of
+/// that name too, for one inside a body or function the way there before it:
 /// `If 'gate'.then_branch/features`. Where two ways are spelled alike, the later scope's ends in ` (2)`.
-pub fn value_key(model: &Model, value: ValueId) -> String {
-    let (scope, name) = (model.value(value).scope(), model.value(value).name());
-    let mut others = model.scopes().filter(|&other| other != scope && model.has_name(other, name)).peekable();
-    if scope == Model::MAIN || others.peek().is_none() {
-        return name.to_owned();
+pub fn value_keys(model: &Model) -> HashMap<ValueId, String> {
+    let mut namesakes: HashMap<&str, usize> = HashMap::new();
+    for value in model.values() {
+        *namesakes.entry(model.value(value).name()).or_default() += 1;
     }
-    let path = model.scope_path(scope).join("/");
-    let before = others.filter(|&other| other < scope && model.scope_path(other).join("/") == path).count();
-    match before {
-        0 => format!("{path}/{name}"),
-        before => format!("{path}/{name} ({})", before + 1),
+    let mut values: Vec<ValueId> = model.values().collect();
+    values.sort_by_key(|&value| model.value(value).scope());
+    let mut paths: HashMap<ScopeId, Rc<str>> = HashMap::new();
+    // How many scopes so far have a value of this name at the end of a way that is spelled like this.
+    let mut alike: HashMap<(Rc<str>, &str), usize> = HashMap::new();
+    let mut keys = HashMap::with_capacity(values.len());
+    for value in values {
+        let (scope, name) = (model.value(value).scope(), model.value(value).name());
+        if scope == Model::MAIN || namesakes[name] == 1 {
+            keys.insert(value, name.to_owned());
+            continue;
+        }
+        let path = paths.entry(scope).or_insert_with(|| model.scope_path(scope).join("/").into());
+        let count = alike.entry((path.clone(), name)).or_default();
+        *count += 1;
+        keys.insert(value, if *count == 1 { format!("{path}/{name}") } else { format!("{path}/{name} ({count})") });
     }
+    keys
 }
 
 impl Observation {
@@ -103,7 +118,7 @@ impl Observation {
         let mut listed = HashSet::new();
         for &value in watched {
             let refuse = |reason: &dyn fmt::Display| {
-                Error::config(format!("'{}' cannot be observed: {reason}", value_key(model, value)))
+                Error::config(format!("'{}' cannot be observed: {reason}", value_keys(model)[&value]))
             };
             can_be_watched(model, value).map_err(|reason| refuse(&reason))?;
             if !listed.insert(value) {
@@ -113,7 +128,6 @@ impl Observation {
         let mut model = model.clone();
         model.name_ops();
         model.widen_halves(true);
-        state_kernel_shapes(&mut model);
         name_apart(&mut model);
         // Engines are to tell the types and shapes of outputs by themselves.
         let outputs: Vec<ValueId> = watched.iter().map(|&value| to_main_graph(&mut model, value)).collect();
@@ -125,6 +139,12 @@ impl Observation {
     /// The model's bytes, with external data brought inside.
     pub fn to_bytes(&self) -> Bytes {
         self.model.to_bytes()
+    }
+
+    /// The model itself, for an engine that has to change it.
+    #[cfg(feature = "rten")]
+    pub(super) fn model(&self) -> &Model {
+        &self.model
     }
 
     /// The names of the outputs that the watched values are, in the order in which they were listed.
@@ -140,8 +160,10 @@ impl Observation {
         let interfaces = self.model.scope(Model::MAIN).inputs();
         let inputs = interfaces.iter().map(|input| self.model.value(input.value));
         let mut feeds = Vec::new();
+        // Of several tensors of one name the first counts.
+        let given: HashMap<&str, &Tensor> = sample.inputs.iter().rev().map(|tensor| (tensor.name(), tensor)).collect();
         for (interface, input) in interfaces.iter().zip(inputs.clone()) {
-            match sample.inputs.iter().find(|tensor| tensor.name() == input.name()) {
+            match given.get(input.name()) {
                 Some(tensor) => feeds.push(of_rank(tensor.widened(), interface.rank())),
                 None if input.initializer().is_some() => {}
                 None => {
@@ -150,7 +172,8 @@ impl Observation {
                 }
             }
         }
-        let unknown = sample.inputs.iter().find(|tensor| inputs.clone().all(|input| input.name() != tensor.name()));
+        let known: HashSet<&str> = inputs.clone().map(|input| input.name()).collect();
+        let unknown = sample.inputs.iter().find(|tensor| !known.contains(tensor.name()));
         match unknown {
             None => Ok(feeds),
             Some(unknown) => {
@@ -183,20 +206,6 @@ fn of_rank(tensor: Tensor, rank: Option<usize>) -> Tensor {
 fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<String> = names.map(|name| format!("'{name}'")).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-}
-
-/// States the kernel's shape where a convolution leaves it to its weight: rten takes it for one of two
-/// dimensions otherwise.
-fn state_kernel_shapes(model: &mut Model) {
-    let convolutions: Vec<OpId> =
-        model.ops().filter(|&op| model.op(op).is("Conv") || model.op(op).is("ConvTranspose")).collect();
-    for op in convolutions {
-        let Some(weight) = model.input(op, 1).and_then(|weight| model.constant(weight)) else { continue };
-        let kernel = weight.shape().get(2..).map(|kernel| kernel.iter().map(|&size| size as i64).collect());
-        if let Some(kernel) = kernel.filter(|_| model.op(op).ints("kernel_shape").is_none()) {
-            model.set_attribute(op, "kernel_shape", Attribute::Ints(kernel));
-        }
-    }
 }
 
 /// Gives values of bodies that have an outer value's name another one: rten takes them for the outer.

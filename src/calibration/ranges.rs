@@ -1,8 +1,8 @@
 //! What was observed of a model's values, by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use super::{Statistics, value_key};
+use super::{Statistics, value_keys};
 use crate::{
     config::CalibrationMethod,
     error::{Error, Result},
@@ -17,9 +17,10 @@ pub struct Ranges {
 }
 
 impl Ranges {
-    /// What was observed of a value.
-    pub fn of(&self, model: &Model, value: ValueId) -> Option<&Statistics> {
-        self.values.get(&value_key(model, value))
+    /// What was observed of each of a model's values.
+    pub fn of_values(&self, model: &Model) -> HashMap<ValueId, &Statistics> {
+        let keys = value_keys(model).into_iter();
+        keys.filter_map(|(value, key)| Some((value, self.values.get(&key)?))).collect()
     }
 
     /// Adds what was observed later: the same as if all samples had been observed in one go, except that

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Collect, Engine, Observation, Observed, Ranges, Sample, Statistics, value_key};
+use super::{Collect, Engine, Observation, Observed, Ranges, Sample, Statistics, value_keys};
 use crate::{
     error::{Error, Result},
     ir::{Model, ValueId},
@@ -44,7 +44,8 @@ pub fn observe(
     if count == 0 {
         return Err(Error::config("there are no calibration samples"));
     }
-    let keys = watched.iter().map(|&value| value_key(model, value));
+    let mut keys = value_keys(model);
+    let keys = watched.iter().filter_map(|value| keys.remove(value));
     Ok(Ranges { values: keys.zip(statistics).collect() })
 }
 

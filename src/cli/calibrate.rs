@@ -1,9 +1,6 @@
 //! `onnx-quant calibrate`: only observes, and writes what it saw to a file.
 
-use std::{
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use onnx_quant::{
     Config,
@@ -15,11 +12,11 @@ use onnx_quant::{
 };
 
 use super::{
-    Failure, STREAM, count, failed, load,
+    Failure, count, load,
     observe::{Observing, observe},
+    outputs::{Paths, TextOutput},
     print_to_stderr,
     settings::{Settings, one_of},
-    text_file::TextFile,
     use_threads,
 };
 
@@ -79,20 +76,18 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let (config, _) = settings.into_parts(false);
     config.check_for_activations().map_err(|error| Failure::Usage(error.to_string()))?;
 
-    let to_stream = args.output.as_os_str() == STREAM;
-    let file = match to_stream {
-        true => None,
-        false => Some(TextFile::at(&args.output, "file of ranges", &[&args.input])?),
-    };
+    let output = TextOutput::at(&args.output)?;
     let model = load(&args.input)?;
+    let mut paths = Paths::default();
+    paths.read_model(&model, &args.input);
+    paths.read("the samples", &args.samples_from);
+    args.config.iter().for_each(|config| paths.read("the configuration", config));
+    paths.write("the file of ranges", &args.output);
+    paths.check()?;
     let library = args.onnxruntime.as_deref();
     let observing = Observing { samples: &args.samples_from, limit, engine, library, quiet: args.quiet };
     let (ranges, samples) = observe(&model, &args.input, &config, &observing)?;
-    let text = text(&ranges, &config, args.format)?;
-    match file {
-        Some(file) => file.write(&text)?,
-        None => io::stdout().lock().write_all(text.as_bytes()).map_err(|error| failed("standard output", error))?,
-    }
+    output.write(&text(&ranges, &config, args.format)?)?;
     if !args.quiet {
         print_to_stderr(&summary(ranges.values.len(), samples, &args.output));
     }

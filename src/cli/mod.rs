@@ -2,12 +2,14 @@
 //! terminal.
 
 mod calibrate;
+mod explain;
+mod interrupt;
 mod observe;
+mod outputs;
 mod print;
 mod quantize;
 mod settings;
 mod summary;
-mod text_file;
 mod upgrade;
 
 use std::{
@@ -19,13 +21,16 @@ use std::{
 use clap::{Parser, Subcommand};
 use onnx_quant::Model;
 
+pub use interrupt::{end_by_broken_pipe, leave_nothing_when_interrupted};
 pub use observe::silence_engines;
 
 /// Quantizes ONNX models: float weights become integers or small floats behind DequantizeLinear; with
 /// --calibrate, layers compute in integers.
 #[derive(Debug, Parser)]
 #[command(name = "onnx-quant", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-#[command(after_help = "Exit status: 0 written, 1 failed and nothing written, 2 usage.")]
+#[command(
+    after_help = "Exit status: 0 written, 1 failed and nothing written, 2 usage, 128 and more ended by a signal."
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -36,6 +41,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Calibrate(Box<calibrate::Args>),
+    Explain(explain::Args),
     Print(print::Args),
     Upgrade(upgrade::Args),
 }
@@ -55,6 +61,7 @@ impl Cli {
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
             Some(Command::Calibrate(args)) => calibrate::run(*args),
+            Some(Command::Explain(args)) => explain::run(&args),
             Some(Command::Print(args)) => print::run(&args),
             Some(Command::Upgrade(args)) => upgrade::run(&args),
             None => quantize::run(self.quantize),
@@ -82,20 +89,37 @@ fn failed(what: impl std::fmt::Display, error: io::Error) -> Failure {
 /// Stands for standard input and output.
 const STREAM: &str = "-";
 
-/// Says something on stderr; who closes that does not want to hear it.
-fn print_to_stderr(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+/// Says something on stderr; who closes that does not want to hear it. Names come from models, lists of
+/// samples and the like: what would steer the terminal is spelled out.
+pub fn print_to_stderr(text: &str) {
+    let mut readable = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            character if character.is_control() && character != '\n' => readable.extend(character.escape_default()),
+            character => readable.push(character),
+        }
+    }
+    let _ = io::stderr().lock().write_all(readable.as_bytes());
+}
+
+/// Writes what was asked for to standard output.
+fn print_to_stdout(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| failed("standard output", error))
 }
 
 fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Limits the threads of this process, but for those of engines.
+/// Starts the threads of this process, but for those of engines: as many as are asked for, or one for
+/// each core. Where there is no memory for them, that is said here.
 fn use_threads(threads: Option<u16>) -> Result<(), Failure> {
-    let Some(threads) = threads else { return Ok(()) };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
-    pool.map_err(|error| Failure::Usage(format!("--threads {threads}: {error}")))
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0).into()).build_global();
+    pool.map_err(|error| {
+        let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        Failure::Failed(format!("the threads cannot be started: {cause}; fewer may do, as with --threads 1").into())
+    })
 }
 
 fn load(input: &Path) -> Result<Model, Failure> {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use onnx_quant::{
-    Config, Model, Report, SaveOptions, Saved,
+    Config, Model,
     calibration::{
         Ranges,
         range_files::{self, RangeFormat},
@@ -17,11 +17,10 @@ use onnx_quant::{
 use super::{
     Failure, STREAM, calibrate, load,
     observe::{Observing, observe},
+    outputs::{Paths, PreparedText, TextOutput},
     print_to_stderr,
     settings::{ACTIVATIONS, Settings},
-    summary,
-    text_file::{self, TextFile},
-    use_threads,
+    summary, use_threads,
 };
 
 #[derive(Debug, clap::Args)]
@@ -45,7 +44,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", help_heading = ACTIVATIONS)]
     ranges: Vec<PathBuf>,
 
-    /// Write all that was observed, for --ranges
+    /// Write all that was observed, for --ranges; - writes standard output
     #[arg(long, value_name = "FILE", help_heading = ACTIVATIONS)]
     save_ranges: Option<PathBuf>,
 
@@ -60,9 +59,13 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Write a JSON report, with the quantization error of every weight
+    /// Write a JSON report, with the quantization error of every weight; - writes standard output
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+
+    /// Replace OUT.data, where the output has external data, even if it is there already and not OUT's
+    #[arg(long)]
+    overwrite: bool,
 
     /// Use this many threads [default: all cores]; the output is the same with any number. Engines have
     /// their own
@@ -96,29 +99,39 @@ pub fn run(args: Args) -> Result<(), Failure> {
         library: args.onnxruntime.as_deref(),
         quiet: args.quiet,
     });
-    let (config, options) = settings.into_parts(args.verbose || args.report.is_some());
+    let (config, mut options) = settings.into_parts(args.verbose || args.report.is_some());
+    options.overwrite = args.overwrite;
     let checked = if args.has_activations() { config.check_for_activations() } else { config.check() };
     checked.map_err(|error| Failure::Usage(error.to_string()))?;
 
     // Before writing, as the output may be the same file; unknown where there are others beside it.
     let before = fs::metadata(input).ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
-    let model = load(input)?;
+    let mut model = load(input)?;
     let before = before.filter(|_| !model.tensors().any(|tensor| tensor.is_external()));
     // Paths that are wrong are found out before the work.
-    let report_file = args.report.as_deref().map(|path| TextFile::at(path, "report", &[input, output])).transpose()?;
-    let ranges_file = args.ranges_file(input, output)?;
-    if observing.is_some() && output.as_os_str() != STREAM {
-        text_file::is_replaced(output)?;
+    args.paths(&model, input, output).check()?;
+    let text_output = |path: &Option<PathBuf>| path.as_deref().map(TextOutput::at).transpose();
+    let (report_output, ranges_output) = (text_output(&args.report)?, text_output(&args.save_ranges)?);
+    if output.as_os_str() != STREAM {
+        model.check_save(output, &options)?;
     }
     let ranges = args.ranges(&model, input, &config, observing.as_ref())?;
-    if let (Some(file), Some(ranges)) = (ranges_file, &ranges) {
+    if let (Some(output), Some(ranges)) = (ranges_output, &ranges) {
         // First of all: calibration may have taken long.
-        file.write(&calibrate::text(ranges, &config, RangeFormat::Json)?)?;
+        output.write(&calibrate::text(ranges, &config, RangeFormat::Json)?)?;
     }
-    let (report, saved) = quantize(model, ranges.as_ref(), input, output, &config, &options)?;
-    if let Some(file) = report_file {
-        file.write(&report.to_json())?;
-    }
+    let report = match &ranges {
+        Some(ranges) => onnx_quant::quantize_activations(&mut model, &config, ranges),
+        None => onnx_quant::quantize(&mut model, &config),
+    };
+    let report = report.map_err(|error| error.in_file(input))?;
+    let json = if report_output.is_some() { report.to_json() } else { String::new() };
+    let report_file = report_output.as_ref().map(|output| output.prepare(&json)).transpose()?;
+    let saved = match output.as_os_str() == STREAM {
+        true => model.write_to(&mut io::stdout().lock()).map_err(|error| error.in_file("standard output"))?,
+        false => model.save(output, &options)?,
+    };
+    report_file.map_or(Ok(()), PreparedText::put)?;
     if !args.quiet {
         print_to_stderr(&summary::text(&report, &config, output, before, saved, args.verbose));
     }
@@ -146,9 +159,19 @@ impl Args {
         }
     }
 
-    fn ranges_file(&self, input: &Path, output: &Path) -> Result<Option<TextFile>, Failure> {
-        let others: Vec<&Path> = [input, output].into_iter().chain(self.report.as_deref()).collect();
-        self.save_ranges.as_deref().map(|path| TextFile::at(path, "file of ranges", &others)).transpose()
+    /// All that is read and written.
+    fn paths(&self, model: &Model, input: &Path, output: &Path) -> Paths {
+        let mut paths = Paths::default();
+        paths.read_model(model, input);
+        self.config.iter().for_each(|config| paths.read("the configuration", config));
+        self.calibrate.iter().for_each(|samples| paths.read("the samples", samples));
+        // Ranges may be added to the file that they came from.
+        let ranges = self.ranges.iter().filter(|ranges| self.save_ranges.as_ref() != Some(ranges));
+        ranges.for_each(|ranges| paths.read("a file of ranges", ranges));
+        paths.write_model(output);
+        self.report.iter().for_each(|report| paths.write("the report", report));
+        self.save_ranges.iter().for_each(|ranges| paths.write("the file of ranges", ranges));
+        paths
     }
 
     /// What is known of activations: from files, and then from samples.
@@ -173,25 +196,4 @@ impl Args {
         }
         Ok(Some(merged))
     }
-}
-
-fn quantize(
-    mut model: Model,
-    ranges: Option<&Ranges>,
-    input: &Path,
-    output: &Path,
-    config: &Config,
-    options: &SaveOptions,
-) -> Result<(Report, Saved), Failure> {
-    let report = match ranges {
-        Some(ranges) => onnx_quant::quantize_activations(&mut model, config, ranges),
-        None => onnx_quant::quantize(&mut model, config),
-    };
-    let report = report.map_err(|error| error.in_file(input))?;
-    let saved = if output.as_os_str() == STREAM {
-        model.write_to(&mut io::stdout().lock())?
-    } else {
-        model.save(output, options)?
-    };
-    Ok((report, saved))
 }

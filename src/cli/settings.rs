@@ -4,8 +4,8 @@ use std::{num::NonZeroUsize, path::Path, str::FromStr};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnx_quant::{
-    ActivationType, Activations, CalibrationMethod, Config, Granularity, Pattern, SaveOptions, WeightForm,
-    WeightScales, WeightType,
+    ActivationType, Activations, CalibrationMethod, Config, Granularity, Pattern, SaveOptions, TrainedPairs,
+    WeightForm, WeightScales, WeightType,
 };
 use serde::Deserialize;
 
@@ -62,6 +62,12 @@ pub struct Settings {
     /// Leave initializers alone that are graph inputs too
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
     keep_overridable: Option<bool>,
+
+    /// What becomes of float constants that training left behind a QuantizeLinear: fold stores the integers
+    /// instead, fold-shared also where something else reads the float constant, keep neither
+    /// [default: fold]
+    #[arg(long, value_name = "HOW", value_parser = one_of(TrainedPairs::NAMES))]
+    trained_pairs: Option<TrainedPairs>,
 
     /// Write tensors of 1 KiB and more to OUT.data (by itself where OUT would exceed 2 GiB)
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
@@ -175,6 +181,7 @@ impl Settings {
             min_elements: self.min_elements.or(file.min_elements),
             allow_growth: self.allow_growth.or(file.allow_growth),
             keep_overridable: self.keep_overridable.or(file.keep_overridable),
+            trained_pairs: self.trained_pairs.or(file.trained_pairs),
             external_data: self.external_data.or(file.external_data),
             strict: self.strict.or(file.strict),
             activations: self.activations.or(file.activations),
@@ -199,6 +206,7 @@ impl Settings {
             min_elements: self.min_elements.unwrap_or_default(),
             allow_growth: self.allow_growth.unwrap_or_default(),
             keep_overridable: self.keep_overridable.unwrap_or_default(),
+            trained_pairs: self.trained_pairs.unwrap_or_default(),
             activations: Activations {
                 ty: self.activations.unwrap_or_default(),
                 symmetric: self.symmetric_activations.unwrap_or_default(),
@@ -208,7 +216,7 @@ impl Settings {
             measure_error,
             strict: self.strict.unwrap_or_default(),
         };
-        (config, SaveOptions { external_data: self.external_data.unwrap_or_default() })
+        (config, SaveOptions { external_data: self.external_data.unwrap_or_default(), ..SaveOptions::default() })
     }
 }
 

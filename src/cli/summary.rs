@@ -27,6 +27,11 @@ pub fn text(
         activations(out, found, config, verbose);
     }
     quantized(out, report, config, verbose);
+    if let Some(trained) = &report.trained {
+        let what = count(trained.count, "constant");
+        let (before, after) = (bytes(trained.bytes.float), bytes(trained.bytes.quantized));
+        line(out, format_args!("{what} that training had quantized stored as integers: {before} -> {after}"));
+    }
     left_float(out, report);
     let others = report.other_float;
     if others.count > 0 {
@@ -217,13 +222,8 @@ fn kind(config: &Config) -> String {
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments) {
-    // Names come from the model: what would steer the terminal is spelled out.
-    for character in text.to_string().chars() {
-        match character {
-            character if character.is_control() => out.extend(character.escape_default()),
-            character => out.push(character),
-        }
-    }
+    // A name may hold anything, but it does not begin a line of its own.
+    out.push_str(&text.to_string().replace('\n', "\\n"));
     out.push('\n');
 }
 

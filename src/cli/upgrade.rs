@@ -8,9 +8,10 @@ use std::{
 use onnx_quant::{
     Model, SaveOptions,
     passes::{UpgradeOpset, Upgraded},
+    upgrade,
 };
 
-use super::{Failure, STREAM, load, print_to_stderr};
+use super::{Failure, STREAM, load, print_to_stderr, use_threads};
 
 /// Raise a model's opset; operators that changed on the way are rewritten
 #[derive(Debug, clap::Args)]
@@ -27,6 +28,10 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=UpgradeOpset::NEWEST_OPSET))]
     opset: i64,
 
+    /// Replace OUT.data, where the output has external data, even if it is there already and not OUT's
+    #[arg(long)]
+    overwrite: bool,
+
     /// Say nothing but errors
     #[arg(short, long)]
     quiet: bool,
@@ -37,17 +42,18 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if to_stream && io::stdout().is_terminal() {
         return Err(Failure::Usage("a model is binary: it is not written to a terminal".to_owned()));
     }
+    use_threads(None)?;
     let mut model = load(&args.input)?;
     let ir_version = model.ir_version();
-    let upgrade = UpgradeOpset { to: args.opset };
-    let upgraded = upgrade.upgrade(&mut model).map_err(|error| error.in_file(&args.input))?;
+    let (upgraded, notes) = upgrade(&mut model, args.opset).map_err(|error| error.in_file(&args.input))?;
     if to_stream {
-        model.write_to(&mut io::stdout().lock())?;
+        model.write_to(&mut io::stdout().lock()).map_err(|error| error.in_file("standard output"))?;
     } else {
-        model.save(&args.output, &SaveOptions::default())?;
+        model.save(&args.output, &SaveOptions { overwrite: args.overwrite, ..SaveOptions::default() })?;
     }
     if !args.quiet {
         let mut text = summary(&upgraded, &model, ir_version);
+        notes.iter().for_each(|note| text += &format!("note: {note}\n"));
         if !model.unknown_fields().is_empty() {
             let fields = model.unknown_fields().join(", ");
             text += &format!("warning: fields that this version does not know are not in the output: {fields}\n");

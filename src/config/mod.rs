@@ -79,6 +79,8 @@ pub struct Config {
     /// Leave initializers alone that are graph inputs too, so that whoever runs the model can still
     /// override them.
     pub keep_overridable: bool,
+    /// What becomes of float constants that training left behind QuantizeLinear.
+    pub trained_pairs: TrainedPairs,
     /// How activations are quantized, where they are.
     pub activations: Activations,
     /// Measure the error of every quantized weight for the report; reads all weights once more.
@@ -242,6 +244,20 @@ pub enum WeightScales {
     Unbiased,
 }
 
+/// What becomes of float constants behind a `QuantizeLinear`, as which training for quantization leaves
+/// weights and biases. (With [`WeightForm::Qdq`], which makes such pairs, they are always kept.)
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrainedPairs {
+    /// The integers that the QuantizeLinear makes are stored, where nothing else reads the float constant.
+    #[default]
+    Fold,
+    /// They are stored also where something else reads the float constant, which stays for it.
+    FoldShared,
+    /// They stay as they are.
+    Keep,
+}
+
 /// What is stored in the file for a quantized weight.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -270,6 +286,14 @@ enum Matcher {
 }
 
 impl Pattern {
+    /// The pattern that matches this name and no other.
+    ///
+    /// # Errors
+    /// The name is too long for a regular expression.
+    pub fn exactly(name: &str) -> Result<Self> {
+        format!("re:^{}$", regex::escape(name)).parse()
+    }
+
     /// Whether the pattern matches a name.
     ///
     /// ```
@@ -397,3 +421,4 @@ named!(WeightType {
 });
 named!(WeightScales { "minmax" => Self::Minmax, "mse" => Self::Mse, "unbiased" => Self::Unbiased });
 named!(WeightForm { "dq" => Self::Dq, "qdq" => Self::Qdq });
+named!(TrainedPairs { "fold" => Self::Fold, "fold-shared" => Self::FoldShared, "keep" => Self::Keep });

@@ -19,6 +19,7 @@ use std::{
 
 use bytes::Bytes;
 
+use super::lfs::{LFS_POINTER, is_lfs_pointer};
 use crate::{
     error::{Error, ErrorKind, Result},
     proto::TensorProto,
@@ -58,6 +59,9 @@ impl ExternalFiles {
         }
         let path = self.resolve(tensor)?;
         let bytes = super::map::map(&path).map_err(|error| refused(tensor, format!("cannot be read: {error}")))?;
+        if is_lfs_pointer(&bytes) {
+            return Err(refused(tensor, LFS_POINTER));
+        }
         self.mapped.borrow_mut().insert(location(tensor).to_owned(), bytes.clone());
         Ok(bytes)
     }
@@ -91,6 +95,11 @@ impl ExternalFiles {
 /// The file that a tensor's data lies in, as the model writes it; empty if it names none.
 pub(crate) fn location(tensor: &TensorProto) -> &str {
     entry(tensor, "location").unwrap_or("")
+}
+
+/// All that a tensor says of where its data lies. Where two say the same it is the same data.
+pub(crate) fn place(tensor: &TensorProto) -> Vec<String> {
+    ["location", "offset", "length"].map(|key| entry(tensor, key).unwrap_or("").to_owned()).to_vec()
 }
 
 fn entry<'a>(tensor: &'a TensorProto, key: &str) -> Option<&'a str> {

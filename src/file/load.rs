@@ -1,11 +1,12 @@
 //! Reading: a file is mapped, decoded without copying tensors, and lifted into the IR.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
 use super::{
     external::{self, ExternalFiles},
+    lfs::{LFS_POINTER, is_lfs_pointer},
     map::map,
     unknown_fields,
 };
@@ -57,10 +58,19 @@ impl Model {
         &self.unknown_fields
     }
 
+    /// The files that tensors were read from, beside the model's own.
+    pub fn external_files(&self) -> Vec<PathBuf> {
+        let Some(source) = &self.source else { return Vec::new() };
+        self.external_files.iter().map(|location| source.with_file_name("").join(location)).collect()
+    }
+
     pub(crate) fn decode(bytes: Bytes, external: crate::ir::ExternalData) -> Result<Self> {
         // To protobuf, no bytes are a message without fields.
         if bytes.is_empty() {
             return Err(crate::Error::invalid("is empty"));
+        }
+        if is_lfs_pointer(&bytes) {
+            return Err(crate::Error::invalid(LFS_POINTER));
         }
         let proto = prost::Message::decode(bytes.clone()).map_err(ErrorKind::Decode)?;
         let mut model = crate::ir::import(proto, external)?;

@@ -1,15 +1,16 @@
 //! Writing: which tensors go where, and all or nothing.
 
 use std::{
-    collections::BTreeSet,
-    ffi::OsString,
+    collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
 };
 
 use super::{
+    data::DataFile,
     external,
-    write::{Target, write_stream},
+    target::{Target, is_same_file},
+    write::{write_file, write_stream},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -31,6 +32,9 @@ pub struct SaveOptions {
     /// Put all tensors of 1,024 bytes and more into `<file>.data`. Without this a model is written
     /// as it was read, and tensors move out only where the file would exceed 2 GiB.
     pub external_data: bool,
+    /// Replace what lies at `<file>.data`, whatever it is. Without this only the data of a model is
+    /// replaced that is replaced itself.
+    pub overwrite: bool,
 }
 
 /// What was written.
@@ -38,7 +42,7 @@ pub struct SaveOptions {
 pub struct Saved {
     /// Bytes of the model file.
     pub model_bytes: u64,
-    /// Bytes of the external data file, if one was written.
+    /// Bytes of the external data, written or where it was before.
     pub external_bytes: u64,
 }
 
@@ -46,12 +50,13 @@ impl Model {
     /// Writes the model: completely, or not at all. The file may be the one that the model was
     /// loaded from.
     ///
-    /// External data stays external: where nothing of it changed the model keeps naming the same
-    /// files, which are copied beside it if it moves to another folder; otherwise all of it goes to
-    /// `<file>.data`.
+    /// External data stays external: where nothing of it changed and the folder is the same, the model
+    /// keeps naming the same files; otherwise all of it goes to `<file>.data`. No other file is written
+    /// to, whatever names the model has.
     ///
     /// # Errors
-    /// A file cannot be written, or the model exceeds 2 GiB even with external data.
+    /// A file cannot be written; `<file>.data` is there already and is somebody else's; the model exceeds
+    /// 2 GiB even with external data.
     ///
     /// ```
     /// # let folder = tempfile::tempdir().unwrap();
@@ -77,95 +82,112 @@ impl Model {
         Ok(Saved { model_bytes: model.len() as u64, external_bytes: 0 })
     }
 
+    /// Checks what can be told before the work of whether [`save`](Self::save) will write a file, if what
+    /// is external changes in between.
+    ///
+    /// # Errors
+    /// As of [`save`](Self::save).
+    pub fn check_save(&self, path: impl AsRef<Path>, options: &SaveOptions) -> Result<()> {
+        let path = path.as_ref();
+        let check = || {
+            let target = self.target(path)?;
+            target.check()?;
+            let external = options.external_data || !self.external_files.is_empty();
+            if external && target.is_regular() {
+                self.data_target(&DataFile::of(path)?, path, options)?;
+            }
+            Ok(())
+        };
+        check().map_err(|error: Error| error.in_file(path))
+    }
+
     fn save_to(&self, path: &Path, options: &SaveOptions) -> Result<Saved> {
-        let target = Target::new(path)?;
+        let target = self.target(path)?;
         if !target.is_regular() {
-            let mut stream = fs::OpenOptions::new().write(true).open(path).map_err(ErrorKind::Write)?;
-            return self.write_to(&mut stream);
+            return self.write_to(&mut target.stream()?);
         }
-        self.check_spares_external_files(path, path)?;
         let tensors = Tensors::of(self);
-        if !options.external_data && !tensors.any_external_changes() {
+        let stays = !tensors.external || !tensors.computed && !self.moves_to(path);
+        if stays && !options.external_data {
             let model = export(self, &mut AsItIs);
             if model.len() <= LARGEST_FILE {
-                let written_model = target.write(&model)?;
-                let external_bytes = self.copy_external_files(&tensors, path)?;
-                written_model.replace()?;
-                return Ok(Saved { model_bytes: model.len() as u64, external_bytes });
+                target.write(None, |file| write_file(&model, file))?.replace()?;
+                return Ok(Saved { model_bytes: model.len() as u64, external_bytes: self.external_bytes() });
             }
         }
         let only_these = tensors.external && !options.external_data;
-        self.save_with_external_data(path, &target, only_these)
+        self.save_with_external_data(path, &target, options, only_these)
     }
 
     /// `only_these`: only what was external before, and what is made of it, is external again.
-    fn save_with_external_data(&self, path: &Path, target: &Target, only_these: bool) -> Result<Saved> {
-        let mut name = OsString::from(path.file_name().unwrap_or_default());
-        name.push(".data");
-        let location = name.to_str().ok_or_else(|| {
-            ErrorKind::Output("the name of a model with external data must be valid UTF-8".to_owned())
-        })?;
-        let mut placement = OneFile { location: location.to_owned(), only_these, data: Rope::default() };
+    fn save_with_external_data(
+        &self,
+        path: &Path,
+        target: &Target,
+        options: &SaveOptions,
+        only_these: bool,
+    ) -> Result<Saved> {
+        let data_file = DataFile::of(path)?;
+        let mut placement =
+            OneFile { location: data_file.name.clone(), only_these, data: Rope::default(), placed: HashMap::new() };
         let model = export(self, &mut placement);
         if model.len() > LARGEST_FILE {
             if only_these {
-                return self.save_with_external_data(path, target, false);
+                return self.save_with_external_data(path, target, options, false);
             }
             return Err(too_large(&model, "its attributes alone are too large for one protobuf message"));
         }
-        let saved = Saved { model_bytes: model.len() as u64, external_bytes: placement.data.len() as u64 };
-        let written_model = target.write(&model)?;
-        if saved.external_bytes > 0 {
-            let data_path = path.with_file_name(&name);
-            if !self.is_source(path) {
-                self.check_spares_external_files(path, &data_path)?;
-            }
-            Target::new(&data_path)?.write(&placement.data)?.replace()?;
+        let data = placement.data;
+        let saved = Saved { model_bytes: model.len() as u64, external_bytes: data.len() as u64 };
+        let write_model = || target.write(None, |file| write_file(&model, file));
+        if data.len() == 0 {
+            write_model()?.replace()?;
+            return Ok(saved);
         }
-        written_model.replace()?;
+        let data_target = self.data_target(&data_file, path, options)?;
+        let written_data = data_target.write(Some(target), |file| write_file(&data, file))?;
+        write_model()?.replace_with_data(written_data)?;
         Ok(saved)
     }
 
-    /// Copies the files that the model names beside its new place, if it has one.
-    fn copy_external_files(&self, tensors: &Tensors, path: &Path) -> Result<u64> {
-        let (Some(source), false) = (&self.source, tensors.locations.is_empty()) else { return Ok(0) };
-        let (from, to) = (folder(source).map_err(ErrorKind::Read)?, folder(path).map_err(ErrorKind::Write)?);
-        let mut bytes = 0;
-        let mut copies = Vec::new();
-        for location in &tensors.locations {
-            let (from, to) = (from.join(location), to.join(location));
-            bytes += fs::metadata(&from).map_err(ErrorKind::Read)?.len();
-            if is_same_file(&from, &to) {
-                continue;
-            }
-            if path.file_name() == Some(location.as_ref()) {
-                let message = format!("the model's external data is to be named '{location}' too; choose another name");
-                return Err(ErrorKind::Output(message).into());
-            }
-            if let Some(folder) = to.parent() {
-                fs::create_dir_all(folder).map_err(ErrorKind::Write)?;
-            }
-            let mut data = Rope::default();
-            data.push_bytes(super::map::map(&from).map_err(ErrorKind::Read)?);
-            copies.push((Target::new(&to)?, data));
-        }
-        // All are written before the first takes its place.
-        let written: Vec<_> = copies.iter().map(|(target, data)| target.write(data)).collect::<Result<_>>()?;
-        written.into_iter().try_for_each(|file| file.replace())?;
-        Ok(bytes)
+    /// Where the model goes, which must be none of the files that its tensors are in.
+    fn target(&self, path: &Path) -> Result<Target> {
+        self.check_spares_external_files(path, path)?;
+        Target::new(path)
     }
 
-    fn is_source(&self, path: &Path) -> bool {
-        self.source.as_ref().is_some_and(|source| is_same_file(source, path))
+    /// Where its external data goes.
+    fn data_target(&self, data: &DataFile, path: &Path, options: &SaveOptions) -> Result<Target> {
+        if self.source.as_ref().is_some_and(|source| is_same_file(source, &data.path)) {
+            let message =
+                format!("its external data would go to '{}', which is the input; choose another name", data.name);
+            return Err(ErrorKind::Output(message).into());
+        }
+        // Where the model that was read goes, nobody needs its data any more.
+        if !self.source.as_ref().is_some_and(|source| is_same_place(source, path)) {
+            self.check_spares_external_files(path, &data.path)?;
+        }
+        data.target(path, options.overwrite)
+    }
+
+    /// Whether the model goes to another folder than it came from, where its external data is not.
+    fn moves_to(&self, path: &Path) -> bool {
+        let source = self.source.as_ref().and_then(|source| folder(source).ok());
+        source.is_none() || source != folder(path).ok()
+    }
+
+    /// How many bytes the files have that its tensors are in.
+    fn external_bytes(&self) -> u64 {
+        self.external_files().iter().filter_map(|file| fs::metadata(file).ok()).map(|metadata| metadata.len()).sum()
     }
 
     /// Checks that writing `file` does not destroy data of the model that was read.
     fn check_spares_external_files(&self, path: &Path, file: &Path) -> Result<()> {
-        let Some(source) = self.source.as_ref().and_then(|source| folder(source).ok()) else { return Ok(()) };
-        match self.external_files.iter().find(|location| is_same_file(&source.join(location), file)) {
+        match self.external_files().iter().find(|external| is_same_file(external, file)) {
             None => Ok(()),
-            Some(location) => Err(ErrorKind::Output(format!(
-                "writing it would overwrite '{location}', which holds tensors of the input; choose another name than {}",
+            Some(external) => Err(ErrorKind::Output(format!(
+                "writing it would overwrite '{}', which holds tensors of the input; choose another name than {}",
+                external.display(),
                 path.display()
             ))
             .into()),
@@ -173,12 +195,13 @@ impl Model {
     }
 }
 
-fn folder(path: &Path) -> io::Result<PathBuf> {
-    fs::canonicalize(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+/// Whether two paths are one name in one folder; hard links are not.
+fn is_same_place(one: &Path, other: &Path) -> bool {
+    fs::canonicalize(one).is_ok_and(|one| fs::canonicalize(other).is_ok_and(|other| one == other))
 }
 
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    fs::canonicalize(one).is_ok_and(|one| fs::canonicalize(other).is_ok_and(|other| one == other))
+fn folder(path: &Path) -> io::Result<PathBuf> {
+    fs::canonicalize(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }
 
 fn too_large(model: &Rope, advice: &str) -> Error {
@@ -186,30 +209,21 @@ fn too_large(model: &Rope, advice: &str) -> Error {
         .into()
 }
 
-/// What there is of external data in a model.
+/// What kinds of tensors there are in a model.
 #[derive(Default)]
 struct Tensors {
     external: bool,
     computed: bool,
-    locations: BTreeSet<String>,
 }
 
 impl Tensors {
     fn of(model: &Model) -> Self {
-        let mut tensors = Self::default();
+        let mut tensors = Self { external: !model.external_files.is_empty(), computed: false };
         for tensor in model.tensors() {
-            if tensor.is_external() {
-                tensors.external = true;
-                tensors.locations.insert(external::location(&tensor.shell).to_owned());
-            }
+            tensors.external |= tensor.is_external();
             tensors.computed |= tensor.is_computed();
         }
-        tensors.external |= !model.external_files.is_empty();
         tensors
-    }
-
-    fn any_external_changes(&self) -> bool {
-        self.external && self.computed
     }
 }
 
@@ -226,18 +240,27 @@ struct OneFile {
     location: String,
     only_these: bool,
     data: Rope,
+    /// Where bytes lie already that several tensors share, by what the input says of their place.
+    placed: HashMap<Vec<String>, u64>,
 }
 
 impl Placement for OneFile {
     fn place(&mut self, tensor: &Tensor, place: TensorPlace) -> Placed {
         let large = tensor.byte_len() >= SMALLEST_EXTERNAL && place == TensorPlace::Initializer;
         let outside = tensor.is_external() || large && (tensor.is_computed() || !self.only_these);
-        let Some(content) = outside.then(|| tensor.content()).flatten() else { return Placed::Inline };
-        let length = content.len() as u64;
+        // A tensor without elements needs no file.
+        let content = outside.then(|| tensor.content()).flatten().filter(|content| content.len() > 0);
+        let Some(content) = content else { return Placed::Inline };
+        let (length, location) = (content.len() as u64, self.location.clone());
+        let shared = tensor.is_external().then(|| external::place(&tensor.shell));
+        if let Some(&offset) = shared.as_ref().and_then(|place| self.placed.get(place)) {
+            return Placed::External { location, offset, length };
+        }
         let alignment = if length < PAGE { CACHE_LINE } else { PAGE };
         let offset = (self.data.len() as u64).next_multiple_of(alignment);
         self.data.push_slice(&vec![0; (offset - self.data.len() as u64) as usize]);
         self.data.append(content);
-        Placed::External { location: self.location.clone(), offset, length }
+        self.placed.extend(shared.map(|place| (place, offset)));
+        Placed::External { location, offset, length }
     }
 }

@@ -9,8 +9,7 @@ impl Model {
     /// nothing that the model's training information sets.
     pub fn fixed(&self, value: ValueId) -> Option<Cow<'_, Tensor>> {
         let overridable = self.is_input(value) && self.ir_version() >= 4;
-        let trained = || self.trained_names().any(|name| name == self.value(value).name());
-        self.constant(value).filter(|_| !overridable && !trained())
+        self.constant(value).filter(|_| !overridable && !self.is_trained(value))
     }
 
     /// The tensor of a constant: an initializer, or the output of a Constant node. `None` for

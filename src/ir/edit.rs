@@ -9,6 +9,7 @@ use super::{
     model::{Port, ScopeShell, Vertex},
     op::{Arity, AttributePlace, AttributeTensor, Body},
     sequence::Sequence,
+    steps::count,
 };
 use crate::proto::{AttributeProto, GraphProto, NodeProto, attribute_proto::AttributeType};
 
@@ -123,21 +124,39 @@ impl Model {
         for (op, port) in self.remove_edges(from.0, Direction::Outgoing).into_iter().rev() {
             let to = match port {
                 Port::Input(slot) => moves.get(&Use { op: OpId(op), slot }).copied().unwrap_or(from),
-                Port::Output(_) => from,
+                Port::Output(_) | Port::Removed => from,
             };
             self.graph.add_edge(to.0, op, port);
         }
     }
 
-    /// Removes all edges on one side of a vertex, in the order in which the graph lists them: so each
-    /// is found at once.
+    /// Removes all edges on one side of a vertex; their targets and what they said, the newest first.
     fn remove_edges(&mut self, vertex: NodeIndex, direction: Direction) -> Vec<(NodeIndex, Port)> {
-        let mut removed = Vec::new();
-        while let Some(edge) = self.graph.edges_directed(vertex, direction).next() {
-            let (edge, target) = (edge.id(), edge.target());
-            removed.extend(self.graph.remove_edge(edge).map(|port| (target, port)));
+        let edges: Vec<_> =
+            self.edges(vertex, direction).map(|edge| (edge.id(), edge.target(), *edge.weight())).collect();
+        for &(edge, ..) in &edges {
+            self.graph[edge] = Port::Removed;
         }
-        removed
+        self.sweep(edges.len());
+        edges.into_iter().map(|(_, target, port)| (target, port)).collect()
+    }
+
+    /// Takes the edges away that are marked as removed, once they are as many as the others. So each
+    /// costs as much as one that stays.
+    fn sweep(&mut self, removed: usize) {
+        self.removed_edges += removed;
+        if 2 * self.removed_edges <= self.graph.edge_count() {
+            return;
+        }
+        count(self.graph.edge_count());
+        let indices = self.graph.edge_indices().filter(|&edge| self.graph[edge] != Port::Removed);
+        let kept: Vec<_> =
+            indices.filter_map(|edge| Some((self.graph.edge_endpoints(edge)?, self.graph[edge]))).collect();
+        self.graph.clear_edges();
+        for ((source, target), port) in kept {
+            self.graph.add_edge(source, target, port);
+        }
+        self.removed_edges = 0;
     }
 
     /// Makes an operator another one of the default operator set; inputs and attributes stay.
@@ -182,10 +201,24 @@ impl Model {
 
     /// Makes an operator make another value in one slot; the one that it made is left without origin.
     pub(crate) fn set_output(&mut self, op: OpId, slot: usize, value: ValueId) {
-        self.detach(op, Direction::Outgoing, Port::Output(slot));
+        // A new slot has nothing in it.
+        if slot < self.op(op).arity.outputs {
+            self.detach(op, Direction::Outgoing, Port::Output(slot));
+        }
         self.graph.add_edge(op.0, value.0, Port::Output(slot));
         let arity = &mut self.op_mut(op).arity;
         arity.outputs = arity.outputs.max(slot + 1);
+    }
+
+    /// Makes the operator that makes a value make another one in its place; the value is left without
+    /// origin.
+    pub(crate) fn make_instead(&mut self, value: ValueId, other: ValueId) {
+        let made = self.edges(value.0, Direction::Incoming).next();
+        if let Some((edge, op, port)) = made.map(|edge| (edge.id(), edge.source(), *edge.weight())) {
+            self.graph[edge] = Port::Removed;
+            self.graph.add_edge(op, other.0, port);
+            self.sweep(1);
+        }
     }
 
     /// Adds an output behind the others of an operator: a new value, under a name made from `name`.
@@ -220,10 +253,21 @@ impl Model {
         }
     }
 
+    /// Gives an operator a name made from this one, that no other operator and no value has.
+    #[cfg(feature = "rten")]
+    pub(crate) fn rename_op(&mut self, op: OpId, name: &str) {
+        let mut fresh = self.fresh_op_name(name);
+        while self.value_names.contains(&fresh) {
+            fresh = self.fresh_op_name(name);
+        }
+        self.op_mut(op).shell.name = Some(fresh);
+    }
+
     fn detach(&mut self, op: OpId, direction: Direction, port: Port) {
-        let edge = self.graph.edges_directed(op.0, direction).find(|edge| *edge.weight() == port).map(|edge| edge.id());
+        let edge = self.edges(op.0, direction).find(|edge| *edge.weight() == port).map(|edge| edge.id());
         if let Some(edge) = edge {
-            self.graph.remove_edge(edge);
+            self.graph[edge] = Port::Removed;
+            self.sweep(1);
         }
     }
 
@@ -265,7 +309,10 @@ impl Model {
     pub fn remove_values(&mut self, ids: impl IntoIterator<Item = ValueId>) {
         let mut removed: HashMap<ScopeId, HashSet<String>> = HashMap::new();
         for id in ids {
-            assert!(self.graph.neighbors_undirected(id.0).next().is_none(), "a value in use is not removed");
+            let mut edges =
+                [Direction::Incoming, Direction::Outgoing].into_iter().flat_map(|side| self.edges(id.0, side));
+            assert!(edges.next().is_none(), "a value in use is not removed");
+            drop(edges);
             let (scope, name) = (self.value(id).scope, self.value(id).name.clone());
             self.scopes[scope.0].names.remove(&name);
             removed.entry(scope).or_default().insert(name);
@@ -273,6 +320,7 @@ impl Model {
         }
         for (scope, names) in removed {
             if let ScopeShell::Graph(graph) = &mut self.scopes[scope.0].shell {
+                count(graph.value_info.len());
                 graph.value_info.retain(|info| !names.contains(info.name()));
             }
         }
@@ -356,6 +404,18 @@ impl Model {
         self.value_mut(value).initializer.take()
     }
 
+    /// Takes the tensors of several initializers away: each alone would be searched for among all of them.
+    pub(crate) fn take_initializers(&mut self, values: &[ValueId]) {
+        let mut taken: HashMap<ScopeId, HashSet<ValueId>> = HashMap::new();
+        for &value in values {
+            self.value_mut(value).initializer = None;
+            taken.entry(self.value(value).scope).or_default().insert(value);
+        }
+        for (scope, taken) in taken {
+            self.scopes[scope.0].initializers.retain(|value| !taken.contains(value));
+        }
+    }
+
     /// Takes values off the inputs of their scopes. An initializer that was there only gave the
     /// input's default value; from now on it is a constant.
     pub fn remove_inputs(&mut self, values: impl IntoIterator<Item = ValueId>) {
@@ -365,6 +425,7 @@ impl Model {
             removed.entry(self.value(value).scope).or_default().insert(value);
         }
         for (scope, values) in removed {
+            count(self.scopes[scope.0].inputs.len());
             self.scopes[scope.0].inputs.retain(|input| !values.contains(&input.value));
         }
     }

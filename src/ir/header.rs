@@ -1,6 +1,6 @@
 //! What a file says of itself around the graph: versions, operator sets, metadata.
 
-use super::{Model, OpId, ScopeId, model::ScopeShell, op::normal_domain};
+use super::{Model, ScopeId, ValueId, model::ScopeShell, op::normal_domain, steps::count};
 use crate::proto::{OperatorSetIdProto, StringStringEntryProto};
 
 impl Model {
@@ -48,8 +48,7 @@ impl Model {
         if let Some(import) = imports.iter_mut().find(|import| is_default(import)) {
             import.domain = Some(String::new());
         }
-        let ops: Vec<OpId> = self.ops().filter(|&op| self.root(self.op(op).scope) == scope).collect();
-        for op in ops {
+        for op in self.ops_within(scope) {
             let shell = &mut self.op_mut(op).shell;
             if shell.domain.is_some() && normal_domain(shell.domain()).is_empty() {
                 shell.domain = None;
@@ -60,7 +59,7 @@ impl Model {
     /// Imports the default operator set once where it is imported under both of its names, in the
     /// newest of the versions: runtimes differ in which of them they follow.
     pub fn settle_default_opset(&mut self) {
-        let roots: Vec<ScopeId> = self.scopes().filter(|&scope| self.root(scope) == scope).collect();
+        let roots: Vec<ScopeId> = self.scopes().filter(|&scope| self.scope(scope).owner.is_none()).collect();
         for scope in roots {
             let imports = self.opset_imports(scope).iter();
             if imports.filter(|import| normal_domain(import.domain()).is_empty()).count() > 1 {
@@ -99,13 +98,9 @@ impl Model {
         }
     }
 
-    /// The names of initializers that the model's training information sets or replaces.
-    pub fn trained_names(&self) -> impl Iterator<Item = &str> {
-        self.shell
-            .training_info
-            .iter()
-            .flat_map(|info| info.initialization_binding.iter().chain(&info.update_binding))
-            .map(|binding| binding.key())
+    /// Whether the model's training information sets or replaces an initializer.
+    pub fn is_trained(&self, value: ValueId) -> bool {
+        self.trained_names.contains(self.value(value).name())
     }
 }
 
@@ -113,6 +108,7 @@ impl Model {
 pub(crate) fn default_opset(imports: &[OperatorSetIdProto]) -> i64 {
     imports
         .iter()
+        .inspect(|_| count(1))
         .filter(|import| normal_domain(import.domain()).is_empty())
         .map(|import| import.version())
         .max()

@@ -11,7 +11,7 @@ use petgraph::stable_graph::StableDiGraph;
 use super::{
     Interface, Model, Op, OpId, Scope, ScopeId, Tensor, Value, ValueId,
     model::{Port, ScopeShell, Vertex},
-    op::{Arity, AttributePlace, AttributeTensor, Body},
+    op::{Arity, AttributePlace, AttributeTensor, Body, normal_domain},
     sequence::Sequence,
 };
 use crate::{
@@ -38,6 +38,8 @@ pub(crate) fn import(mut shell: ModelProto, external: ExternalData) -> Result<Mo
         functions: HashMap::new(),
         value_names: HashSet::new(),
         op_names: HashSet::new(),
+        trained_names: HashSet::new(),
+        removed_edges: 0,
         next_numbers: HashMap::new(),
         source: None,
         unknown_fields: Vec::new(),
@@ -110,8 +112,11 @@ impl Importer<'_> {
         self.model.value_names.extend(function.value_info.iter().map(|info| info.name().to_owned()));
         let outputs = std::mem::take(&mut function.output);
         let name = function.name().to_owned();
+        let domain = normal_domain(function.domain()).to_owned();
+        let overload = function.overload().to_owned();
         let scope = self.add_scope(ScopeShell::Function(function), None);
-        self.model.functions.entry(name).or_default().push(scope);
+        // Of two that are called alike the first is.
+        self.model.functions.entry(name).or_default().entry(domain).or_default().entry(overload).or_insert(scope);
         for name in inputs {
             self.define_input(scope, &name, None)?;
         }
@@ -190,6 +195,9 @@ impl Importer<'_> {
 
     /// The training graphs see the main graph's names, so a new name must not be one of theirs.
     fn reserve_training_names(&mut self) {
+        let infos = self.model.shell.training_info.iter();
+        let bindings = infos.flat_map(|info| info.initialization_binding.iter().chain(&info.update_binding));
+        self.model.trained_names.extend(bindings.map(|binding| binding.key().to_owned()));
         let graphs = self.model.shell.training_info.iter().flat_map(|info| [&info.initialization, &info.algorithm]);
         for graph in graphs.flatten() {
             let names = graph.node.iter().flat_map(|node| node.output.iter().cloned());

@@ -18,6 +18,7 @@ mod op;
 mod order;
 pub(crate) mod rope;
 mod sequence;
+pub(crate) mod steps;
 mod tensor;
 mod tensor_type;
 mod verify;

@@ -13,11 +13,11 @@ use std::{
 
 use petgraph::{
     Direction,
-    stable_graph::{NodeIndex, StableDiGraph},
+    stable_graph::{EdgeReference, NodeIndex, StableDiGraph},
     visit::EdgeRef,
 };
 
-use super::{Op, Tensor, op::normal_domain, sequence::Sequence};
+use super::{Op, Tensor, sequence::Sequence, steps::count};
 use crate::{
     error::Location,
     proto::{FunctionProto, GraphProto, ModelProto, ValueInfoProto, type_proto::Value as Kind},
@@ -47,11 +47,15 @@ pub struct Model {
     /// The main graph first, then functions, then bodies, each before those nested in it; last the
     /// bodies that were added since.
     pub(super) scopes: Vec<Scope>,
-    /// The model's own functions by name; several may differ in domain and overload.
-    pub(super) functions: HashMap<String, Vec<ScopeId>>,
+    /// The model's own functions by name, domain and overload.
+    pub(super) functions: HashMap<String, HashMap<String, HashMap<String, ScopeId>>>,
     /// Every name of a value anywhere, so that new ones neither collide nor shadow.
     pub(super) value_names: HashSet<String>,
     pub(super) op_names: HashSet<String>,
+    /// The names of initializers that the model's training information sets or replaces.
+    pub(super) trained_names: HashSet<String>,
+    /// How many edges are marked as removed.
+    pub(super) removed_edges: usize,
     /// The number to try next for a name that is taken.
     pub(super) next_numbers: HashMap<String, u64>,
     /// The file it came from.
@@ -74,6 +78,9 @@ pub(super) enum Vertex {
 pub(super) enum Port {
     Input(usize),
     Output(usize),
+    /// Nothing any more. To take an edge away, petgraph searches for it among all edges of both ends: what
+    /// is to go is marked, and all that is marked goes at once.
+    Removed,
 }
 
 /// A named value: a graph input, an initializer, or an operator's output.
@@ -206,7 +213,7 @@ impl Model {
 
     /// Every scope. In a model as it was read, a body comes after the scope that its operator is in.
     pub fn scopes(&self) -> impl Iterator<Item = ScopeId> + use<> {
-        (0..self.scopes.len()).map(ScopeId)
+        (0..self.scopes.len()).map(ScopeId).inspect(|_| count(1))
     }
 
     /// A scope.
@@ -216,12 +223,16 @@ impl Model {
 
     /// Every operator, scope by scope in the file's order.
     pub fn ops(&self) -> impl Iterator<Item = OpId> {
-        self.scopes.iter().flat_map(|scope| scope.ops.iter().copied())
+        self.scopes.iter().flat_map(|scope| scope.ops.iter().copied()).inspect(|_| count(1))
     }
 
     /// Every value, in the order in which the file first defines them.
     pub fn values(&self) -> impl Iterator<Item = ValueId> {
-        self.graph.node_indices().filter(|&index| matches!(self.graph[index], Vertex::Value(_))).map(ValueId)
+        self.graph
+            .node_indices()
+            .inspect(|_| count(1))
+            .filter(|&index| matches!(self.graph[index], Vertex::Value(_)))
+            .map(ValueId)
     }
 
     /// Every tensor that the IR holds: initializers and those in attributes.
@@ -273,9 +284,20 @@ impl Model {
         self.scope(self.op(op).scope).ops.behind(&op).copied()
     }
 
+    /// The edges on one side of a vertex.
+    pub(super) fn edges(
+        &self,
+        vertex: NodeIndex,
+        direction: Direction,
+    ) -> impl Iterator<Item = EdgeReference<'_, Port>> {
+        let edges = self.graph.edges_directed(vertex, direction).inspect(|_| count(1));
+        edges.filter(|edge| *edge.weight() != Port::Removed)
+    }
+
     /// An operator's inputs by slot; `None` for those left out.
     pub fn inputs(&self, op: OpId) -> Vec<Option<ValueId>> {
         let mut inputs = vec![None; self.op(op).arity.inputs];
+        count(inputs.len());
         for edge in self.graph.edges_directed(op.0, Direction::Incoming) {
             if let Port::Input(slot) = *edge.weight() {
                 inputs[slot] = Some(ValueId(edge.source()));
@@ -288,6 +310,7 @@ impl Model {
     pub fn input(&self, op: OpId, slot: usize) -> Option<ValueId> {
         self.graph
             .edges_directed(op.0, Direction::Incoming)
+            .inspect(|_| count(1))
             .find(|edge| *edge.weight() == Port::Input(slot))
             .map(|edge| ValueId(edge.source()))
     }
@@ -295,6 +318,7 @@ impl Model {
     /// An operator's outputs by slot; `None` for those left out.
     pub fn outputs(&self, op: OpId) -> Vec<Option<ValueId>> {
         let mut outputs = vec![None; self.op(op).arity.outputs];
+        count(outputs.len());
         for edge in self.graph.edges_directed(op.0, Direction::Outgoing) {
             if let Port::Output(slot) = *edge.weight() {
                 outputs[slot] = Some(ValueId(edge.target()));
@@ -305,11 +329,11 @@ impl Model {
 
     /// The operator that makes a value; `None` for graph inputs and initializers.
     pub fn producer(&self, value: ValueId) -> Option<OpId> {
-        self.graph.neighbors_directed(value.0, Direction::Incoming).next().map(OpId)
+        self.edges(value.0, Direction::Incoming).next().map(|edge| OpId(edge.source()))
     }
 
     pub(super) fn producer_count(&self, value: ValueId) -> usize {
-        self.graph.edges_directed(value.0, Direction::Incoming).count()
+        self.edges(value.0, Direction::Incoming).count()
     }
 
     /// Who reads a value, in nested bodies too.
@@ -317,9 +341,10 @@ impl Model {
         let mut uses: Vec<Use> = self
             .graph
             .edges_directed(value.0, Direction::Outgoing)
+            .inspect(|_| count(1))
             .filter_map(|edge| match *edge.weight() {
                 Port::Input(slot) => Some(Use { op: OpId(edge.target()), slot }),
-                Port::Output(_) => None,
+                Port::Output(_) | Port::Removed => None,
             })
             .collect();
         // petgraph gives the newest edge first.
@@ -329,11 +354,11 @@ impl Model {
 
     /// The use of a value that has one and no other.
     pub fn only_use(&self, value: ValueId) -> Option<Use> {
-        let mut edges = self.graph.edges_directed(value.0, Direction::Outgoing);
+        let mut edges = self.edges(value.0, Direction::Outgoing);
         match (edges.next(), edges.next()) {
             (Some(edge), None) => match *edge.weight() {
                 Port::Input(slot) => Some(Use { op: OpId(edge.target()), slot }),
-                Port::Output(_) => None,
+                Port::Output(_) | Port::Removed => None,
             },
             _ => None,
         }
@@ -341,7 +366,7 @@ impl Model {
 
     /// Whether an operator reads a value, or a scope gives it out.
     pub fn is_read(&self, value: ValueId) -> bool {
-        self.is_output(value) || self.graph.edges_directed(value.0, Direction::Outgoing).next().is_some()
+        self.is_output(value) || self.edges(value.0, Direction::Outgoing).next().is_some()
     }
 
     /// Whether a value is an input of its scope.
@@ -352,6 +377,11 @@ impl Model {
     /// Whether a value is an output of its scope or of one nested in it.
     pub fn is_output(&self, value: ValueId) -> bool {
         !self.value(value).given_out_by.is_empty()
+    }
+
+    /// The scopes whose outputs list a value.
+    pub fn scopes_that_give_out(&self, value: ValueId) -> &[ScopeId] {
+        &self.value(value).given_out_by
     }
 
     /// What a value becomes where bodies give it out: outputs of the operators around them, and what the
@@ -370,6 +400,7 @@ impl Model {
     pub fn find(&self, scope: ScopeId, name: &str) -> Option<ValueId> {
         let mut scope = self.scope(scope);
         loop {
+            count(1);
             if let Some(&value) = scope.names.get(name) {
                 return Some(value);
             }
@@ -377,30 +408,33 @@ impl Model {
         }
     }
 
-    /// Whether a scope itself has a value of this name.
-    pub(crate) fn has_name(&self, scope: ScopeId, name: &str) -> bool {
-        self.scope(scope).names.contains_key(name)
-    }
-
     /// The function that an operator calls, if it is one of the model's own.
     pub fn called_function(&self, op: OpId) -> Option<ScopeId> {
         let op = self.op(op);
-        let named = self.functions.get(op.op_type())?;
-        named.iter().copied().find(|&scope| match &self.scope(scope).shell {
-            ScopeShell::Function(function) => {
-                normal_domain(function.domain()) == op.domain() && function.overload() == op.shell.overload()
-            }
-            ScopeShell::Graph(_) => false,
-        })
+        self.functions.get(op.op_type())?.get(op.domain())?.get(op.shell.overload()).copied()
     }
 
     /// The main graph or function that a scope is, or is nested in.
     pub(crate) fn root(&self, scope: ScopeId) -> ScopeId {
         let mut scope = scope;
         while let Some(owner) = self.scope(scope).owner {
+            count(1);
             scope = self.op(owner).scope;
         }
         scope
+    }
+
+    /// The operators of a scope and of all that are nested in it, scope by scope in the file's order.
+    pub(crate) fn ops_within(&self, scope: ScopeId) -> Vec<OpId> {
+        let mut scopes = vec![scope];
+        let mut next = 0;
+        while let Some(&scope) = scopes.get(next) {
+            let ops = self.scope(scope).ops.iter();
+            scopes.extend(ops.flat_map(|&op| self.op(op).bodies.iter().map(|body| body.scope)));
+            next += 1;
+        }
+        scopes.sort_unstable();
+        scopes.into_iter().flat_map(|scope| self.scope(scope).ops.iter().copied()).collect()
     }
 
     /// Where an operator is, for messages.
@@ -414,6 +448,7 @@ impl Model {
         let mut path = Vec::new();
         let mut id = scope;
         loop {
+            count(1);
             let scope = self.scope(id);
             if let ScopeShell::Function(function) = &scope.shell {
                 path.push(match function.overload() {

@@ -141,9 +141,20 @@ impl Op {
             .map(|held| &held.tensor)
     }
 
+    /// Its tensor attributes, each with the attribute's name.
+    pub fn attribute_tensors(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.tensors.iter().map(|held| (held.place.attribute.as_str(), &held.tensor))
+    }
+
     /// Whether an attribute takes its value from the function's caller.
     pub fn refers_to_caller(&self, name: &str) -> bool {
         self.attribute(name).is_some_and(|attribute| !attribute.ref_attr_name().is_empty())
+    }
+
+    /// Whether any attribute takes its value from the function's caller: what the operator does then is
+    /// not known from here, and no default stands for it.
+    pub fn has_attributes_of_caller(&self) -> bool {
+        self.shell.attribute.iter().any(|attribute| !attribute.ref_attr_name().is_empty())
     }
 
     /// The tensors and bodies of each attribute.

@@ -2,6 +2,8 @@
 
 use std::ops::Deref;
 
+use super::steps::count;
+
 /// A list that looks for a place near the one it changed last. A pass that walks through a file of
 /// tens of thousands of weights would search all of it for each of them otherwise.
 #[derive(Debug, Clone)]
@@ -37,15 +39,29 @@ impl<T: PartialEq> Sequence<T> {
         }
     }
 
+    /// Keeps the items that `kept` says.
+    pub fn retain(&mut self, kept: impl FnMut(&T) -> bool) {
+        count(self.items.len());
+        self.items.retain(kept);
+        self.last = 0;
+    }
+
     /// The item behind another one.
     pub fn behind(&self, item: &T) -> Option<&T> {
         self.items.get(self.position(item)? + 1)
     }
 
+    /// Where an item is, searched for from the last change on to both sides.
     fn position(&self, item: &T) -> Option<usize> {
         let (before, behind) = self.items.split_at(self.last.min(self.items.len()));
-        let found = behind.iter().position(|other| other == item).map(|position| before.len() + position);
-        found.or_else(|| before.iter().position(|other| other == item))
+        (0..before.len().max(behind.len())).find_map(|distance| {
+            count(1);
+            if behind.get(distance) == Some(item) {
+                return Some(before.len() + distance);
+            }
+            let position = before.len().checked_sub(distance + 1)?;
+            (before[position] == *item).then_some(position)
+        })
     }
 }
 

@@ -43,6 +43,11 @@ pub trait Compute: Send + Sync {
     /// Computes the bytes `span`, which lies within `0..byte_len()`, into `out` of the same length.
     /// The same span gives the same bytes, from any thread.
     fn compute(&self, span: Range<usize>, out: &mut [u8]);
+
+    /// The half floats that these bytes have as float32, if that is all there is to compute.
+    fn half_floats(&self) -> Option<&Tensor> {
+        None
+    }
 }
 
 impl fmt::Debug for Data {
@@ -170,6 +175,15 @@ impl Tensor {
             _ => content.push_bytes(self.bytes().ok()?),
         }
         Some(content)
+    }
+
+    /// The same numbers in as few bytes as they are kept in: the half floats of what was widened from
+    /// them, anything else as it is.
+    pub(crate) fn narrow(&self) -> &Self {
+        match &self.data {
+            Data::Computed(data) => data.half_floats().unwrap_or(self),
+            Data::Stored | Data::External(_) => self,
+        }
     }
 
     /// The elements' bytes, row-major and little-endian, wherever they are kept. No copy is made of

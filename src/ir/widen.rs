@@ -7,6 +7,7 @@ use half::{bf16, f16};
 use super::{
     Compute, DataType, Model, Op, Tensor, Value,
     model::{ScopeShell, Vertex},
+    tensor::{Data, without_data},
 };
 use crate::proto::{AttributeProto, TypeProto, ValueInfoProto, type_proto::Value as Kind};
 
@@ -20,8 +21,13 @@ impl Tensor {
         if !is_half(self.dtype()) {
             return self.clone();
         }
-        let data = Widened { narrow: self.clone() };
-        self.with_data(self.name(), DataType::Float, &self.shape(), Arc::new(data))
+        let mut narrow = self.clone();
+        if let (Data::Stored, Ok(bytes)) = (&narrow.data, narrow.bytes()) {
+            // What lies in typed fields is decoded once, and not for every part that is asked for.
+            narrow.shell = without_data(&narrow.shell);
+            narrow.shell.raw_data = Some(bytes);
+        }
+        self.with_data(self.name(), DataType::Float, &self.shape(), Arc::new(Widened { narrow }))
     }
 }
 
@@ -110,6 +116,10 @@ struct Widened {
 impl Compute for Widened {
     fn byte_len(&self) -> usize {
         self.narrow.element_count() * size_of::<f32>()
+    }
+
+    fn half_floats(&self) -> Option<&Tensor> {
+        Some(&self.narrow)
     }
 
     fn compute(&self, span: Range<usize>, out: &mut [u8]) {

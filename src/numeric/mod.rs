@@ -62,5 +62,5 @@ pub use parameters::{ScaleMethod, parameters};
 pub use quantize::quantize;
 pub use range::{NonFinite, Range, ranges};
 pub use scale::{ScaleType, decode_e8m0, encode_e8m0};
-pub use scheme::{QuantParams, Scheme};
+pub use scheme::{QuantParams, SCALE_OF_NOTHING, Scheme};
 pub use types::QuantizedType;

@@ -42,6 +42,11 @@ impl QuantParams {
     }
 }
 
+/// The scale where all values are zero: 2^-14, the smallest normal float16, so that every type of scales has it.
+/// Any would do for exact arithmetic, but kernels that round activations make errors in units of it (zero
+/// columns of a weight with scale 1 were seen to add up to 2.0 to the result).
+pub const SCALE_OF_NOTHING: f32 = 1.0 / 16384.0;
+
 impl Scheme {
     /// The smallest and the largest integer in use: the type's, but for a symmetric scheme of 8 or 16
     /// bits without the smallest, so that the range is as wide on both sides of zero. With fewer bits
@@ -71,14 +76,14 @@ impl Scheme {
     ///   `zero_point = clamp(round_half_even(qmin - min / scale))`, with the scale as it is stored.
     ///
     /// Computed in `f64` and rounded once, so that no finite range overflows. Where the scale would be
-    /// smaller than the smallest normal `f32` (all values zero, or denormal), it is 1, and the zero
-    /// point that of a symmetric scheme, or else 0.
+    /// smaller than the smallest normal `f32` (all values zero, or denormal), it is [`SCALE_OF_NOTHING`], and
+    /// the zero point that of a symmetric scheme, or else 0.
     ///
     /// Scales that are powers of two are, of float types, those of OCP Microscaling Formats v1.0,
     /// section 6.3: `2^(floor(log2(max(|min|, |max|))) - emax)`, where `2^emax` is the largest power of
     /// two of the type; values above its largest number then saturate. Of integers they are the smallest
-    /// that reach both ends. Either way the exponent is clamped to -127..127; only where all values are
-    /// zero is the scale 1.
+    /// that reach both ends. Either way the exponent is clamped to -127..127; where all values are zero
+    /// the scale is [`SCALE_OF_NOTHING`] too.
     ///
     /// ```
     /// use onnx_quant::numeric::{QuantizedType, Range, ScaleType, Scheme};
@@ -105,7 +110,7 @@ impl Scheme {
         };
         if nothing {
             let zero_point = if self.is_symmetric() { self.middle() } else { 0 };
-            return QuantParams { scale: 1.0, zero_point };
+            return QuantParams { scale: SCALE_OF_NOTHING, zero_point };
         }
         let scale = match (self.scale, self.ty.small_float()) {
             (ScaleType::Float(ty), _) => ScaleType::Float(ty).round(exact as f32),
@@ -190,7 +195,7 @@ mod tests {
             assert_eq!(scale(ty, 0.0, 2.0), 2f32.powi(1 - emax));
             assert_eq!(scale(ty, 0.0, 1e-44), 2f32.powi(-127));
             assert_eq!(scale(ty, 0.0, f32::MAX), 2f32.powi(127 - emax));
-            assert_eq!(scale(ty, 0.0, 0.0), 1.0);
+            assert_eq!(scale(ty, 0.0, 0.0), SCALE_OF_NOTHING);
         }
         assert_eq!(scale(Int4, -8.0, 7.0), 1.0);
         assert_eq!(scale(Int4, -8.0, 7.1), 2.0);
@@ -221,13 +226,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_represent_gives_scale_one() {
+    fn nothing_to_represent_gives_a_small_scale() {
         let denormal = f32::from_bits(1);
         for (min, max) in [(0.0, 0.0), (-0.0, 0.0), (-denormal, denormal)] {
-            assert_eq!(params(SYMMETRIC_I8, min, max), (1.0, 0));
-            assert_eq!(params(SYMMETRIC_U8, min, max), (1.0, 128));
-            assert_eq!(params(ASYMMETRIC_I8, min, max), (1.0, 0));
-            assert_eq!(params(ASYMMETRIC_U8, min, max), (1.0, 0));
+            assert_eq!(params(SYMMETRIC_I8, min, max), (SCALE_OF_NOTHING, 0));
+            assert_eq!(params(SYMMETRIC_U8, min, max), (SCALE_OF_NOTHING, 128));
+            assert_eq!(params(ASYMMETRIC_I8, min, max), (SCALE_OF_NOTHING, 0));
+            assert_eq!(params(ASYMMETRIC_U8, min, max), (SCALE_OF_NOTHING, 0));
         }
     }
 
@@ -235,7 +240,7 @@ mod tests {
     fn scales_near_the_smallest_normal_are_kept() {
         let smallest = f32::MIN_POSITIVE;
         assert_eq!(params(SYMMETRIC_I8, 0.0, smallest * 127.0), (smallest, 0));
-        assert_eq!(params(SYMMETRIC_I8, 0.0, smallest * 126.0), (1.0, 0));
+        assert_eq!(params(SYMMETRIC_I8, 0.0, smallest * 126.0), (SCALE_OF_NOTHING, 0));
     }
 
     #[test]

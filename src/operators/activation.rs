@@ -35,7 +35,7 @@ impl Interval {
 /// What a Relu, or a Clip with constant bounds, limits its output to.
 pub fn clamp_bounds(model: &Model, op: OpId) -> Option<Interval> {
     let operator = model.op(op);
-    if !is_standard(model, op) {
+    if !is_standard(model, op) || operator.has_attributes_of_caller() {
         return None;
     }
     if operator.is("Relu") {
@@ -93,7 +93,7 @@ pub fn interval_that_matters(model: &Model, value: ValueId) -> Interval {
                 products.push(use_);
                 continue;
             }
-            "HardSigmoid" if slope().0 > 0.0 && !op.refers_to_caller("alpha") && !op.refers_to_caller("beta") => {
+            "HardSigmoid" if slope().0 > 0.0 && !op.has_attributes_of_caller() => {
                 let (alpha, beta) = slope();
                 gates.push((use_.op, -beta / alpha));
                 Interval { min: -beta / alpha, max: (1.0 - beta) / alpha }
@@ -153,7 +153,11 @@ fn leads_to(model: &Model, op: OpId, types: &[&str]) -> bool {
     outputs.flat_map(|output| model.uses(output)).any(|use_| types.contains(&model.op(use_.op).op_type()))
 }
 
-/// Whether an operator is one of the default operator set, and no call of a function of the model's own.
-pub fn is_standard(model: &Model, op: OpId) -> bool {
-    model.op(op).domain().is_empty() && model.called_function(op).is_none()
+/// Whether an operator is one of the default operator set: no call of a function of the model's own, and
+/// nothing that carries a graph which its type has no use for. What that would be for, nobody knows, so
+/// nothing is made of such an operator.
+pub fn is_standard(model: &Model, id: OpId) -> bool {
+    let op = model.op(id);
+    let runs_graphs = matches!(op.op_type(), "If" | "Loop" | "Scan" | "SequenceMap");
+    op.domain().is_empty() && (runs_graphs || op.bodies().is_empty()) && model.called_function(id).is_none()
 }

@@ -9,7 +9,7 @@ mod view;
 
 pub use activation::{Interval, clamp_bounds, interval_that_matters, is_standard, number, output_interval};
 pub use view::View;
-pub(crate) use view::is_constant;
+pub(crate) use view::{is_constant, rearranges};
 
 use crate::ir::{Model, Op, OpId, Use};
 
@@ -113,7 +113,7 @@ pub fn weight_axes(op: &Op, slot: usize, rank: usize) -> Option<WeightAxes> {
     let (channels, reduced) = match axes {
         Axes::At { channels, reduced } => (Some(channels), Some(reduced)),
         Axes::Table => {
-            let picked = normalize_axis(op.int("axis").unwrap_or(0), rank);
+            let picked = normalize_axis(op.int("axis").unwrap_or(0), rank).filter(|_| !op.refers_to_caller("axis"));
             let last = rank.checked_sub(1).filter(|last| picked.is_some_and(|picked| picked < *last));
             (last, last)
         }
@@ -130,6 +130,11 @@ pub fn weight_axes(op: &Op, slot: usize, rank: usize) -> Option<WeightAxes> {
     Some(WeightAxes { channels: within(channels), reduced: within(reduced), any: axes == Axes::Table })
 }
 
+/// Whether an operator is one that takes weights; what else it reads is an activation, or a bias.
+pub(crate) fn has_weights(model: &Model, op: OpId) -> bool {
+    (0..model.op(op).arity.inputs).any(|slot| weight_axes(model.op(op), slot, 2).is_some())
+}
+
 /// Whether an operator multiplies what it reads in `slot` with a constant: neither factor is a weight
 /// then, and their product, which runtimes compute once, is a constant.
 pub fn multiplies_constants(model: &Model, use_: Use) -> bool {
@@ -143,6 +148,11 @@ pub fn multiplies_constants(model: &Model, use_: Use) -> bool {
 /// Whether an operator gives an integer form to its input.
 pub fn is_quantizer(op: &Op) -> bool {
     matches!((op.domain(), op.op_type()), ("" | CONTRIB, "QuantizeLinear" | "DynamicQuantizeLinear"))
+}
+
+/// Whether an operator is a QuantizeLinear, of the default operator set or of onnxruntime's.
+pub fn is_linear_quantizer(model: &Model, op: OpId) -> bool {
+    is_quantizer(model.op(op)) && model.op(op).op_type() == "QuantizeLinear" && model.called_function(op).is_none()
 }
 
 /// Whether an operator makes nothing but scales: those of what was picked from a table are picked from

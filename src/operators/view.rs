@@ -1,7 +1,7 @@
 //! How a constant looks behind operators that only rearrange data, and which of its own axes each
 //! axis of the rearranged tensor is.
 
-use super::normalize_axis;
+use super::{is_standard, normalize_axis};
 use crate::ir::{DataType, Model, OpId, Use, ValueId, is_float};
 
 /// A constant seen through operators that rearrange it.
@@ -30,14 +30,21 @@ impl View {
     }
 
     /// The view behind an operator that reads this one; `None` if the operator does more than
-    /// rearrange constants, or how it does so is only known when it runs.
+    /// rearrange constants, or how it does so is only known when it runs or is called.
     #[must_use]
     pub fn behind(&self, model: &Model, reader: Use) -> Option<Self> {
         let id = reader.op;
         let op = model.op(id);
         let rank = self.shape.len();
-        if !op.domain().is_empty() || reader.slot > 0 && op.op_type() != "Concat" || rank > MAX_RANK {
+        // With other outputs it would do something else besides.
+        let plain = is_standard(model, id) && op.arity.outputs == 1;
+        let other_slot = reader.slot > 0 && op.op_type() != "Concat";
+        if !plain || other_slot || rank > MAX_RANK {
             return None;
+        }
+        if op.has_attributes_of_caller() {
+            // Transposed in whatever order: a matrix stays one, but which axis is which is not known.
+            return op.is("Transpose").then(|| Self { shape: vec![None; rank], axes: vec![None; rank] });
         }
         match op.op_type() {
             "Identity" => Some(self.clone()),
@@ -148,9 +155,15 @@ impl View {
 /// How far back constants are followed: far beyond what exporters write.
 const MAX_DEPTH: usize = 8;
 
-/// Whether a value is a constant, or made of constants by rearranging them.
+/// Whether a value is a constant, or made of constants by rearranging them, or by dequantizing them: what was
+/// quantized is as constant as before.
 pub(crate) fn is_constant(model: &Model, value: ValueId) -> bool {
     is_constant_within(model, value, 0)
+}
+
+/// Whether operators of this type rearrange, or convert, what they read first, and compute nothing.
+pub(crate) fn rearranges(op_type: &str) -> bool {
+    matches!(op_type, "Identity" | "Cast" | "Transpose" | "Squeeze" | "Unsqueeze" | "Flatten" | "Reshape" | "Slice")
 }
 
 fn is_constant_within(model: &Model, value: ValueId, depth: usize) -> bool {
@@ -159,12 +172,10 @@ fn is_constant_within(model: &Model, value: ValueId, depth: usize) -> bool {
     }
     let Some(producer) = model.producer(value).filter(|_| depth < MAX_DEPTH) else { return false };
     let op = model.op(producer);
-    let rearranges = op.domain().is_empty()
-        && matches!(
-            op.op_type(),
-            "Identity" | "Cast" | "Transpose" | "Squeeze" | "Unsqueeze" | "Flatten" | "Reshape" | "Slice"
-        );
-    rearranges && model.input(producer, 0).is_some_and(|input| is_constant_within(model, input, depth + 1))
+    let known = rearranges(op.op_type()) || matches!(op.op_type(), "QuantizeLinear" | "DequantizeLinear");
+    is_standard(model, producer)
+        && known
+        && model.input(producer, 0).is_some_and(|input| is_constant_within(model, input, depth + 1))
 }
 
 /// The axes of Squeeze and Unsqueeze: an input since opset 13, an attribute before. `Some(None)` if

@@ -3,7 +3,7 @@
 //! A constant that callers may override, or that the model's training information sets, is none here:
 //! nothing may be computed from it ahead of time.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use crate::{
     ir::{DataType, Model, OpId, Tensor, ValueId},
@@ -36,8 +36,10 @@ pub(super) fn add(model: &mut Model, op: OpId, tensor: Tensor) -> ValueId {
 pub(super) fn remove_unread(model: &mut Model, values: Vec<ValueId>) {
     let mut waiting = values;
     let mut unread = Vec::new();
+    let mut initializers = Vec::new();
+    let mut seen = HashSet::new();
     while let Some(value) = waiting.pop() {
-        if !model.contains_value(value) || model.is_read(value) {
+        if !model.contains_value(value) || model.is_read(value) || !seen.insert(value) {
             continue;
         }
         if let Some(op) = model.producer(value) {
@@ -50,18 +52,16 @@ pub(super) fn remove_unread(model: &mut Model, values: Vec<ValueId>) {
             }
         } else if model.value(value).initializer().is_some()
             && (!model.is_input(value) || model.ir_version() < 4)
-            && !is_trained(model, value)
+            && !model.is_trained(value)
         {
-            model.remove_inputs([value]);
-            model.take_initializer(value);
-            unread.push(value);
+            initializers.push(value);
         }
     }
+    // All at once: each alone would be searched for among all of them.
+    model.remove_inputs(initializers.iter().copied());
+    model.take_initializers(&initializers);
+    unread.extend(initializers);
     model.remove_values(unread);
-}
-
-fn is_trained(model: &Model, value: ValueId) -> bool {
-    model.trained_names().any(|name| name == model.value(value).name())
 }
 
 /// The floating-point types in which weights are stored.

@@ -3,12 +3,13 @@
 use super::Pass;
 use crate::{
     error::Result,
-    ir::{Model, OpId, ValueId},
-    operators::is_standard,
+    ir::{Model, ValueId},
+    operators::{is_standard, rearranges},
 };
 
-/// Takes the weights, biases and parameters of Conv, ConvTranspose, Gemm and BatchNormalization off the
-/// inputs of the graph where these list them. Exporters once listed every initializer there; since IR
+/// Takes the weights, biases and parameters of Conv, ConvTranspose, Gemm and BatchNormalization, right factors of
+/// MatMul and tables of Gather off the inputs of the graph where these list them, also those that are
+/// rearranged before. Exporters once listed every initializer there; since IR
 /// version 4 that says that callers may override it, so that nothing can be folded into it.
 ///
 /// Other initializers stay inputs: they may be states or settings that are meant to be overridden.
@@ -25,12 +26,16 @@ impl Pass for FixParameters {
         if model.ir_version() < 4 {
             return Ok(false);
         }
-        let takes_parameters = |op: &OpId| {
-            let types = ["Conv", "ConvTranspose", "Gemm", "BatchNormalization"];
-            is_standard(model, *op) && types.contains(&model.op(*op).op_type())
-        };
-        let parameters =
-            model.ops().filter(takes_parameters).flat_map(|op| model.inputs(op).into_iter().skip(1).flatten());
+        let parameters = model.ops().filter(|&op| is_standard(model, op)).flat_map(|op| {
+            let slots = match model.op(op).op_type() {
+                "Conv" | "ConvTranspose" | "Gemm" | "BatchNormalization" => 1..model.op(op).arity.inputs,
+                "MatMul" => 1..2,
+                "Gather" => 0..1,
+                _ => 0..0,
+            };
+            let values = slots.filter_map(|slot| model.input(op, slot));
+            values.map(|value| rearranged(model, value)).collect::<Vec<_>>()
+        });
         let overridable = parameters.filter(|&value| {
             let value_of = model.value(value);
             // What a body lists it is given by whoever runs the body.
@@ -41,4 +46,18 @@ impl Pass for FixParameters {
         model.remove_inputs(overridable);
         Ok(changed)
     }
+}
+
+/// How far back rearranged parameters are followed: far beyond what exporters write.
+const MAX_DEPTH: usize = 8;
+
+/// What a value is, or is rearranged from.
+fn rearranged(model: &Model, mut value: ValueId) -> ValueId {
+    for _ in 0..MAX_DEPTH {
+        let maker = model.producer(value);
+        let maker = maker.filter(|&maker| is_standard(model, maker) && rearranges(model.op(maker).op_type()));
+        let Some(before) = maker.and_then(|maker| model.input(maker, 0)) else { break };
+        value = before;
+    }
+    value
 }

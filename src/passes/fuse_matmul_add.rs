@@ -3,9 +3,9 @@
 use super::{
     Pass,
     constants::{self, fixed, remove_unread},
-    facts::Facts,
 };
 use crate::{
+    analysis::Facts,
     error::Result,
     ir::{Attribute, DataType, Model, OpId, Use, ValueId},
     operators::is_standard,
@@ -42,7 +42,7 @@ impl Pass for FuseMatMulAdd {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let facts = Facts::enforced(model);
+        let facts = Facts::guaranteed(model);
         let mut gone = Vec::new();
         let mut unread = Vec::new();
         for add in model.ops().collect::<Vec<_>>() {
@@ -116,7 +116,8 @@ fn biased(model: &Model, facts: &Facts, add: OpId) -> Option<Biased> {
 
 fn product(model: &Model, facts: &Facts, op: OpId) -> Option<Product> {
     let rank = facts.rank(model.input(op, 0)?).filter(|&rank| rank >= 2 && is_default(model, op, "MatMul"))?;
-    let weight = model.input(op, 1)?;
+    let ([Some(_), Some(weight)], [Some(_)]) = (&model.inputs(op)[..], &model.outputs(op)[..]) else { return None };
+    let weight = *weight;
     let transposed = transposed(model, weight).filter(|&weight| {
         // In a body another value may have its name.
         model.find(model.op(op).scope(), model.value(weight).name()) == Some(weight)

@@ -9,6 +9,7 @@ use crate::{
     error::Result,
     ir::{Model, OpId, Tensor, Use, ValueId},
     numeric::FloatType,
+    operators::is_standard,
 };
 
 /// What every output channel is multiplied by and what is added then.
@@ -94,8 +95,10 @@ impl Linear {
     fn new(model: &Model, id: OpId) -> Option<Self> {
         let op = model.op(id);
         // What a caller gives may be anything. Before opset 7 a Gemm's bias is broadcast as it says.
-        let given = op.shell.attribute.iter().any(|attribute| !attribute.ref_attr_name().is_empty());
-        if !op.domain().is_empty() || model.called_function(id).is_some() || given || model.opset(op.scope()) < 7 {
+        let given = op.has_attributes_of_caller();
+        // What follows is folded into its only output.
+        let [Some(_)] = model.outputs(id)[..] else { return None };
+        if !is_standard(model, id) || given || model.opset(op.scope()) < 7 {
             return None;
         }
         let weight = model.input(id, WEIGHT)?;

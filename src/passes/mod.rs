@@ -5,29 +5,36 @@
 //! ([`Model::verify`]).
 
 mod constants;
-mod facts;
 mod fix_parameters;
 mod fold_batch_normalization;
 mod fold_constants;
 mod fold_scales;
+mod fold_trained_pairs;
 mod fuse_matmul_add;
 mod linear;
 mod quantize_activations;
 mod quantize_weights;
 mod remove_identities;
+mod repeat_pairs;
+mod settle_weights;
 mod upgrade;
 mod widen_halves;
+mod write_out_axes;
 
 pub use fix_parameters::FixParameters;
 pub use fold_batch_normalization::FoldBatchNormalization;
 pub use fold_constants::FoldConstants;
 pub use fold_scales::FoldScales;
+pub use fold_trained_pairs::FoldTrainedPairs;
 pub use fuse_matmul_add::FuseMatMulAdd;
 pub use quantize_activations::QuantizeActivations;
 pub use quantize_weights::QuantizeWeights;
 pub use remove_identities::RemoveIdentities;
+pub use repeat_pairs::RepeatPairs;
+pub use settle_weights::SettleWeights;
 pub use upgrade::{UpgradeOpset, Upgraded};
 pub use widen_halves::WidenHalves;
+pub use write_out_axes::WriteOutAxes;
 
 use crate::{error::Result, ir::Model};
 
@@ -41,7 +48,7 @@ use crate::{error::Result, ir::Model};
 /// assert!(!model.ops().any(|op| model.op(op).is("BatchNormalization")));
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
-pub fn before_activations() -> [&'static dyn Pass; 7] {
+pub fn before_activations() -> [&'static dyn Pass; 8] {
     [
         // What callers may override is no constant to the others.
         &FixParameters,
@@ -55,6 +62,8 @@ pub fn before_activations() -> [&'static dyn Pass; 7] {
         &FuseMatMulAdd,
         &FoldBatchNormalization,
         &FoldScales,
+        // Behind what makes constants of axes.
+        &WriteOutAxes,
     ]
 }
 

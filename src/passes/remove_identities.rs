@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use super::{
     Pass,
     constants::{fixed, remove_unread},
-    facts::{Facts, cast_target},
 };
 use crate::{
+    analysis::{Facts, cast_target},
     error::Result,
     ir::{Model, OpId, ScopeId, Use, ValueId},
     operators::is_standard,
@@ -36,7 +36,7 @@ impl Pass for RemoveIdentities {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let facts = Facts::enforced(model);
+        let facts = Facts::guaranteed(model);
         let mut changed = false;
         let mut unread = Vec::new();
         let mut gone = Vec::new();
@@ -45,9 +45,14 @@ impl Pass for RemoveIdentities {
             let (Some(input), Some(Some(output))) = (model.input(op, 0), model.outputs(op).first().copied()) else {
                 continue;
             };
+            // The mask of a Dropout goes too if nobody reads it; what makes more stays.
+            let others = model.outputs(op).into_iter().skip(1).flatten().collect::<Vec<_>>();
+            if !is_standard(model, op) || others.iter().any(|&other| model.is_read(other)) {
+                continue;
+            }
             let same = if is_identity(model, &facts, op) {
                 Some(input)
-            } else if is_default(model, op, "Cast") {
+            } else if model.op(op).is("Cast") {
                 let known = casts.entry((input, model.op(op).scope())).or_default();
                 let twin = known.iter().find(|&&known| model.op(known).shell.attribute == model.op(op).shell.attribute);
                 let twin = twin.and_then(|&twin| model.outputs(twin).first().copied().flatten());
@@ -58,8 +63,6 @@ impl Pass for RemoveIdentities {
             };
             let Some(same) = same else { continue };
             let inputs = model.inputs(op);
-            // The mask of a Dropout, which nobody reads, goes too.
-            let others = model.outputs(op).into_iter().skip(1).flatten().collect::<Vec<_>>();
             if let Some(removed) = bypass(model, op, same, output) {
                 gone.push(removed);
                 gone.extend(others);
@@ -73,16 +76,8 @@ impl Pass for RemoveIdentities {
     }
 }
 
-/// Whether an operator of the default operator set is of a type, and no call of a function.
-fn is_default(model: &Model, op: OpId, op_type: &str) -> bool {
-    is_standard(model, op) && model.op(op).is(op_type)
-}
-
 fn is_identity(model: &Model, facts: &Facts, id: OpId) -> bool {
     let op = model.op(id);
-    if !op.domain().is_empty() || model.called_function(id).is_some() {
-        return false;
-    }
     match op.op_type() {
         "Identity" => true,
         "Dropout" => does_nothing(model, id),
@@ -95,11 +90,10 @@ fn is_identity(model: &Model, facts: &Facts, id: OpId) -> bool {
     }
 }
 
-/// Whether a Dropout is one outside of training, whose mask nobody reads. Since opset 12 an input says
-/// so, from opset 7 on nothing does, before an attribute.
+/// Whether a Dropout is one outside of training. Since opset 12 an input says so, from opset 7 on nothing
+/// does, before an attribute.
 fn does_nothing(model: &Model, id: OpId) -> bool {
     let op = model.op(id);
-    let mask = model.outputs(id).get(1).copied().flatten();
     let trains = match model.opset(op.scope()) {
         ..7 => op.int("is_test").unwrap_or(0) == 0,
         7..12 => false,
@@ -108,7 +102,7 @@ fn does_nothing(model: &Model, id: OpId) -> bool {
             mode.is_none_or(|mode| mode.iter().any(|&byte| byte != 0))
         }),
     };
-    !trains && mask.is_none_or(|mask| !model.is_read(mask))
+    !trains
 }
 
 /// Takes an operator away whose output `output` is the same as `same`. Returns the value that is gone

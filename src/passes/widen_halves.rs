@@ -36,7 +36,13 @@ impl Pass for WidenHalves {
         };
         // The Casts at the outputs are this pass's own.
         let outside = |op| model.outputs(op).into_iter().flatten().all(|output| model.is_output(output));
-        if !model.tensors().any(|tensor| is_half(tensor.dtype())) && !model.ops().any(|op| casts(op) && !outside(op)) {
+        // So are constants of which nothing but the outside hears, which are such Casts once they are folded.
+        let unread = |op| model.outputs(op).into_iter().flatten().all(|output| model.uses(output).is_empty());
+        let own = |op| model.op(op).is("Constant") && outside(op) && unread(op);
+        let holds = |op| model.op(op).attribute_tensors().any(|(_, tensor)| is_half(tensor.dtype()));
+        let is_stored = |value| model.value(value).initializer().is_some_and(|tensor| is_half(tensor.dtype()));
+        let has_tensors = model.values().any(is_stored) || model.ops().any(|op| holds(op) && !own(op));
+        if !has_tensors && !model.ops().any(|op| casts(op) && !outside(op)) {
             return Ok(false);
         }
         let main = model.scope(Model::MAIN);

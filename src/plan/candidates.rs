@@ -8,14 +8,16 @@ use super::{
     opset::needed_opset,
     select::select,
     sharing::groups,
-    sites::{Sites, gather_takes, is_table, sites, uses},
-    trace::{Constant, WeightUse},
+    sites::{Products, Sites, gather_takes, is_product, is_table, sites, uses},
+    trace::{Constant, End, WeightUse},
 };
 use crate::{
     config::{Config, WeightForm, WeightType},
     error::{Error, Result},
     ir::{DataType, Model, OpId, Tensor},
     numeric::{FloatType, Granularity, Layout, QuantizedType, ScaleType, Scheme},
+    operators::has_weights,
+    targets::onnxruntime,
 };
 
 /// The opset from which on scales, and so what DequantizeLinear makes, may be float16 and bfloat16.
@@ -34,6 +36,7 @@ pub(super) struct CandidateCopy<'a> {
     pub granularity: Granularity,
     pub scheme: Scheme,
     pub transposed: bool,
+    pub apart: bool,
     pub sites: Vec<Site>,
     pub weight_uses: Vec<&'a WeightUse>,
     pub note: Option<String>,
@@ -81,10 +84,7 @@ impl Context<'_> {
             return Err(Reason::AlreadyQuantized.into());
         }
         if constant.weight_uses.is_empty() {
-            return Err(match constant.multiplied.first() {
-                Some(&op) => Reason::ConstantProduct { operator: model.op(op).describe() }.into(),
-                None => Refused::NoWeight,
-            });
+            return Err(no_weight(model, constant, tensor));
         }
         let value = model.value(constant.value);
         select(model, config, constant)?;
@@ -100,7 +100,7 @@ impl Context<'_> {
         if was_input && model.ir_version() >= 4 && config.keep_overridable {
             return Err(Reason::Overridable.into());
         }
-        if model.trained_names().any(|name| name == value.name()) {
+        if model.is_trained(constant.value) {
             return Err(Reason::Trained.into());
         }
         let elements = tensor.element_count();
@@ -117,6 +117,11 @@ impl Context<'_> {
             worth_it(value.name(), tensor, &copies)?;
         }
         let cast = (made_type != float_type).then(|| tensor.dtype());
+        let float_type = match tensor.narrow().dtype() {
+            DataType::Float16 => FloatType::F16,
+            DataType::Bfloat16 => FloatType::BF16,
+            _ => float_type,
+        };
         Ok(Candidate { float_type, cast, was_input, copies })
     }
 
@@ -139,12 +144,13 @@ impl Context<'_> {
 
     fn copies<'c>(&self, constant: &'c Constant, tensor: &Tensor, made_type: FloatType) -> Vec<CandidateCopy<'c>> {
         let (model, config) = (self.model, self.config);
-        let rank = tensor.shape().len();
+        let shape = tensor.shape();
+        let in_body = model.value(constant.value).scope() != Model::MAIN;
         let opset = self.opset.unwrap_or_else(|| model.opset(model.value(constant.value).scope()));
         let asked_type = quantized_type(config.weights);
         let microscaling = config.weights.is_microscaling();
         let scale = if microscaling { ScaleType::PowerOfTwo } else { ScaleType::Float(made_type) };
-        let groups = groups(constant, config.sharing(), &tensor.shape(), opset);
+        let groups = groups(constant, config.sharing(), &shape, opset);
         let copy = |index: usize| {
             let group = &groups[index];
             let mut note = group.note.clone();
@@ -155,17 +161,36 @@ impl Context<'_> {
                 note = Some(format!("int8: Gather takes no {}", config.weights));
                 (ty, scale) = (QuantizedType::Int8, ScaleType::Float(made_type));
             }
+            let products = Products { ty, float: made_type, shape: &shape, in_body };
             let others: Vec<_> =
                 groups.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, group)| group).collect();
             let found = if pairs {
                 Sites { sites: vec![Site::Weight(uses(model, constant, group, &others))], transposed: false }
             } else {
-                sites(model, constant, group, &others, ty, rank, self.layers.is_some())
+                sites(model, constant, group, &others, &products, self.layers.is_some())
             };
+            let multiplied = group.weight_uses.iter().any(|use_| is_product(model, use_.last));
+            let apart = multiplied && !found.transposed && products.apart();
+            let mut granularity = group.granularity;
+            if apart && granularity == Granularity::PerTensor {
+                // One scale lies along no axis that could be counted from the end.
+                granularity = Granularity::PerChannel { axis: 1 };
+                note = Some("scales along axis 1: onnxruntime computes the product wrong with one".to_owned());
+            }
+            let of_integers = |use_: &&WeightUse| is_product(model, use_.last) && reads_integers(model, use_.last.op);
+            let per_channel = matches!(granularity, Granularity::PerChannel { .. });
+            if per_channel
+                && !onnxruntime::multiplies_per_channel(shape.len())
+                && group.weight_uses.iter().any(of_integers)
+            {
+                granularity = Granularity::PerTensor;
+                note = Some("one scale: onnxruntime fails with more in a product of integers".to_owned());
+            }
             CandidateCopy {
-                granularity: group.granularity,
+                granularity,
                 scheme: Scheme { ty, symmetric: !config.asymmetric, scale },
                 transposed: found.transposed,
+                apart,
                 sites: found.sites,
                 weight_uses: group.weight_uses.clone(),
                 note,
@@ -173,6 +198,51 @@ impl Context<'_> {
         };
         (0..groups.len()).map(copy).collect()
     }
+}
+
+/// Whether the left factor of a product is dequantized.
+fn reads_integers(model: &Model, op: OpId) -> bool {
+    let left = model.input(op, 0).and_then(|left| model.producer(left));
+    left.is_some_and(|left| model.op(left).is("DequantizeLinear"))
+}
+
+/// Why a constant stays float that no operator takes as a weight. What is small, or a vector, is mostly no
+/// weight anyway: a bias, a norm, a number.
+fn no_weight(model: &Model, constant: &Constant, tensor: &Tensor) -> Refused {
+    let describe = |op: OpId| model.op(op).describe();
+    let product = |end: &End| match *end {
+        End::Multiplied(op) => Some(Reason::ConstantProduct { operator: describe(op) }),
+        _ => None,
+    };
+    let factor = constant.ends.iter().any(|end| matches!(end, End::Multiplied(op) if has_weights(model, *op)));
+    let parameter = constant.ends.contains(&End::Parameter);
+    if !factor && (parameter || !is_large(&tensor.shape())) {
+        return Refused::NoWeight;
+    }
+    let reason = constant.ends.iter().find_map(product).or_else(|| {
+        constant.ends.first().and_then(|end| {
+            Some(match *end {
+                End::Parameter => return None,
+                End::Multiplied(op) => Reason::ConstantProduct { operator: describe(op) },
+                End::Folded(op) => Reason::ConstantExpression { operator: describe(op) },
+                End::Read(op) => Reason::NoRule { operator: describe(op) },
+                End::GivenOut(op) => Reason::GivenOut { operator: op.map(describe) },
+            })
+        })
+    });
+    reason.unwrap_or(Reason::Unread).into()
+}
+
+/// From so many elements on, what has several axes is no bias and no norm.
+const LARGE: usize = 1 << 10;
+/// From so many on, a vector is none either.
+const LARGE_VECTOR: usize = 1 << 16;
+
+/// Whether a constant of this shape is too large for the biases, norms and numbers of a model.
+pub(super) fn is_large(shape: &[usize]) -> bool {
+    let elements: usize = shape.iter().product();
+    let axes = shape.iter().filter(|&&size| size > 1).count();
+    elements >= LARGE_VECTOR || elements >= LARGE && axes > 1
 }
 
 fn takes(layers: &HashSet<OpId>, constant: &Constant) -> bool {

@@ -6,6 +6,7 @@
 mod activations;
 mod candidates;
 mod opset;
+mod pairs;
 mod select;
 mod sharing;
 mod sites;
@@ -25,8 +26,10 @@ pub use activations::{
     plan_activations, scheme as activation_scheme, watched,
 };
 pub(crate) use candidates::zero_points;
-pub use opset::{ir_version, scale_dtype, storage_dtype};
-pub use weights::{plan, required_opset};
+pub use opset::{ir_version, scale_dtype, storage_dtype, without_kernels};
+pub use pairs::{note_on_repeated, unrepeated};
+pub use select::excluded_pairs;
+pub use weights::{excluded_layers, plan, required_opset};
 
 /// What is quantized, how, and what is not and why.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -37,6 +40,8 @@ pub struct Plan {
     pub left_float: Vec<LeftFloat>,
     /// Float constants that no operator takes as a weight: biases, norms, tables of numbers.
     pub others: Others,
+    /// Float constants that training had quantized, and whose integers stand for them now.
+    pub trained: Trained,
     /// What changes besides.
     pub notes: Vec<String>,
     /// What may not be as intended.
@@ -61,7 +66,7 @@ pub struct WeightPlan {
     pub value: ValueId,
     /// Its name.
     pub name: String,
-    /// The type of its elements.
+    /// The type in which its elements are kept: that of the half floats where float32 was made of them.
     pub float_type: FloatType,
     /// The type that a Cast behind the DequantizeLinear brings the weight back to, where
     /// DequantizeLinear cannot make that type.
@@ -89,6 +94,9 @@ pub struct QuantizedCopy {
     /// Whether the weight, a matrix, is stored transposed. Granularity and parameters are those of
     /// the weight as it is.
     pub transposed: bool,
+    /// Whether products must not fuse with its DequantizeLinear, because the runtime computes them wrong then:
+    /// the axis of the scales is written counted from the end.
+    pub apart: bool,
     /// Where it is dequantized.
     pub sites: Vec<Site>,
     /// The operators that take it as a weight.
@@ -123,7 +131,7 @@ pub struct LeftFloat {
     pub value: ValueId,
     /// Its name.
     pub name: String,
-    /// The operators that take it as a weight.
+    /// The operators that take it as a weight, if there are any.
     pub operators: Vec<String>,
     /// Bytes of its elements.
     pub bytes: usize,
@@ -168,6 +176,25 @@ pub enum Reason {
         /// Where.
         operator: String,
     },
+    /// Another constant is computed of it.
+    ConstantExpression {
+        /// Where.
+        operator: String,
+    },
+    /// An operator reads it of which it is not known that it takes weights there.
+    NoRule {
+        /// Which.
+        operator: String,
+    },
+    /// It is an output: of the model or a function, or of a body of an operator.
+    GivenOut {
+        /// The operator around the body.
+        operator: Option<String>,
+    },
+    /// It is an attribute of an operator, of which there is no quantized form.
+    Attribute,
+    /// Nothing reads it.
+    Unread,
     /// It has no elements.
     Empty,
     /// It gives a graph input its default value, and whoever runs the model may override it.
@@ -178,6 +205,17 @@ pub enum Reason {
     AlreadyQuantized,
     /// The operators that take it compute in float.
     FloatOperator,
+}
+
+/// Float constants that training had quantized, and whose integers stand for them now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Trained {
+    /// How many.
+    pub count: usize,
+    /// Bytes of their elements.
+    pub float_bytes: usize,
+    /// Bytes of the integers.
+    pub integer_bytes: usize,
 }
 
 /// Float constants that are no weights.
@@ -200,6 +238,12 @@ impl fmt::Display for Reason {
             }
             Self::NotFinite { index, value } => write!(f, "element {index} is {value}"),
             Self::ConstantProduct { operator } => write!(f, "{operator} multiplies it with another constant"),
+            Self::ConstantExpression { operator } => write!(f, "{operator} computes another constant of it"),
+            Self::NoRule { operator } => write!(f, "{operator} reads it, which is not known to take weights there"),
+            Self::GivenOut { operator: Some(operator) } => write!(f, "a body of {operator} gives it out"),
+            Self::GivenOut { operator: None } => f.write_str("it is given out as it is"),
+            Self::Attribute => f.write_str("is an attribute, which has no quantized form"),
+            Self::Unread => f.write_str("nothing reads it"),
             Self::Empty => f.write_str("has no elements"),
             Self::Overridable => f.write_str("is a graph input's default value that a caller may override"),
             Self::Trained => f.write_str("the model's training information replaces it"),

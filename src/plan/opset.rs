@@ -2,9 +2,23 @@
 //! DequantizeLinear, versions 10 to 28; the format's list of IR versions.)
 
 use crate::{
-    ir::DataType,
+    ir::{DataType, Model},
     numeric::{FloatType, Granularity, QuantizedType, ScaleType, Scheme},
+    targets::onnxruntime,
 };
+
+/// What to warn of where the runtime cannot run the QuantizeLinear and DequantizeLinear of a model's opset.
+/// `model` has some, or will.
+pub fn without_kernels(model: &Model) -> Option<String> {
+    let opset = model.opset(Model::MAIN);
+    let (version, newest) = (onnxruntime::VERSION, onnxruntime::NEWEST_OPSET);
+    (opset > newest).then(|| {
+        format!(
+            "onnxruntime {version} has no QuantizeLinear and DequantizeLinear of opset {opset}, only up to opset \
+             {newest}: it does not load the model, or only where these fuse with others"
+        )
+    })
+}
 
 /// The lowest opset in which DequantizeLinear takes this.
 pub(super) fn needed_opset(scheme: Scheme, granularity: Granularity) -> i64 {

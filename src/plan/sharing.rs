@@ -7,7 +7,7 @@ use super::trace::{Constant, WeightUse};
 use crate::{config, numeric::Granularity};
 
 /// The opset from which on a scale per channel exists.
-const PER_CHANNEL_OPSET: i64 = 13;
+pub(super) const PER_CHANNEL_OPSET: i64 = 13;
 
 /// Uses of a constant that share a quantized copy.
 pub(super) struct Group<'a> {

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, HashSet};
 use super::{Site, sharing::Group, trace::Constant};
 use crate::{
     ir::{Model, OpId, ScopeId, Use},
-    numeric::{Granularity, QuantizedType},
+    numeric::{FloatType, Granularity, QuantizedType},
+    operators::is_standard,
     targets::onnxruntime,
 };
 
@@ -83,12 +84,12 @@ pub(super) fn sites(
     constant: &Constant,
     group: &Group,
     others: &[&Group],
-    ty: QuantizedType,
-    rank: usize,
+    products: &Products,
     in_layers: bool,
 ) -> Sites {
     let in_front = |sites| Sites { sites, transposed: false };
     let uses = uses(model, constant, group, others);
+    let ty = products.ty;
     if is_table(model, constant, group.granularity, ty) {
         return in_front(uses.iter().map(|use_| Site::BehindGather(use_.op)).collect());
     }
@@ -96,15 +97,15 @@ pub(super) fn sites(
         return in_front(by_scope(model, constant, uses));
     }
     let alone = others.is_empty() && !model.is_output(constant.value);
-    if alone && rank == 2 && fuses_when_transposed(ty, group.granularity) {
-        let sites: Option<Vec<Site>> = uses.iter().map(|use_| untransposed(model, *use_)).collect();
+    if alone && products.fuse_transposed(group.granularity) {
+        let own = model.value(constant.value).scope();
+        let sites: Option<Vec<Site>> = uses.iter().map(|use_| untransposed(model, *use_, own)).collect();
         if let Some(sites) = sites.filter(|sites| !sites.is_empty()) {
             return Sites { sites, transposed: true };
         }
     }
     // MatMulNBits is made where a DequantizeLinear has one reader.
-    let multiplies = |use_: &Use| use_.slot == 1 && (model.op(use_.op).is("MatMul") || model.op(use_.op).is("Gemm"));
-    if uses.len() > 1 && uses.iter().all(multiplies) {
+    if uses.len() > 1 && uses.iter().all(|&use_| is_product(model, use_)) {
         return in_front(uses.into_iter().map(|use_| Site::Weight(vec![use_])).collect());
     }
     in_front(vec![Site::Weight(uses)])
@@ -125,37 +126,94 @@ fn by_scope(model: &Model, constant: &Constant, uses: Vec<Use>) -> Vec<Site> {
     by_scope.into_iter().map(site).collect()
 }
 
-/// Whether products fuse with a matrix once it is stored transposed. That changes the graph more than
-/// quantizing it, and is done for the forms that are chosen for the sake of the fused kernel: few bits,
-/// or blocks.
-fn fuses_when_transposed(ty: QuantizedType, granularity: Granularity) -> bool {
-    let (worthwhile, transposed) = match granularity {
-        Granularity::PerTensor => (false, granularity),
-        Granularity::PerChannel { axis } => (false, Granularity::PerChannel { axis: 1 - axis }),
-        Granularity::PerBlock { axis, size } => (true, Granularity::PerBlock { axis: 1 - axis, size }),
-    };
-    (worthwhile || ty.bits() < 8) && onnxruntime::fuses_matmul(ty, transposed)
+/// Leaves those uses to a DequantizeLinear in a body whose operator `computes` in integers there; the others
+/// read one in the weight's own graph. (Measured: onnxruntime 1.32 does not load a model where a product in a
+/// body could become MatMulNBits and its integers are in the graph around.)
+pub(super) fn only_layers_in_bodies(sites: &mut Vec<Site>, computes: impl Fn(OpId) -> bool) {
+    let mut outside = Vec::new();
+    for site in sites.iter_mut() {
+        if let Site::Body(uses) = site {
+            outside.extend(uses.extract_if(.., |use_| !computes(use_.op)));
+        }
+    }
+    if outside.is_empty() {
+        return;
+    }
+    sites.retain(|site| !matches!(site, Site::Body(uses) if uses.is_empty()));
+    let own = sites.iter_mut().find_map(|site| match site {
+        Site::Weight(uses) => Some(uses),
+        _ => None,
+    });
+    match own {
+        Some(uses) => uses.extend(outside),
+        None => sites.insert(0, Site::Weight(outside)),
+    }
 }
 
-/// The site of a use that reads a matrix transposed, and that can read it the other way instead.
-fn untransposed(model: &Model, use_: Use) -> Option<Site> {
+/// Products with a weight, as far as the weight decides what becomes of them.
+pub(super) struct Products<'a> {
+    pub ty: QuantizedType,
+    /// What is made of the integers.
+    pub float: FloatType,
+    pub shape: &'a [usize],
+    pub in_body: bool,
+}
+
+impl Products<'_> {
+    /// Whether they must not fuse with a matrix as it is.
+    pub fn apart(&self) -> bool {
+        matches!(self.shape, &[_, columns] if !self.right(columns))
+    }
+
+    /// Whether they fuse with a matrix once it is stored transposed. That changes the graph more than
+    /// quantizing it, and is done for the forms that are chosen for the sake of the fused kernel: few bits,
+    /// or blocks.
+    fn fuse_transposed(&self, granularity: Granularity) -> bool {
+        let &[columns, _] = self.shape else { return false };
+        let (worthwhile, transposed) = match granularity {
+            Granularity::PerTensor => (false, granularity),
+            Granularity::PerChannel { axis } => (false, Granularity::PerChannel { axis: 1 - axis }),
+            Granularity::PerBlock { axis, size } => (true, Granularity::PerBlock { axis: 1 - axis, size }),
+        };
+        (worthwhile || self.ty.bits() < 8) && onnxruntime::fuses_matmul(self.ty, transposed) && self.right(columns)
+    }
+
+    fn right(&self, columns: usize) -> bool {
+        onnxruntime::computes_fused_matmul(self.ty, self.float, columns, self.in_body)
+    }
+}
+
+/// Whether an operator takes a weight as the right factor of a product.
+pub(super) fn is_product(model: &Model, use_: Use) -> bool {
+    use_.slot == 1 && (model.op(use_.op).is("MatMul") || model.op(use_.op).is("Gemm"))
+}
+
+/// The site of a use that reads a matrix transposed, and that can read it the other way instead. Where a
+/// Transpose is in another graph than the weight, `own`, a product that fuses there would not find the integers.
+fn untransposed(model: &Model, use_: Use, own: ScopeId) -> Option<Site> {
     let op = model.op(use_.op);
     let plain = |name| op.float(name).is_none_or(|factor| factor == 1.0) && !op.refers_to_caller(name);
     if op.is("Gemm") && use_.slot == 1 && op.int("transB") == Some(1) && plain("alpha") && plain("beta") {
         return Some(Site::Gemm(use_));
     }
-    (use_.slot == 0 && transpose_for_products(model, use_.op)).then_some(Site::Transpose(use_.op))
+    (use_.slot == 0 && op.scope() == own && transpose_for_products(model, use_.op)).then_some(Site::Transpose(use_.op))
 }
 
 /// Whether an operator transposes a matrix for nothing but products' right factors.
 fn transpose_for_products(model: &Model, id: OpId) -> bool {
     let op = model.op(id);
-    let swaps = op.is("Transpose") && !op.refers_to_caller("perm") && op.ints("perm").is_none_or(|perm| perm == [1, 0]);
-    let Some(Some(output)) = model.outputs(id).first().copied().filter(|_| swaps) else { return false };
+    let swaps = is_standard(model, id)
+        && op.op_type() == "Transpose"
+        && !op.refers_to_caller("perm")
+        && op.ints("perm").is_none_or(|perm| perm == [1, 0]);
+    // One output and no other: the Transpose goes.
+    let [Some(output)] = model.outputs(id)[..] else { return false };
     let product = |use_: &Use| {
         let op = model.op(use_.op);
-        use_.slot == 1 && (op.is("MatMul") || op.is("Gemm") && op.int("transB").unwrap_or(0) == 0)
+        use_.slot == 1
+            && (op.is("MatMul")
+                || op.is("Gemm") && op.int("transB").unwrap_or(0) == 0 && !op.refers_to_caller("transB"))
     };
     let uses = model.uses(output);
-    !uses.is_empty() && uses.iter().all(product) && !model.is_output(output)
+    swaps && !uses.is_empty() && uses.iter().all(product) && !model.is_output(output)
 }

@@ -6,14 +6,16 @@ use rayon::prelude::*;
 
 use super::{
     LeftFloat, Plan, QuantizedCopy, Reason, WeightPlan,
-    candidates::{CandidateCopy, Context, Refused, layout},
+    candidates::{CandidateCopy, Context, Refused, is_large, layout},
+    opset,
     select::{select, unmatched_patterns},
+    sharing::PER_CHANNEL_OPSET,
     trace::{Constant, WeightUse, constants},
 };
 use crate::{
     config::{Config, WeightScales},
     error::{Error, ErrorKind, Result},
-    ir::{DataType, Model, OpId, Tensor, ValueId},
+    ir::{DataType, Model, OpId, Tensor, ValueId, is_float},
     numeric::{FloatType, QuantizedType, ScaleMethod, parameters},
 };
 
@@ -48,11 +50,14 @@ fn plan_those_of(model: &Model, config: &Config, layers: Option<&HashSet<OpId>>)
     let context = Context { model, config, opset: None, half_scales: true, layers };
     let mut plan = plan_constants(&context, &constants)?;
     plan.warnings = unmatched_patterns(model, config, &constants);
+    if !plan.weights.is_empty() {
+        plan.warnings.extend(opset::without_kernels(model));
+    }
     Ok(plan)
 }
 
 /// The operators that take a weight which patterns leave float, with the reason.
-pub(super) fn excluded_layers(model: &Model, config: &Config) -> HashMap<OpId, Reason> {
+pub fn excluded_layers(model: &Model, config: &Config) -> HashMap<OpId, Reason> {
     let constants = constants(model);
     let excluded = constants.iter().filter_map(|constant| Some((constant, select(model, config, constant).err()?)));
     excluded
@@ -75,7 +80,24 @@ fn plan_constants(context: &Context, constants: &[Constant]) -> Result<Plan> {
             }
         }
     }
+    plan.left_float.extend(attributes(context.model));
     Ok(plan)
+}
+
+/// Large tensors that operators keep as attributes, but for those of Constant, which are constants: mostly what
+/// calls hand to functions.
+fn attributes(model: &Model) -> impl Iterator<Item = LeftFloat> {
+    let operators = model.ops().filter(|&op| !model.op(op).is("Constant"));
+    operators.flat_map(move |id| {
+        let value = model.outputs(id).into_iter().flatten().next();
+        let tensors = model.op(id).attribute_tensors();
+        let large = tensors.filter(|(_, tensor)| is_float(tensor.dtype()) && is_large(&tensor.shape()));
+        large.filter_map(move |(attribute, tensor)| {
+            let operators = vec![model.op(id).describe()];
+            let name = attribute.to_owned();
+            Some(LeftFloat { value: value?, name, operators, bytes: tensor.byte_len(), reason: Reason::Attribute })
+        })
+    })
 }
 
 /// The lowest opset that can hold a model quantized as it should be; `None` if there is nothing to
@@ -89,10 +111,18 @@ fn plan_constants(context: &Context, constants: &[Constant]) -> Result<Plan> {
 pub fn required_opset(model: &Model, config: &Config, half_scales: bool) -> Result<Option<i64>> {
     let constants = constants(model);
     let half_scales = half_scales && mostly_half(model, &constants);
-    let context = Context { model, config, opset: Some(i64::MAX), half_scales, layers: None };
+    let newest = Context { model, config, opset: Some(i64::MAX), half_scales, layers: None };
+    // What is not smaller with a scale for each channel may be with one for the tensor, which is the form
+    // before such scales came.
+    let older = Context { opset: Some(PER_CHANNEL_OPSET - 1), ..newest };
     let mut needed = None;
     for constant in &constants {
-        match context.candidate(constant, &*tensor(model, constant.value)?) {
+        let tensor = tensor(model, constant.value)?;
+        let candidate = match newest.candidate(constant, &tensor) {
+            Err(Refused::Reason(Reason::NotSmaller { .. })) => older.candidate(constant, &tensor),
+            candidate => candidate,
+        };
+        match candidate {
             Ok(candidate) => needed = needed.max(Some(candidate.needed_opset())),
             Err(Refused::Error(error)) => return Err(error),
             Err(Refused::NoWeight | Refused::Reason(_)) => {}
@@ -157,7 +187,7 @@ fn weight(context: &Context, constant: &Constant, tensor: &Tensor) -> Result<Wei
     let candidate = context.candidate(constant, tensor)?;
     let value = model.value(constant.value);
     let (found, needed) = (model.opset(value.scope()), candidate.needed_opset());
-    let bytes = tensor.bytes()?;
+    let bytes = tensor.narrow().bytes()?;
     let copies = candidate
         .copies
         .into_iter()
@@ -187,7 +217,7 @@ fn quantized_copy(
     copy: CandidateCopy,
 ) -> Result<QuantizedCopy, Refused> {
     let (model, config) = (context.model, context.config);
-    let CandidateCopy { granularity, scheme, transposed, sites, weight_uses, note } = copy;
+    let CandidateCopy { granularity, scheme, transposed, apart, sites, weight_uses, note } = copy;
     let layers = layers(weight_uses.into_iter());
     let operators = layers.iter().map(|&op| model.op(op).describe()).collect();
     let layout = layout(tensor, granularity)?;
@@ -195,7 +225,7 @@ fn quantized_copy(
     let params = parameters(bytes, float_type, &layout, scheme, method)
         .map_err(|at| Refused::Reason(Reason::NotFinite { index: at.index, value: at.value }))?;
     let params = params.into();
-    Ok(QuantizedCopy { granularity, scheme, params, transposed, sites, layers, operators, note })
+    Ok(QuantizedCopy { granularity, scheme, params, transposed, apart, sites, layers, operators, note })
 }
 
 fn scale_method(config: &Config, ty: QuantizedType) -> ScaleMethod {

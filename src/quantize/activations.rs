@@ -1,15 +1,18 @@
 //! The order of the stages where activations are quantized too.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{check_strict, checked, note};
+use super::{Raised, check_strict, checked, no_longer_inputs, note, repeat_pairs, with_trained_integers};
 use crate::{
-    calibration::{self, Collect, Engine, Ranges, Sample, can_be_watched, value_key},
-    config::{ActivationType, Config},
+    calibration::{self, Collect, Engine, Ranges, Sample, can_be_watched, value_keys},
+    config::{ActivationType, Config, Pattern},
     error::{Error, Result},
-    ir::Model,
-    passes::{self, FixParameters, Pass, QuantizeActivations, QuantizeWeights, UpgradeOpset, WidenHalves},
-    plan::{plan_activations, watched},
+    ir::{Model, OpId, ValueId},
+    passes::{
+        self, FixParameters, Pass, QuantizeActivations, QuantizeWeights, RemoveIdentities, SettleWeights, UpgradeOpset,
+        WidenHalves,
+    },
+    plan::{FloatReason, Plan, Trained, excluded_layers, plan_activations, watched},
     report::Report,
 };
 
@@ -43,9 +46,10 @@ pub fn calibrate(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Ranges> {
     config.check_for_activations()?;
-    let (model, _) = prepared(model, config)?;
+    let (model, ..) = prepared(model, config)?;
+    let Settled { model, config, .. } = settled(&model, config, &HashSet::new())?;
     let collect = Collect::for_method(config.activations.method);
-    let mut watched = watched(&model, config)?;
+    let mut watched = watched(&model, &config)?;
     // Layers around the others stay float.
     watched.retain(|&value| can_be_watched(&model, value).is_ok());
     calibration::observe(&model, &watched, samples, engine, collect, progress)
@@ -64,41 +68,123 @@ pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges)
     checked(model, config)?;
     config.check_for_activations()?;
     ranges.check(config.activations.method)?;
-    let (mut quantized, notes) = prepared(model, config)?;
-    let mut plan = plan_activations(&quantized, config, ranges)?;
+    let (mut quantized, trained, notes) = prepared(model, config)?;
+    let mut plan = planned(&mut quantized, config, ranges)?;
+    plan.trained = trained;
     plan.notes.extend(notes);
     plan.warnings.splice(0..0, unknown_values(model, &quantized, ranges)?);
     check_strict(&plan, config)?;
-    let report = Report::of(&quantized, &plan, config)?;
+    let mut report = Report::of(&quantized, &plan, config)?;
     let mut passes: Vec<&dyn Pass> = Vec::new();
     let weights = QuantizeWeights { plan: &plan };
     let activations = plan.activations.as_ref().map(|plan| QuantizeActivations { plan });
     passes.push(&weights);
     passes.extend(activations.iter().map(|pass| pass as &dyn Pass));
+    // What hid behind a constant does so no longer.
+    passes.push(&RemoveIdentities);
     passes::run(&mut quantized, &passes)?;
+    report.notes.extend(repeat_pairs(&mut quantized)?);
     *model = quantized;
     Ok(report)
 }
 
+/// The plan of a prepared model, whose layers get weights of their own where they are quantized, and only
+/// there: what stays float would take more room then.
+fn planned(model: &mut Model, config: &Config, ranges: &Ranges) -> Result<Plan> {
+    let mut float: HashSet<OpId> = HashSet::new();
+    let mut reasons: HashMap<OpId, FloatReason> = HashMap::new();
+    loop {
+        let settled = settled(model, config, &float)?;
+        let mut plan = plan_activations(&settled.model, &settled.config, ranges)?;
+        let quantized: HashSet<ValueId> = plan.weights.iter().map(|weight| weight.value).collect();
+        let in_vain: HashSet<OpId> = settled
+            .made
+            .into_iter()
+            .filter(|(weight, _)| !quantized.contains(weight))
+            .flat_map(|(_, layers)| layers)
+            .collect();
+        let layers = plan.activations.iter_mut().flat_map(|plan| &mut plan.float_layers);
+        if in_vain.is_empty() {
+            // Why they stay float is not that their weight is computed, which it need not be.
+            for layer in layers {
+                if let Some(reason) = reasons.get(&layer.op) {
+                    layer.reason = reason.clone();
+                }
+            }
+            *model = settled.model;
+            return Ok(plan);
+        }
+        reasons
+            .extend(layers.filter(|layer| in_vain.contains(&layer.op)).map(|layer| (layer.op, layer.reason.clone())));
+        float.extend(in_vain);
+    }
+}
+
+/// A prepared model whose layers have weights of their own.
+struct Settled {
+    model: Model,
+    /// With patterns that include these weights: what they are made of is included, or they would not be here.
+    config: Config,
+    /// The weights, and the layers that take them.
+    made: BTreeMap<ValueId, Vec<OpId>>,
+}
+
+/// Settles the weights of all layers but those that patterns exclude, by the names that these have in the file,
+/// and those that are known to stay float.
+fn settled(model: &Model, config: &Config, float: &HashSet<OpId>) -> Result<Settled> {
+    let (mut model, mut config) = (model.clone(), config.clone());
+    let except = excluded_layers(&model, &config).into_keys().chain(float.iter().copied()).collect();
+    let made = SettleWeights { except }.settle(&mut model);
+    if !config.include.is_empty() {
+        for &weight in made.keys() {
+            config.include.push(Pattern::exactly(model.value(weight).name())?);
+        }
+    }
+    Ok(Settled { model, config, made })
+}
+
 /// The model in the form that is observed and quantized: simplified, and at the opset that takes what will
 /// be written. What happened to it is told in notes.
-fn prepared(model: &Model, config: &Config) -> Result<(Model, Vec<String>)> {
-    let mut prepared = model.clone();
+fn prepared(original: &Model, config: &Config) -> Result<(Model, Trained, Vec<String>)> {
+    // First of all, with the numbers as they are.
+    let (model, trained) = with_trained_integers(original, config);
+    let mut prepared = model.into_owned();
     let mut notes = Vec::new();
-    if WidenHalves.run(&mut prepared)? {
-        // Integer kernels make float32. First of all: it leaves Casts behind that the others take away.
-        notes.push("what is not quantized computes in float32 instead of half floats".to_owned());
+    let mut widened = false;
+    // One makes work for another: what was rewritten for a newer opset can be simplified.
+    for _ in 0..MAX_ROUNDS {
+        // Integer kernels make float32. Before the others: it leaves Casts behind that these take away.
+        let mut changed = WidenHalves.run(&mut prepared)?;
+        widened |= changed;
+        changed |= simplify(&mut prepared, config)?;
+        let before = prepared.clone();
+        let upgraded = UpgradeOpset { to: opset(config.activations.ty) }
+            .upgrade(&mut prepared)
+            .or_else(|error| Err(error.with_way_out(way_out(original, &before, config)?)))?;
+        notes.extend(note(before.ir_version(), &upgraded));
+        if !(changed | upgraded.changed) {
+            break;
+        }
     }
+    if widened {
+        notes.insert(0, "what is not quantized computes in float32 instead of half floats".to_owned());
+    }
+    notes.extend(no_longer_inputs(original, &prepared));
+    Ok((prepared, trained, notes))
+}
+
+/// Two do for most models.
+const MAX_ROUNDS: usize = 8;
+
+fn simplify(model: &mut Model, config: &Config) -> Result<bool> {
+    let mut changed = false;
     for pass in passes::before_activations() {
         let fixes = pass.name() == FixParameters.name();
         if !(fixes && config.keep_overridable) {
-            passes::run(&mut prepared, &[pass])?;
+            changed |= pass.run(model)?;
         }
     }
-    let before = prepared.clone();
-    let upgraded = UpgradeOpset { to: opset(config) }.upgrade(&mut prepared)?;
-    notes.extend(note(&before, &upgraded));
-    Ok((prepared, notes))
+    Ok(changed)
 }
 
 /// What to warn of if ranges are of values that the model has not, neither as it came nor simplified.
@@ -107,8 +193,7 @@ fn prepared(model: &Model, config: &Config) -> Result<(Model, Vec<String>)> {
 /// None of them is in the model.
 fn unknown_values(model: &Model, simplified: &Model, ranges: &Ranges) -> Result<Option<String>> {
     const NAMED: usize = 3;
-    let names = |model: &Model| model.values().map(|value| value_key(model, value)).collect::<Vec<_>>();
-    let known: HashSet<String> = names(model).into_iter().chain(names(simplified)).collect();
+    let known: HashSet<String> = value_keys(model).into_values().chain(value_keys(simplified).into_values()).collect();
     let unknown: Vec<&String> = ranges.values.keys().filter(|name| !known.contains(*name)).collect();
     if unknown.is_empty() {
         return Ok(None);
@@ -125,10 +210,21 @@ fn unknown_values(model: &Model, simplified: &Model, ranges: &Ranges) -> Result<
     Ok(Some(format!("there are ranges of {all} values, and {} of these are not in the model: {list}", unknown.len())))
 }
 
+/// The options with which a model can be quantized whose opset cannot be raised as far as its activations
+/// need.
+fn way_out(model: &Model, prepared: &Model, config: &Config) -> Result<Option<String>> {
+    let narrow = opset(ActivationType::Uint8);
+    if opset(config.activations.ty) > narrow && (UpgradeOpset { to: narrow }).upgrade(&mut prepared.clone()).is_ok() {
+        return Ok(Some(format!("--activations uint8 would do with opset {narrow}")));
+    }
+    let weights = Raised::new(model, config, i64::MAX)?.planned(config).is_ok_and(|(_, plan)| !plan.weights.is_empty());
+    Ok(weights.then(|| "its weights alone can be quantized, without --calibrate and --ranges".to_owned()))
+}
+
 /// The opset whose QuantizeLinear and DequantizeLinear take what will be written: scales for channels,
 /// and 16 bits.
-fn opset(config: &Config) -> i64 {
-    match config.activations.ty {
+fn opset(activations: ActivationType) -> i64 {
+    match activations {
         ActivationType::Uint8 | ActivationType::Int8 => 13,
         ActivationType::Uint16 | ActivationType::Int16 => 21,
     }

@@ -4,7 +4,10 @@
 //! `--report` writes.
 
 mod activations;
+mod every_run;
 mod notes;
+
+pub(crate) use notes::no_inputs_any_more;
 
 pub use activations::{Activations, EstimatedTime, FloatLayer, IntegerOperator, LayerTimes, QuantizedValue};
 
@@ -16,7 +19,7 @@ use crate::{
     error::{Error, Result},
     ir::{Model, Tensor, type_name},
     numeric::{Granularity, Layout, distortion},
-    plan::{LeftFloat, Plan, QuantizedCopy, WeightForm, WeightPlan, storage_dtype, zero_points},
+    plan::{LeftFloat, Plan, QuantizedCopy, Trained, WeightForm, WeightPlan, storage_dtype, zero_points},
 };
 
 /// The report of one quantization.
@@ -28,6 +31,10 @@ pub struct Report {
     pub left_float: Vec<FloatTensor>,
     /// Float constants that are no weights: biases, norms, tables of numbers.
     pub other_float: OtherFloat,
+    /// Float constants that training had quantized, and whose integers stand for them now; absent where
+    /// there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trained: Option<TrainedFloat>,
     /// The bytes of all quantized weights.
     pub bytes: Bytes,
     /// What was changed besides, and what to expect of the result.
@@ -107,6 +114,15 @@ pub struct FloatTensor {
     pub reason: String,
 }
 
+/// Float constants that training had quantized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct TrainedFloat {
+    /// How many.
+    pub count: usize,
+    /// Bytes of their elements, as floats and as integers.
+    pub bytes: Bytes,
+}
+
 /// Float constants that are no weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct OtherFloat {
@@ -134,6 +150,7 @@ impl Report {
             quantized,
             left_float: plan.left_float.iter().map(|left| float(model, left)).collect(),
             other_float: OtherFloat { count: plan.others.count, bytes: plan.others.bytes },
+            trained: trained(plan),
             bytes,
             notes: notes::notes(model, plan),
             warnings,
@@ -147,6 +164,12 @@ impl Report {
         json.push('\n');
         json
     }
+}
+
+fn trained(plan: &Plan) -> Option<TrainedFloat> {
+    let Trained { count, float_bytes, integer_bytes } = plan.trained;
+    let bytes = Bytes { float: float_bytes, quantized: integer_bytes };
+    (count > 0).then_some(TrainedFloat { count, bytes })
 }
 
 fn float(model: &Model, left: &LeftFloat) -> FloatTensor {
@@ -186,7 +209,7 @@ fn copy_report(
     config: &Config,
 ) -> Result<Copy> {
     let sqnr_db = if config.measure_error {
-        let distortion = distortion(&tensor.bytes()?, weight.float_type, layout, &copy.params, copy.scheme);
+        let distortion = distortion(&tensor.narrow().bytes()?, weight.float_type, layout, &copy.params, copy.scheme);
         Some(distortion.sqnr_db())
     } else {
         None

@@ -1,5 +1,6 @@
 //! What a user should know of a quantized model besides its weights, one sentence each.
 
+use super::every_run;
 use crate::{
     ir::{Model, normal_domain, type_name},
     numeric::Granularity,
@@ -19,7 +20,8 @@ pub(super) fn notes(model: &Model, plan: &Plan) -> Vec<String> {
     notes.extend(default_opset(model));
     notes.extend(outputs(model, plan));
     notes.extend(plan.weights.iter().filter(|weight| weight.copies.len() > 1).map(copies));
-    notes.extend(convolutions(plan));
+    notes.extend(every_run::note(model, plan));
+    notes.extend(opset(model));
     notes.extend(runtime(plan));
     notes.extend(speed(plan));
     notes
@@ -44,10 +46,15 @@ fn inputs(model: &Model, plan: &Plan) -> Option<String> {
     }
     let gone = plan.weights.iter().filter(|weight| weight.was_input && weight.form == WeightForm::Dq);
     let names: Vec<&str> = gone.map(|weight| weight.name.as_str()).collect();
-    (!names.is_empty()).then(|| {
-        let names = names.join(", ");
-        format!("no graph inputs any more, so callers can no longer override them (--keep-overridable leaves them alone): {names}")
-    })
+    (!names.is_empty()).then(|| no_inputs_any_more(&names))
+}
+
+/// What to say of initializers that were taken off the graph inputs.
+pub(crate) fn no_inputs_any_more(names: &[&str]) -> String {
+    let names = names.join(", ");
+    format!(
+        "no graph inputs any more, so callers can no longer override them (--keep-overridable leaves them alone): {names}"
+    )
 }
 
 fn default_opset(model: &Model) -> Option<String> {
@@ -74,19 +81,11 @@ fn copies(weight: &WeightPlan) -> String {
     format!("'{name}' is stored {count} times, its operators need different scales: {axes}")
 }
 
-/// Measured: onnxruntime neither fuses nor folds a DequantizeLinear on the weight of a convolution whose
-/// input is float.
-fn convolutions(plan: &Plan) -> Option<String> {
-    if plan.activations.is_some() {
-        return None;
-    }
-    let operators = plan.weights.iter().flat_map(|weight| &weight.copies).flat_map(|copy| &copy.operators);
-    let what = match operators.filter(|operator| operator.starts_with("Conv")).count() {
-        0 => return None,
-        1 => "1 convolution dequantizes its weight".to_owned(),
-        many => format!("{many} convolutions dequantize their weights"),
-    };
-    Some(format!("{what} on every run, which is slower than float in onnxruntime; the gain is the size of the file"))
+/// Which releases have the opset, where not all of them do.
+fn opset(model: &Model) -> Option<String> {
+    let opset = model.opset(Model::MAIN);
+    let version = onnxruntime::first_version(opset)?;
+    (opset > onnxruntime::OLDEST_OPSET).then(|| format!("opset {opset} needs onnxruntime {version} or newer"))
 }
 
 fn runtime(plan: &Plan) -> Option<String> {

@@ -1,5 +1,172 @@
-//! What runtimes run and fuse: measured facts that plans and reports read.
+//! What runtimes make of a quantized graph: facts that are read, and one function that judges by them.
 //!
-//! One file a runtime. Nothing here decides anything; a fact names the version it was measured with.
+//! A [`Target`] is a file of rules (`data/*.toml`, or somebody's own) and the releases that are meant. Whether
+//! an operator becomes an integer kernel is asked of [`Target::judge`], as the graph stands, or of
+//! [`Target::possible`], before there is a graph; both read the same rules, so that what is planned and what
+//! is explained cannot differ. This room knows operators and graphs, no plan and no configuration, and makes
+//! no sentences.
 
+mod condition;
+mod judge;
 pub mod onnxruntime;
+mod release;
+mod schema;
+mod unit;
+
+use std::{fs, path::Path};
+
+pub use condition::{Along, Condition};
+pub use judge::{Judgement, Lack, Unmet};
+pub use release::{NoRelease, Release, Releases};
+pub use schema::{
+    BiasForm, Checked, Description, ElementType, FloatFusion, Form, LoadStep, NewestOpset, Output, Pairs, Role, Rule,
+    Source, Step, Writes,
+};
+pub use unit::{Input, Output as UnitOutput, Quantized, Unit, is_dequantizer, is_quantizer, quantized};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    ir::{Model, OpId},
+};
+
+/// The targets that are known by name, with their files.
+const KNOWN: &[(&str, &str)] = &[("onnxruntime", include_str!("data/onnxruntime.toml"))];
+
+/// A runtime, and the releases of it that are meant.
+///
+/// ```
+/// use onnx_quant::targets::Target;
+/// let all: Target = "onnxruntime".parse()?;
+/// let newer: Target = "onnxruntime:1.25".parse()?;
+/// let count = |target: &Target| target.description().rules.iter().filter(|rule| target.has(rule)).count();
+/// assert!(count(&newer) > count(&all));
+/// # Ok::<(), onnx_quant::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    description: Description,
+    oldest: Option<Release>,
+    newest: Option<Release>,
+}
+
+impl std::str::FromStr for Target {
+    type Err = Error;
+
+    /// `NAME` or `NAME:RELEASE`, which means that release and all after it; or the path of a file.
+    fn from_str(text: &str) -> Result<Self> {
+        if text.ends_with(".toml") {
+            return Self::from_file(text.as_ref());
+        }
+        let (name, release) = text.split_once(':').map_or((text, None), |(name, release)| (name, Some(release)));
+        let Some((_, file)) = KNOWN.iter().find(|(known, _)| *known == name) else {
+            let names: Vec<&str> = KNOWN.iter().map(|(name, _)| *name).collect();
+            return Err(Error::config(format!(
+                "'{name}' is no target that is known; there are {}, and files that end in .toml",
+                names.join(", ")
+            )));
+        };
+        let target = Self::from_toml(file)?;
+        match release {
+            None => Ok(target),
+            Some(release) => {
+                target.since(release.parse().map_err(|error: NoRelease| Error::config(error.to_string()))?)
+            }
+        }
+    }
+}
+
+impl Target {
+    /// Reads a target from the text of its file. All its releases are meant.
+    ///
+    /// # Errors
+    /// The text is no TOML, or not of the form of a [`Description`].
+    pub fn from_toml(text: &str) -> Result<Self> {
+        let description: Description =
+            toml::from_str(text).map_err(|error| Error::config(format!("not a target's file: {error}")))?;
+        let (oldest, newest) = (description.releases.first().copied(), description.releases.last().copied());
+        Ok(Self { description, oldest, newest })
+    }
+
+    /// Reads a target from a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or as for [`from_toml`](Self::from_toml).
+    pub fn from_file(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).map_err(|error| Error::from(ErrorKind::Read(error)).in_file(path))?;
+        Self::from_toml(&text).map_err(|error| error.in_file(path))
+    }
+
+    /// The same from a release on.
+    ///
+    /// # Errors
+    /// The target has no releases, or none so new.
+    pub fn since(mut self, release: Release) -> Result<Self> {
+        let (name, Some(oldest), Some(newest)) = (&self.description.name, self.oldest, self.newest) else {
+            return Err(Error::config(format!("'{}' has no releases to choose from", self.description.name)));
+        };
+        if release < oldest {
+            return Err(Error::config(format!(
+                "nothing is known of {name} {release}: its releases begin with {oldest}"
+            )));
+        }
+        self.oldest = Some(release);
+        self.newest = Some(newest.max(release));
+        Ok(self)
+    }
+
+    /// One release alone: the oldest that is meant where `oldest`, or the newest.
+    #[must_use]
+    pub fn only(mut self, oldest: bool) -> Self {
+        let one = if oldest { self.oldest } else { self.newest };
+        (self.oldest, self.newest) = (one, one);
+        self
+    }
+
+    /// What its file says.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.description.name
+    }
+
+    /// The oldest and the newest release that are meant.
+    pub fn releases(&self) -> Option<(Release, Release)> {
+        self.oldest.zip(self.newest)
+    }
+
+    /// Whether all releases that are meant have a rule.
+    pub fn has(&self, rule: &Rule) -> bool {
+        self.in_all(rule.releases())
+    }
+
+    /// Whether all releases that are meant make a change when they load a model.
+    pub fn does(&self, step: Step) -> bool {
+        self.description
+            .at_load
+            .iter()
+            .any(|known| known.step == step && self.in_all(Releases { since: known.since, until: known.until }))
+    }
+
+    fn in_all(&self, releases: Releases) -> bool {
+        [self.oldest, self.newest].into_iter().flatten().all(|release| releases.contains(release))
+    }
+
+    /// The newest opset whose QuantizeLinear and DequantizeLinear all releases that are meant have.
+    pub fn newest_opset(&self) -> Option<i64> {
+        let known = self.description.opsets.iter();
+        known.filter(|opset| self.oldest.is_none_or(|oldest| opset.since <= oldest)).map(|opset| opset.newest).max()
+    }
+
+    /// Whether an operator computes with integers as it stands in the file.
+    pub fn is_integer_operator(&self, model: &Model, op: OpId) -> bool {
+        let operator = model.op(op);
+        let matches = |known: &String| match known.split_once(':') {
+            Some((domain, op_type)) => domain == operator.domain() && op_type == operator.op_type(),
+            None => operator.is(known),
+        };
+        model.called_function(op).is_none() && self.description.integer_operators.iter().any(matches)
+    }
+}

@@ -15,6 +15,9 @@
 //! - A `#` comment says what the syntax cannot: sparse tensors, training graphs, annotations, and the
 //!   values behind the bit patterns that stand for `float16`, `int4` and their like.
 //!
+//! - A control character is spelled out, `\u{1b}`, as a name may hold what steers a terminal. The
+//!   parser, which knows no such escapes, takes it for `u{1b}`.
+//!
 //! Left out: documentation of graphs, nodes and values, metadata of anything but the model, placement
 //! on devices, denotations, and the names of tensors in attributes.
 
@@ -178,8 +181,10 @@ impl Printer<'_> {
 }
 
 fn opset_import(imports: &[OperatorSetIdProto]) -> Option<String> {
-    let imports: Vec<String> =
-        imports.iter().map(|import| format!("{}: {}", quoted(import.domain().as_bytes()), import.version())).collect();
+    let imports: Vec<String> = imports
+        .iter()
+        .map(|import| format!("{}: {}", syntax::quoted_name(import.domain()), import.version()))
+        .collect();
     (!imports.is_empty()).then(|| format!("opset_import: [{}]", imports.join(", ")))
 }
 

@@ -25,12 +25,12 @@ impl Writer {
         if !self.line.is_empty() || !self.notes.is_empty() {
             self.text.push_str(&"  ".repeat(self.depth));
         }
-        self.text.push_str(&self.line);
+        push_readable(&mut self.text, &self.line);
         if !self.notes.is_empty() {
             // A comment reaches to the end of its line, so it has one line only.
             let notes = self.notes.join("; ").replace('\n', "\\n").replace('\r', "\\r");
             self.text.push_str(if self.line.is_empty() { "# " } else { "  # " });
-            self.text.push_str(notes.trim_end());
+            push_readable(&mut self.text, notes.trim_end());
         }
         self.text.push('\n');
         self.line.clear();
@@ -82,5 +82,17 @@ impl Writer {
     pub fn finish(self) -> String {
         debug_assert!(self.line.is_empty(), "the last line is not ended: {}", self.line);
         self.text
+    }
+}
+
+/// Adds a text in which nothing steers a terminal: a name may hold any character. Line breaks and tabs
+/// inside of strings stay, as the parser reads them so; it has no escapes for others.
+fn push_readable(text: &mut String, line: &str) {
+    for character in line.chars() {
+        match character {
+            '\n' | '\t' => text.push(character),
+            character if character.is_control() => text.extend(character.escape_default()),
+            character => text.push(character),
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Layers in bodies and functions.
 
+use onnx_quant::{ActivationType, Activations, Config};
+
 use super::case::{Case, case, check, min_max};
 
 const IF: &str = "g (float[1,3,6,6] x, bool c) => (float[1,5] y) <float[4,3,3,3] w = {?}, float[4] b = {?}, float[64,5] m = {?}, float[64,5] n = {?}>
@@ -39,6 +41,43 @@ fn branches() {
     assert_eq!(outcomes[1].values(), ["x", "r", "f"]);
     assert_eq!(outcomes[2].values(), ["x", "r"]);
     insta::assert_snapshot!("both_branches", outcomes[0].model.to_text());
+}
+
+/// A product that stays float in a body, with its integers in the graph around, must not have its
+/// DequantizeLinear there: onnxruntime would not load the model.
+#[test]
+fn weights_around_that_float_layers_read_too() {
+    const BRANCHES: &str = "g (float[2,16] x, bool c) => (float[2,16] y) <float[16,16] w = {?}>
+         { y = If <then_branch = t () => (float[2,16] p) { p = MatMul (x, w) },
+                   else_branch = e () => (float[2,16] q) { s = Sqrt (x) q = MatMul (s, w) }> (c) }";
+    let sixteen = Activations { ty: ActivationType::Int16, ..Activations::default() };
+    let cases = [
+        Case {
+            feeds: &[("c", 1.0)],
+            float: &[("MatMul", "'s' was not computed with any sample")],
+            ..case("one_branch_shared", "DequantizeLinear If MatMul MatMulIntegerToFloat QuantizeLinear Sqrt", BRANCHES)
+        },
+        Case {
+            float: &[("MatMul 'inner'", "'s' has no range")],
+            // What is rounded in front of the loop passes through a layer more in each of its runs.
+            bound: 0.08,
+            ..case(
+                "loop_shared",
+                "DequantizeLinear Identity Loop MatMul MatMulIntegerToFloat QuantizeLinear Tanh",
+                "g (float[2,16] x, int64 n) => (float[2,16] y) <float[16,16] w = {?}>
+                 { a = MatMul (x, w)
+                   y = Loop <body = b (int64 i, bool c, float[2,16] s) => (bool d, float[2,16] t)
+                       { d = Identity (c) [inner] p = MatMul (s, w) t = Tanh (p) }> (n, , a) }",
+            )
+        },
+        Case {
+            config: Config { activations: sixteen, ..Config::default() },
+            feeds: &[("c", 1.0)],
+            float: &[("MatMul", "'s' was not computed with any sample")],
+            ..case("sixteen_bits_shared", "DequantizeLinear*2 If MatMul*2 QuantizeLinear Sqrt", BRANCHES)
+        },
+    ];
+    check("weights_around", &cases);
 }
 
 /// What may run any number of times cannot be observed.

@@ -5,9 +5,11 @@
 mod biases;
 mod bodies;
 mod case;
+mod computed_weights;
 mod joins;
 mod layers;
 mod left_float;
+mod near;
 mod once;
 mod products;
 mod scale;

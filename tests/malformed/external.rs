@@ -200,17 +200,135 @@ fn the_data_of_the_input_is_not_overwritten_by_the_output() {
     // By the output's data.
     let (_folder, path) = folder(&[("location", "out.onnx.data")]);
     fs::rename(path.with_file_name("data"), path.with_file_name("out.onnx.data")).expect("a file");
-    let options = SaveOptions { external_data: true };
+    let options = SaveOptions { external_data: true, ..SaveOptions::default() };
     assert_untouched(&path, Model::load(&path).expect("it is valid").save(path.with_file_name("out.onnx"), &options));
 }
 
+/// What lies in a folder, but for the files of the model that is written there.
+fn others(folder: &Path, model: &str) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a file"));
+    let named = entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()));
+    let others = named.filter(|(name, path)| !name.starts_with(model) && path.is_file());
+    let mut others: Vec<_> = others.map(|(name, path)| (name, fs::read(path).expect("a file"))).collect();
+    others.sort();
+    others
+}
+
 #[test]
-fn external_data_named_like_the_output_is_not_copied_over_it() {
+fn names_that_a_model_gives_to_files_are_never_written_to() {
+    for location in ["data", ".bashrc", "sub/data", "out.onnx", "./other.onnx"] {
+        let (folder, path) = folder(&[("location", location)]);
+        if !path.with_file_name(location).is_file() {
+            fs::rename(path.with_file_name("data"), path.with_file_name(location)).expect("a file");
+        }
+        let there = folder.path().join("there");
+        fs::create_dir(&there).expect("a folder");
+        for name in ["data", ".bashrc", "other.onnx"] {
+            fs::write(there.join(name), "somebody's").expect("a file");
+        }
+        let before = others(&there, "out.onnx");
+        let model = Model::load(&path).expect("it is valid");
+        model.save(there.join("out.onnx"), &SaveOptions::default()).expect(location);
+        assert_eq!(others(&there, "out.onnx"), before, "{location}");
+        assert!(!there.join("sub").exists(), "{location}: a folder was made");
+        assert_eq!(Model::load(there.join("out.onnx")).expect(location).to_bytes(), model.to_bytes());
+    }
+}
+
+#[test]
+fn data_that_is_not_of_the_model_that_is_replaced_stays() {
+    let (_folder, path) = folder(&[("location", "data")]);
+    let (out, data) = (path.with_file_name("out.onnx"), path.with_file_name("out.onnx.data"));
+    let refused = |what: &str| {
+        let before = (fs::read(&out).ok(), fs::read(&data).expect("it is there"));
+        for model in [quantized(&path), Model::load(&path).expect("it is valid")] {
+            let options = SaveOptions { external_data: true, ..SaveOptions::default() };
+            for written in [model.save(&out, &options).map(drop), model.check_save(&out, &options)] {
+                let error = written.expect_err(what).to_string();
+                assert!(error.contains("out.onnx.data") && error.contains("--overwrite"), "{what}: {error}");
+                assert_eq!((fs::read(&out).ok(), fs::read(&data).expect("it is there")), before, "{what}");
+            }
+        }
+    };
+    fs::write(&data, "somebody's").expect("a file");
+    refused("there is no such model");
+    fs::copy(&path, &out).expect("a file");
+    refused("the model's data is another file");
+    fs::write(&out, "no model").expect("a file");
+    refused("what is there is no model");
+    fs::remove_file(&out).expect("it is there");
+
+    let overwrite = SaveOptions { overwrite: true, ..SaveOptions::default() };
+    quantized(&path).save(&out, &overwrite).expect("it was asked for");
+    let first = fs::read(&data).expect("it is there");
+    // Now it is the model's own.
+    quantized(&path).save(&out, &SaveOptions::default()).expect("both are replaced");
+    assert_eq!(fs::read(&data).expect("it is there"), first);
+    assert_eq!(Model::load(&out).expect("it can be read").to_bytes(), quantized(&path).to_bytes());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_the_place_of_the_data_is_not_followed() {
     let (folder, path) = folder(&[("location", "data")]);
-    let there = folder.path().join("there");
-    fs::create_dir(&there).expect("a folder");
-    let model = Model::load(&path).expect("it is valid");
-    let error = model.save(there.join("data"), &SaveOptions::default()).expect_err("two files of one name");
-    assert!(error.to_string().contains("choose another name"), "{error}");
-    assert_eq!(fs::read_dir(there).expect("a folder").count(), 0);
+    let outside = folder.path().join("outside");
+    let before = fs::read(&outside).expect("it is there");
+    let out = path.with_file_name("out.onnx");
+    for target in ["../outside", "../nowhere", "model.onnx"] {
+        let link = path.with_file_name("out.onnx.data");
+        let _ = (fs::remove_file(&link), fs::remove_file(&out));
+        std::os::unix::fs::symlink(target, &link).expect("a link");
+        quantized(&path).save(&out, &SaveOptions::default()).expect_err("it is somebody's");
+        assert!(link.is_symlink() && !out.exists());
+        let overwrite = SaveOptions { overwrite: true, ..SaveOptions::default() };
+        match target {
+            "model.onnx" => drop(quantized(&path).save(&out, &overwrite).expect_err("it is the input")),
+            _ => {
+                quantized(&path).save(&out, &overwrite).expect("the link is replaced");
+                Model::load(&out).expect("it can be read");
+            }
+        }
+        assert_eq!(fs::read(&outside).expect("it is there"), before);
+        assert!(!folder.path().join("nowhere").exists());
+        Model::load(&path).expect("the input is as it was");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_replaced_keeps_its_mode_and_data_has_that_of_its_model() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (_folder, path) = folder(&[("location", "data")]);
+    let out = path.with_file_name("out.onnx");
+    let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    for bits in [0o600, 0o640, 0o400, 0o666] {
+        quantized(&path).save(&out, &SaveOptions::default()).expect("it is written");
+        fs::set_permissions(&out, fs::Permissions::from_mode(bits)).expect("it is ours");
+        fs::remove_file(path.with_file_name("out.onnx.data")).expect("it is there");
+        quantized(&path).save(&out, &SaveOptions::default()).expect("it is written");
+        assert_eq!((mode(&out), mode(&path.with_file_name("out.onnx.data"))), (bits, bits), "{bits:o}");
+    }
+}
+
+#[test]
+fn tensors_that_share_their_bytes_go_on_sharing_them() {
+    let (folder, path) = folder(&[]);
+    let weights = ["a", "b"].map(|name| external(name, &[("location", "data")]));
+    let nodes = vec![node("MatMul", &["x", "a"], &["h"]), node("MatMul", &["h", "b"], &["y"])];
+    fs::write(&path, model(graph(nodes, weights.to_vec())).encode_to_vec()).expect("a file");
+    let saved = Model::load(&path).expect("it is valid").save(folder.path().join("out.onnx"), &SaveOptions::default());
+    assert_eq!(saved.expect("it is written").external_bytes, BYTES as u64);
+}
+
+#[test]
+fn a_git_lfs_pointer_is_called_by_its_name() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4096\n";
+    let (_folder, path) = folder(&[("location", "data")]);
+    fs::write(path.with_file_name("data"), pointer).expect("a file");
+    let error = Model::load(&path).expect_err("the data is not there").to_string();
+    assert!(error.contains("'data' is a Git LFS pointer") && error.contains("git lfs pull"), "{error}");
+    fs::write(&path, pointer).expect("a file");
+    let error = Model::load(&path).expect_err("the model is not there").to_string();
+    assert!(error.contains("model.onnx: is a Git LFS pointer"), "{error}");
 }

@@ -230,3 +230,63 @@ fn one_node_may_take_a_weight_in_every_input() {
     ];
     assert_no_panic("weights everywhere", &model(graph(nodes, vec![weight("w", &[32, 32])])));
 }
+
+/// What is done to one node of a chain.
+type Change<'a> = &'a dyn Fn(usize, &mut Vec<NodeProto>);
+
+/// Every operator that a pass rewrites or removes, as one of the default operator set never is: with a
+/// graph that it has no use for, or with a second output that somebody reads.
+#[test]
+fn operators_with_a_graph_or_an_output_too_many_are_no_panic() {
+    let inner = || body(vec![node("MatMul", &["x", "w"], &["ia"]), node("Add", &["ia", "b"], &["ib"])], &["ib"]);
+    let chain = || {
+        vec![
+            node("Identity", &["v"], &["v1"]),
+            with(node("Cast", &["v1"], &["v2"]), vec![int("to", 1)]),
+            with(node("Transpose", &["v2"], &["t"]), vec![ints("perm", &[1, 0])]),
+            node("Dropout", &["x"], &["x1"]),
+            with(node("Cast", &["x1"], &["x2"]), vec![int("to", 1)]),
+            with(node("Cast", &["x1"], &["x3"]), vec![int("to", 1)]),
+            node("MatMul", &["x2", "w"], &["p"]),
+            node("Add", &["p", "b"], &["q"]),
+            node("MatMul", &["q", "t"], &["r"]),
+            node("Mul", &["r", "s"], &["m"]),
+            node("Gemm", &["m", "w"], &["g"]),
+            node("BatchNormalization", &["g", "b", "b", "b", "b"], &["n"]),
+            node("Div", &["n", "s"], &["d"]),
+            node("Shape", &["x3"], &["h"]),
+            node("Sqrt", &["s"], &["k"]),
+            node("Unsqueeze", &["u", "i"], &["l"]),
+            node("Squeeze", &["l", "i"], &["o"]),
+            node("Reshape", &["d", "h"], &["e"]),
+            node("Sub", &["e", "k"], &["f"]),
+            node("MatMul", &["f", "o"], &["y"]),
+        ]
+    };
+    let constants = || {
+        let matrices = ["w", "v", "u"].map(|name| weight(name, &[8, 8]));
+        let vectors = [weight("b", &[8]), weight("s", &[1]), integers("i", &[0])];
+        matrices.into_iter().chain(vectors).collect::<Vec<_>>()
+    };
+    let with_body = |at: usize, chain: &mut Vec<NodeProto>| chain[at].attribute.push(nested("body", inner()));
+    let with_output = |at: usize, chain: &mut Vec<NodeProto>| {
+        chain[at].output.push("second".to_owned());
+        chain.push(node("Relu", &["second"], &["unused"]));
+    };
+    // The second is what the next one reads.
+    let shifted = |at: usize, chain: &mut Vec<NodeProto>| chain[at].output.insert(0, "first".to_owned());
+    for at in 0..chain().len() {
+        let kinds: [(&str, Change); 3] =
+            [("a body", &with_body), ("a second output", &with_output), ("another first output", &shifted)];
+        for (what, change) in kinds {
+            let mut nodes = chain();
+            change(at, &mut nodes);
+            let what = format!("{} with {what}", nodes[at].op_type());
+            for opset in [13, 17, 21] {
+                let mut model = model(graph(nodes.clone(), constants()));
+                model.opset_import[0].version = Some(opset);
+                assert_no_panic(&what, &model);
+            }
+        }
+    }
+}

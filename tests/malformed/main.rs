@@ -14,6 +14,7 @@ mod graphs;
 mod mutate;
 mod nesting;
 mod scale;
+mod streams;
 mod tensors;
 #[path = "../testdata/mod.rs"]
 mod testdata;

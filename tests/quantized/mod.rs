@@ -7,7 +7,7 @@ pub mod strip;
 use std::path::{Path, PathBuf};
 
 use onnx_quant::{
-    Config, Granularity, Model, Report, SaveOptions, WeightForm, WeightScales, WeightType,
+    Config, Granularity, Model, Report, SaveOptions, TrainedPairs, WeightForm, WeightScales, WeightType,
     ir::ScopeId,
     passes::{Pass, UpgradeOpset},
     proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto},
@@ -28,9 +28,11 @@ pub struct Way {
 /// One for each of the choices there are. The made models are small, most weights in them too small
 /// to become smaller, so all but the first quantize whatever can be quantized.
 pub fn ways() -> Vec<Way> {
-    let all = Config { allow_growth: true, measure_error: true, ..Config::default() };
+    // What training quantized stays, so that weights are all that changes.
+    let plain = Config { measure_error: true, trained_pairs: TrainedPairs::Keep, ..Config::default() };
+    let all = Config { allow_growth: true, ..plain.clone() };
     vec![
-        Way { name: "default", config: Config { measure_error: true, ..Config::default() } },
+        Way { name: "default", config: plain },
         Way { name: "int8", config: all.clone() },
         Way { name: "uint8", config: Config { weights: WeightType::Uint8, ..all.clone() } },
         Way { name: "asymmetric", config: Config { asymmetric: true, ..all.clone() } },

@@ -82,6 +82,53 @@ def with_constants(model, sets):
     return copy
 
 
+def write_engine_corpus(request):
+    """Writes the models whose inputs and outputs are tensors of numbers, as an engine that observes floats
+    alone can be asked for them: each output is made a float, and comes with its shape. Beside each model,
+    a file for each of its sets of inputs and expected outputs; returns the names with the outputs of each
+    that are to be watched."""
+    folder, written = Path(request["folder"]), {}
+    for name, (model, sets) in cases().items():
+        if not all(numeric(one) for pair in sets for side in pair for one in side):
+            continue
+        copy = onnx.ModelProto.FromString(model.SerializeToString())
+        # Before that Cast has another form.
+        opset = next((one.version for one in copy.opset_import if one.domain in ("", "ai.onnx")), 0)
+        casts = opset >= 6
+        taken = {value for node in copy.graph.node for value in [*node.input, *node.output]}
+        watched = []
+        for place, one in enumerate(model.graph.output):
+            floating = sets[0][1][place].dtype.kind == "f" and sets[0][1][place].dtype.name != "float16"
+            if not floating and not casts:
+                continue
+            value, shape = f"value {place}", f"shape {place}"
+            assert not taken & {value, shape}
+            to = onnx.TensorProto.FLOAT
+            kind = onnx.helper.make_node("Cast", [one.name], [value], to=to) if casts else onnx.helper.make_node("Identity", [one.name], [value])
+            copy.graph.node.append(kind)
+            if casts:
+                copy.graph.node.append(onnx.helper.make_node("Shape", [one.name], [f"{shape} integers"]))
+                copy.graph.node.append(onnx.helper.make_node("Cast", [f"{shape} integers"], [shape], to=to))
+            watched.append(place)
+        if not watched or not model.graph.node:
+            continue
+        Path(folder, f"{name}.onnx").write_bytes(copy.SerializeToString(deterministic=True))
+        for number, (inputs, outputs) in enumerate(sets):
+            tensors = [numpy_helper.from_array(array, one.name) for one, array in zip(fed(model), inputs) if array is not None]
+            for place in watched:
+                array = np.asarray(outputs[place]).astype(np.float32)
+                tensors.append(numpy_helper.from_array(array, f"value {place}"))
+            graph = onnx.helper.make_graph([], "data", [], [], tensors)
+            Path(folder, f"{name}.{number}.data").write_bytes(onnx.helper.make_model(graph).SerializeToString())
+        written[name] = {"outputs": watched, "sets": len(sets), "shapes": casts}
+    return written
+
+
+def numeric(value):
+    """Whether a value is a tensor of numbers that numpy has, or one that is left out."""
+    return value is None or isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fiub"
+
+
 def run_case(request):
     """Runs a model, the case's own or another that is to do the same; fails if an output is not the
     expected one."""

@@ -209,6 +209,23 @@ fn write_corpus_as(folder: &Path, constant: bool) -> Option<Vec<String>> {
     Some(ask("write_corpus", &[request])?.remove(0).expect("the package has its models"))
 }
 
+/// A model of that corpus whose outputs an engine can be asked for: `value K` and `shape K` are floats.
+#[derive(Clone, Debug, Deserialize)]
+pub struct EngineCase {
+    /// The outputs K that there are.
+    pub outputs: Vec<usize>,
+    /// How many files `NAME.S.data` there are: models with inputs and expected `value K` as initializers.
+    pub sets: usize,
+    /// Whether the model has `shape K`.
+    pub shapes: bool,
+}
+
+/// Writes the models of that corpus that take and give tensors of numbers into a folder.
+pub fn write_engine_corpus(folder: &Path) -> Option<BTreeMap<String, EngineCase>> {
+    let request = serde_json::json!({ "folder": folder });
+    Some(ask("write_engine_corpus", &[request])?.remove(0).expect("the package has its models"))
+}
+
 /// A request to run a model of that corpus, or one that was made from it.
 #[derive(Clone, Debug, Serialize)]
 pub struct CorpusRun {

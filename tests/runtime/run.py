@@ -161,6 +161,7 @@ KINDS = {
     "parse": parse,
     "versions": versions,
     "write_corpus": corpus("write_corpus"),
+    "write_engine_corpus": corpus("write_engine_corpus"),
     "run_case": corpus("run_case"),
 }
 

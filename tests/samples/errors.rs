@@ -220,3 +220,35 @@ fn models_that_no_sample_fits_are_told() {
     let two = all(folder.path(), &model(&[("x", "float"), ("y", "float")])).expect_err("one is missing").to_string();
     assert!(two.contains("one array cannot be all inputs of the model, which are 'x', 'y'"), "{two}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_or_device_among_samples_is_refused_and_not_waited_for() {
+    let model = model(&[("x", "float[2]")]);
+    for name in ["0.npz", "0.npy", "input_0.pb"] {
+        let folder = tempdir().expect("a folder");
+        let made = std::process::Command::new("mkfifo").arg(folder.path().join(name)).status();
+        if made.is_ok_and(|status| status.success()) {
+            assert_eq!(said(folder.path(), "", &model), format!("{name}: is not a regular file"));
+        }
+        let folder = tempdir().expect("a folder");
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join(name)).expect("a link");
+        assert_eq!(said(folder.path(), "", &model), format!("{name}: is not a regular file"));
+    }
+}
+
+#[test]
+fn a_git_lfs_pointer_is_called_by_its_name() {
+    let model = model(&[("x", "float[2]")]);
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4096\n";
+    for name in ["0.npz", "0.npy", "input_0.pb"] {
+        let folder = folder_with(name, pointer);
+        let said = said(folder.path(), "", &model);
+        assert!(said.starts_with(&format!("{name}: is a Git LFS pointer")), "{said}");
+    }
+    for name in ["all.npz", "all.npy", "list.txt"] {
+        let folder = folder_with(name, pointer);
+        let said = said(folder.path(), name, &model);
+        assert!(said.starts_with(&format!("{name}: is a Git LFS pointer")), "{said}");
+    }
+}

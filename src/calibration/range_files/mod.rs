@@ -21,7 +21,7 @@ use super::Ranges;
 use crate::{
     config::CalibrationMethod,
     error::{Error, ErrorKind, Result},
-    file,
+    file::{LFS_POINTER, OutputFile, is_lfs_pointer},
     numeric::{Range, Scheme},
 };
 
@@ -109,9 +109,8 @@ pub fn write(
     scheme: Scheme,
 ) -> Result<()> {
     let path = path.as_ref();
-    to_text(ranges, format, method, scheme)
-        .and_then(|text| file::write_bytes(path, text.into_bytes()))
-        .map_err(|error| error.in_file(path))
+    let text = to_text(ranges, format, method, scheme).map_err(|error| error.in_file(path))?;
+    OutputFile::at(path)?.write(text.as_bytes())
 }
 
 /// What [`write`](fn@write) writes: the text of a file of ranges.
@@ -137,6 +136,9 @@ pub fn to_text(ranges: &Ranges, format: RangeFormat, method: CalibrationMethod, 
 }
 
 fn parse(bytes: &[u8]) -> Result<Ranges> {
+    if is_lfs_pointer(bytes) {
+        return Err(Error::invalid(LFS_POINTER));
+    }
     if bytes.starts_with(b"TRT-") {
         return tensorrt::parse(bytes);
     }

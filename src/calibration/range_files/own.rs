@@ -38,6 +38,7 @@ const VERSION: u64 = 1;
 
 #[derive(Deserialize)]
 struct File {
+    samples: Option<u64>,
     values: BTreeMap<String, Stored>,
 }
 
@@ -62,11 +63,23 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Ranges> {
         Ok(statistics) => Ok((name, statistics)),
         Err(reason) => Err(Error::invalid(format!("value '{name}': {reason}"))),
     });
-    Ok(Ranges { values: values.collect::<Result<_>>()? })
+    let ranges = Ranges { values: values.collect::<Result<_>>()? };
+    match file.samples {
+        Some(samples) if samples != samples_of(&ranges) => Err(Error::invalid(format!(
+            "samples is {samples}, but the values were observed in {}; was the file changed?",
+            samples_of(&ranges)
+        ))),
+        _ => Ok(ranges),
+    }
+}
+
+/// The most often that any value was observed.
+fn samples_of(ranges: &Ranges) -> u64 {
+    ranges.values.values().map(Statistics::runs).max().unwrap_or(0)
 }
 
 pub(super) fn to_text(ranges: &Ranges) -> Result<String> {
-    let samples = ranges.values.values().map(Statistics::runs).max().unwrap_or(0);
+    let samples = samples_of(ranges);
     let tool = concat!("onnx-quant ", env!("CARGO_PKG_VERSION"));
     let mut text = format!(
         "{{\n  \"format\": \"{FORMAT}\",\n  \"version\": {VERSION},\n  \"tool\": \"{tool}\",\n  \"samples\": {samples},\n  \

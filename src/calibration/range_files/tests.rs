@@ -274,3 +274,30 @@ proptest! {
         prop_assert!((after.scale / before.scale - 1.0).abs() < 1e-6);
     }
 }
+
+#[test]
+fn counts_that_cannot_be_are_refused() {
+    let text = text(&example(), RangeFormat::Json, UINT8);
+    let samples = "\"samples\": 2,";
+    assert!(text.contains(samples), "{text}");
+    for count in ["-1", "1.5", "0", "1", "3", "1000000000000000000", "1e999", "NaN", "null", "\"2\"", "[2]"] {
+        let changed = text.replace(samples, &format!("\"samples\": {count},"));
+        let taken = parse(changed.as_bytes()).is_ok();
+        // What is not said cannot be wrong.
+        assert_eq!(taken, count == "null", "{count}");
+    }
+    let runs = "\"runs\":2,\"elements\":6";
+    assert!(text.contains(runs), "{text}");
+    for changed in ["\"runs\":0,\"elements\":6", "\"runs\":-2,\"elements\":6", "\"runs\":2,\"elements\":5"] {
+        refused(&text.replace(runs, changed).replace(samples, ""));
+    }
+    let power = "\"power\":{\"runs\":2";
+    assert!(text.contains(power), "{text}");
+    refused(&text.replace(power, "\"power\":{\"runs\":3"));
+}
+
+#[test]
+fn a_git_lfs_pointer_is_called_by_its_name() {
+    let said = refused("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4096\n");
+    assert!(said.contains("is a Git LFS pointer"), "{said}");
+}

@@ -1,7 +1,6 @@
 //! Numpy's archives (`.npz`): zip files with an `.npy` file for each array.
 
 use std::{
-    fs::File,
     io::{self, Read},
     path::Path,
     sync::Arc,
@@ -15,8 +14,9 @@ use rawzip::{
 use super::{
     inputs::{Input, Inputs},
     npy::{Array, unreadable},
+    places::open,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// Deflate's best: 258 bytes for two bits, rounded up.
 const MAX_EXPANSION: u64 = 1032;
@@ -28,7 +28,7 @@ pub(super) fn is_archive(beginning: &[u8]) -> bool {
 
 /// The arrays of an archive, with the inputs that they are named like.
 pub(super) fn arrays<'a>(path: &Path, inputs: &'a Inputs) -> Result<Vec<(&'a Input, Array)>> {
-    let file = File::open(path).map_err(ErrorKind::Read)?;
+    let file = open(path)?;
     let mut buffer = vec![0; MAX_CENTRAL_DIRECTORY_RECORD_SIZE];
     let archive = ZipArchive::from_file(file, &mut buffer).map_err(broken)?;
     let mut found = Vec::new();

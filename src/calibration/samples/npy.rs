@@ -5,14 +5,13 @@
 
 use std::{
     fmt,
-    fs::File,
     io::{self, Read},
     path::Path,
 };
 
 use ndarray::{ArrayView, IxDyn, ShapeBuilder};
 
-use super::MAX_BYTES;
+use super::{MAX_BYTES, places::open};
 use crate::{
     error::{Error, ErrorKind, Result},
     ir::{DataType, element_bits},
@@ -54,7 +53,7 @@ impl fmt::Debug for Array {
 impl Array {
     /// The array of an `.npy` file.
     pub fn from_file(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(ErrorKind::Read)?;
+        let file = open(path)?;
         let len = file.metadata().map_err(ErrorKind::Read)?.len();
         Self::new(Box::new(file), len)
     }

@@ -3,12 +3,15 @@
 use std::{
     cmp::Ordering,
     fs::{self, File},
-    io::Read,
+    io::{Read, Seek},
     path::{Path, PathBuf},
 };
 
 use super::{archive, npy};
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    file::{LFS_POINTER, is_lfs_pointer},
+};
 
 /// A list of a million paths has less.
 const MAX_LIST: u64 = 1 << 28;
@@ -38,6 +41,21 @@ impl Place {
     }
 }
 
+/// Opens a file of samples. A pipe or device among them is refused: whoever opened it might wait for ever.
+pub(super) fn open(path: &Path) -> Result<File> {
+    if !fs::metadata(path).map_err(ErrorKind::Read)?.is_file() {
+        return Err(Error::sample("is not a regular file"));
+    }
+    let mut file = File::open(path).map_err(ErrorKind::Read)?;
+    let mut beginning = Vec::new();
+    file.by_ref().take(64).read_to_end(&mut beginning).map_err(ErrorKind::Read)?;
+    if is_lfs_pointer(&beginning) {
+        return Err(Error::sample(LFS_POINTER));
+    }
+    file.rewind().map_err(ErrorKind::Read)?;
+    Ok(file)
+}
+
 /// Finds what a path leads to.
 pub(super) fn find(path: &Path) -> Result<Found> {
     let found = match fs::metadata(path).map_err(ErrorKind::Read) {
@@ -56,7 +74,7 @@ pub(super) fn find(path: &Path) -> Result<Found> {
 /// The file of arrays that a file is; `None` if it can only be a list.
 fn file(path: &Path) -> Result<Option<Place>> {
     let mut beginning = Vec::new();
-    File::open(path).and_then(|file| file.take(8).read_to_end(&mut beginning)).map_err(ErrorKind::Read)?;
+    open(path)?.take(8).read_to_end(&mut beginning).map_err(ErrorKind::Read)?;
     if archive::is_archive(&beginning) {
         Ok(Some(Place::Npz(path.to_owned())))
     } else if npy::is_npy(&beginning) {
@@ -97,7 +115,7 @@ fn in_folder(folder: &Path) -> Result<Vec<Place>> {
 
 fn listed(list: &Path) -> Result<Vec<Place>> {
     let mut text = Vec::new();
-    File::open(list).and_then(|file| file.take(MAX_LIST + 1).read_to_end(&mut text)).map_err(ErrorKind::Read)?;
+    open(list)?.take(MAX_LIST + 1).read_to_end(&mut text).map_err(ErrorKind::Read)?;
     let text = String::from_utf8(text).ok().filter(|text| text.len() as u64 <= MAX_LIST && !text.contains('\0'));
     let text = text
         .ok_or_else(|| Error::sample("is neither an .npz archive, nor an .npy array, nor a text that lists paths"))?;

@@ -3,14 +3,14 @@
 //! `input_K.pb` is a `TensorProto`, for the model's input K; inputs that have a default do not count.
 //! What it calls itself does not matter. `output_K.pb` is passed over.
 
-use std::{fs, path::Path};
+use std::{io::Read, path::Path};
 
 use prost::Message;
 
 use super::{
     MAX_BYTES,
     inputs::{Input, Inputs},
-    places::{entries, input_number},
+    places::{entries, input_number, open},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -33,10 +33,12 @@ pub(super) fn read(folder: &Path, inputs: &Inputs) -> Result<Vec<Tensor>> {
 }
 
 fn tensor(file: &Path, input: &Input) -> Result<Tensor> {
-    if fs::metadata(file).map_err(ErrorKind::Read)?.len() > MAX_BYTES as u64 {
+    let mut opened = open(file)?;
+    if opened.metadata().map_err(ErrorKind::Read)?.len() > MAX_BYTES as u64 {
         return Err(Error::sample(format!("has more than {MAX_BYTES} bytes, too many for a protobuf message")));
     }
-    let bytes = fs::read(file).map_err(ErrorKind::Read)?;
+    let mut bytes = Vec::new();
+    opened.read_to_end(&mut bytes).map_err(ErrorKind::Read)?;
     let wrong = |reason: &str| Error::sample(format!("is no TensorProto: {reason}"));
     let shell = TensorProto::decode(bytes::Bytes::from(bytes)).map_err(|error| wrong(&error.to_string()))?;
     if shell.data_location() == DataLocation::External {

@@ -61,6 +61,12 @@ impl TryFrom<Stored> for Statistics {
         };
         let finite = nan.checked_add(infinite).and_then(|others| elements.checked_sub(others));
         let finite = finite.ok_or("more elements are not finite than there are")?;
+        if runs == 0 && elements > 0 {
+            return Err("there are elements, but not a run that gave them");
+        }
+        if power.is_some_and(|power| power.runs > runs) {
+            return Err("the power is of more runs than there were");
+        }
         let histogram = histogram.map(|bins| Histogram::new(bins).ok_or("the histogram's bins are not in order"));
         let histogram = histogram.transpose()?;
         if given {

@@ -253,6 +253,10 @@ fn pair(op_type: &str, left: &Array, right: &Array, truncated: bool) -> Option<A
         return power(left, right);
     }
     Some(match (left, right) {
+        (Array::I8(a), Array::I8(b)) if op_type == "Min" => Array::I8(zip(a, b, i8::min)?),
+        (Array::I8(a), Array::I8(b)) if op_type == "Max" => Array::I8(zip(a, b, i8::max)?),
+        (Array::U8(a), Array::U8(b)) if op_type == "Min" => Array::U8(zip(a, b, u8::min)?),
+        (Array::U8(a), Array::U8(b)) if op_type == "Max" => Array::U8(zip(a, b, u8::max)?),
         (Array::I32(a), Array::I32(b)) => Array::I32(integer!(a, b)?),
         (Array::I64(a), Array::I64(b)) => Array::I64(integer!(a, b)?),
         (Array::F32(a), Array::F32(b)) => Array::F32(float!(a, b)?),

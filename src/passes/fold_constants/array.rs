@@ -5,10 +5,12 @@ use ndarray::{ArrayD, IxDyn};
 
 use crate::ir::{DataType, Tensor};
 
-/// An array of one of the types that shapes, masks and weights have.
+/// An array of one of the types that shapes, masks and weights have, quantized ones too.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Array {
     Bool(ArrayD<bool>),
+    I8(ArrayD<i8>),
+    U8(ArrayD<u8>),
     I32(ArrayD<i32>),
     I64(ArrayD<i64>),
     F16(ArrayD<f16>),
@@ -21,6 +23,8 @@ macro_rules! each {
     ($array:expr, $elements:ident => $result:expr) => {
         match $array {
             Array::Bool($elements) => $result,
+            Array::I8($elements) => $result,
+            Array::U8($elements) => $result,
             Array::I32($elements) => $result,
             Array::I64($elements) => $result,
             Array::F16($elements) => $result,
@@ -35,6 +39,8 @@ macro_rules! each_same {
     ($array:expr, $elements:ident => $result:expr) => {
         match $array {
             Array::Bool($elements) => Some(Array::Bool($result)),
+            Array::I8($elements) => Some(Array::I8($result)),
+            Array::U8($elements) => Some(Array::U8($result)),
             Array::I32($elements) => Some(Array::I32($result)),
             Array::I64($elements) => Some(Array::I64($result)),
             Array::F16($elements) => Some(Array::F16($result)),
@@ -56,6 +62,8 @@ impl Array {
         let (bytes, shape) = (tensor.bytes().ok()?, tensor.shape());
         Some(match tensor.dtype() {
             DataType::Bool => Self::Bool(read(&bytes, &shape, |[byte]| byte != 0)?),
+            DataType::Int8 => Self::I8(read(&bytes, &shape, i8::from_le_bytes)?),
+            DataType::Uint8 => Self::U8(read(&bytes, &shape, u8::from_le_bytes)?),
             DataType::Int32 => Self::I32(read(&bytes, &shape, i32::from_le_bytes)?),
             DataType::Int64 => Self::I64(read(&bytes, &shape, i64::from_le_bytes)?),
             DataType::Float16 => Self::F16(read(&bytes, &shape, f16::from_le_bytes)?),
@@ -74,6 +82,8 @@ impl Array {
     pub fn tensor(&self) -> Option<Tensor> {
         let bytes: Vec<u8> = match self {
             Self::Bool(elements) => elements.iter().map(|&element| u8::from(element)).collect(),
+            Self::I8(elements) => elements.iter().flat_map(|element| element.to_le_bytes()).collect(),
+            Self::U8(elements) => elements.iter().copied().collect(),
             Self::I32(elements) => elements.iter().flat_map(|element| element.to_le_bytes()).collect(),
             Self::I64(elements) => elements.iter().flat_map(|element| element.to_le_bytes()).collect(),
             Self::F16(elements) => elements.iter().flat_map(|element| element.to_le_bytes()).collect(),
@@ -86,6 +96,8 @@ impl Array {
     pub fn dtype(&self) -> DataType {
         match self {
             Self::Bool(_) => DataType::Bool,
+            Self::I8(_) => DataType::Int8,
+            Self::U8(_) => DataType::Uint8,
             Self::I32(_) => DataType::Int32,
             Self::I64(_) => DataType::Int64,
             Self::F16(_) => DataType::Float16,
@@ -105,7 +117,7 @@ impl Array {
     /// The bytes of an element.
     pub fn element_size(&self) -> usize {
         match self {
-            Self::Bool(_) => 1,
+            Self::Bool(_) | Self::I8(_) | Self::U8(_) => 1,
             Self::F16(_) => 2,
             Self::I32(_) | Self::F32(_) => 4,
             Self::I64(_) | Self::F64(_) => 8,

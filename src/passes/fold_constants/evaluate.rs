@@ -2,8 +2,9 @@
 
 use super::array::Array;
 use crate::{
+    analysis::cast_target,
     ir::{DataType, Model, Op, OpId},
-    passes::{constants::fixed, facts::cast_target},
+    passes::constants::fixed,
 };
 
 /// An operator with its inputs.
@@ -19,7 +20,7 @@ pub(super) struct Evaluation<'a> {
 pub(super) fn is_computed(op: &Op, opset: i64) -> bool {
     let known = moves(op.op_type()) || computes(op.op_type());
     // What a function's caller gives may be anything.
-    let given = op.shell.attribute.iter().any(|attribute| !attribute.ref_attr_name().is_empty());
+    let given = op.has_attributes_of_caller();
     known && op.domain().is_empty() && opset >= 7 && !given
 }
 
@@ -98,7 +99,7 @@ impl<'a> Evaluation<'a> {
 
 /// The shape of a value of which every size is known, as Shape gives it, or Size.
 pub(super) fn shape_of(op: &Op, sizes: &[Option<usize>]) -> Option<Array> {
-    let given = op.shell.attribute.iter().any(|attribute| !attribute.ref_attr_name().is_empty());
+    let given = op.has_attributes_of_caller();
     let rank = i64::try_from(sizes.len()).ok().filter(|_| !given && op.domain().is_empty())?;
     let mut sizes = sizes.iter().map(|size| size.and_then(|size| i64::try_from(size).ok()));
     match op.op_type() {

@@ -10,13 +10,14 @@ use std::collections::HashSet;
 use super::{
     Pass,
     constants::{fixed, remove_unread},
-    facts::Facts,
 };
 use crate::{
+    analysis::Facts,
     error::Result,
     ir::{Model, OpId, Tensor, ValueId, is_float},
     operators::is_standard,
 };
+use array::Array;
 use evaluate::{Evaluation, computes, is_computed, moves, shape_of};
 
 /// Computes operators whose inputs are all constant, and Shape and Size of values whose sizes are
@@ -26,7 +27,8 @@ use evaluate::{Evaluation, computes, is_computed, moves, shape_of};
 /// masks, and weights that are scaled or normalized. Additions to divisions and square roots are bit for
 /// bit what every runtime computes. The file does not grow: of more than 1 KiB a result takes no more
 /// bytes than the constants that go for it. A weight that is only rearranged stays as it is, since
-/// quantization looks through that, unless an operator needs the result to be folded into it.
+/// quantization looks through that, unless an operator takes the result as its weight, or needs it to be
+/// folded into that.
 ///
 /// ```
 /// use onnx_quant::{Model, passes::{FoldConstants, Pass}};
@@ -51,7 +53,7 @@ impl Pass for FoldConstants {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut facts = Facts::enforced(model);
+        let mut facts = Facts::guaranteed(model);
         let mut unread = Vec::new();
         // What one operator frees may be what another one's result may take.
         for _ in 0..MAX_ROUNDS {
@@ -92,7 +94,7 @@ fn fold_all(model: &mut Model, facts: &mut Facts) -> Vec<ValueId> {
 fn folded(model: &Model, facts: &Facts, id: OpId) -> Option<(ValueId, Tensor)> {
     let op = model.op(id);
     let [Some(output)] = model.outputs(id)[..] else { return None };
-    if !model.is_read(output) || model.called_function(id).is_some() {
+    if !model.is_read(output) || !is_standard(model, id) {
         return None;
     }
     if matches!(op.op_type(), "Shape" | "Size") {
@@ -118,6 +120,43 @@ fn folded(model: &Model, facts: &Facts, id: OpId) -> Option<(ValueId, Tensor)> {
     (result.byte_len() <= limit).then_some((output, result))
 }
 
+/// Operators one behind the other that a constant is computed by: beyond what exporters write.
+const MAX_DEPTH: usize = 16;
+/// How many times as large as what it is made of a computed constant may be.
+const MAX_GROWTH: usize = 4;
+
+/// What a value is that operators of this pass make of constants, whatever its size and whoever else reads
+/// these; `None` for constants themselves, and for what depends on anything else.
+pub(super) fn computed(model: &Model, value: ValueId) -> Option<Tensor> {
+    fn array(model: &Model, value: ValueId, depth: usize) -> Option<Array> {
+        if let Some(tensor) = fixed(model, value) {
+            return Array::of(&tensor);
+        }
+        let id = model.producer(value).filter(|_| depth < MAX_DEPTH)?;
+        let [Some(_)] = model.outputs(id)[..] else { return None };
+        let op = model.op(id);
+        let nothing = is_standard(model, id) && op.is("Identity") && !op.has_attributes_of_caller();
+        if nothing {
+            return array(model, model.input(id, 0)?, depth + 1);
+        }
+        if model.called_function(id).is_some() || !is_computed(op, model.opset(op.scope())) {
+            return None;
+        }
+        let inputs = model.inputs(id).into_iter().map(|input| match input {
+            Some(input) => array(model, input, depth + 1).map(Some),
+            None => Some(None),
+        });
+        let inputs: Vec<Option<Array>> = inputs.collect::<Option<_>>()?;
+        let bytes = |array: &Array| array.element_size() * array.shape().iter().product::<usize>();
+        let read: usize = inputs.iter().flatten().map(bytes).sum();
+        Evaluation { op, inputs, limit: SMALL.max(read.saturating_mul(MAX_GROWTH)) }.result()
+    }
+    if fixed(model, value).is_some() {
+        return None;
+    }
+    array(model, value, 0)?.tensor()
+}
+
 /// Operators that are looked at behind a rearranged weight: beyond what exporters write.
 const MAX_READERS: usize = 64;
 
@@ -134,7 +173,7 @@ fn is_needed(model: &Model, value: ValueId) -> bool {
             }
             let is_fixed = |other: ValueId| other == value || fixed(model, other).is_some();
             let computed = op.op_type() != "Gather" && computes(op.op_type());
-            if use_.slot == 1 && matches!(op.op_type(), "Conv" | "ConvTranspose" | "Gemm")
+            if use_.slot == 1 && matches!(op.op_type(), "Conv" | "ConvTranspose" | "Gemm" | "MatMul")
                 || computed && model.inputs(use_.op).into_iter().flatten().all(is_fixed)
             {
                 return true;

@@ -86,6 +86,8 @@ impl Evaluation<'_> {
         }
         match first {
             Array::Bool(_) => joined!(Bool),
+            Array::I8(_) => joined!(I8),
+            Array::U8(_) => joined!(U8),
             Array::I32(_) => joined!(I32),
             Array::I64(_) => joined!(I64),
             Array::F16(_) => joined!(F16),

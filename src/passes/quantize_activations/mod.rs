@@ -75,29 +75,33 @@ impl Pairs<'_> {
         let behind = producer.map_or_else(|| model.first_reader(value), |producer| model.op_after(producer));
         // The value itself is made by the DequantizeLinear of its graph, if all there read that.
         let takes_over = plan.readers == Readers::All && by_scope.contains_key(&scope);
-        let float = match producer.filter(|_| takes_over) {
-            Some(producer) => {
-                let float = model.new_value(scope, &format!("{}_float", plan.name));
-                let slot = model.outputs(producer).iter().position(|output| *output == Some(value));
-                model.set_output(producer, slot.unwrap_or(0), float);
-                float
-            }
-            None => value,
+        let float = if producer.is_some() && takes_over {
+            let float = model.new_value(scope, &format!("{}_float", plan.name));
+            model.make_instead(value, float);
+            float
+        } else {
+            value
         };
         let parameters = self.parameters(model, plan, scope, behind)?;
         let quantized = model.new_value(scope, &format!("{}_quantized", plan.name));
         let quantize = conversion("QuantizeLinear", plan, [float, parameters[0], parameters[1]], quantized);
         model.insert_op(scope, behind, quantize);
+        let mut moves = HashMap::new();
+        let mut outputs = Vec::new();
         for (reading, uses) in by_scope {
-            let inputs = [quantized, parameters[0], parameters[1]];
-            let (output, position) = if reading == scope && takes_over {
-                (value, behind)
+            let output = if reading == scope && takes_over {
+                value
             } else {
                 let output = model.new_value(reading, &format!("{}_dequantized", plan.name));
-                model.move_uses(value, &uses.into_iter().map(|use_| (use_, output)).collect());
-                let position = if reading == scope { behind } else { model.first_reader(output) };
-                (output, position)
+                moves.extend(uses.into_iter().map(|use_| (use_, output)));
+                output
             };
+            outputs.push((reading, output));
+        }
+        model.move_uses(value, &moves);
+        for (reading, output) in outputs {
+            let inputs = [quantized, parameters[0], parameters[1]];
+            let position = if reading == scope { behind } else { model.first_reader(output) };
             model.insert_op(reading, position, conversion("DequantizeLinear", plan, inputs, output));
         }
         Ok(true)

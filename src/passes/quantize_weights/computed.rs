@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The float weight and how it is quantized.
-pub(super) struct QuantizedWeight {
+pub(in crate::passes) struct QuantizedWeight {
     values: Bytes,
     float_type: FloatType,
     /// Of the stored form.
@@ -23,7 +23,18 @@ pub(super) struct QuantizedWeight {
 }
 
 impl QuantizedWeight {
-    pub fn new(values: Bytes, float_type: FloatType, copy: &QuantizedCopy, form: StoredForm) -> Self {
+    /// As an operator QuantizeLinear quantizes it with these parameters.
+    pub fn plain(
+        values: Bytes,
+        float_type: FloatType,
+        scheme: Scheme,
+        layout: Layout,
+        params: Arc<[QuantParams]>,
+    ) -> Self {
+        Self { values, float_type, layout, params, scheme, transposed: false }
+    }
+
+    pub(super) fn new(values: Bytes, float_type: FloatType, copy: &QuantizedCopy, form: StoredForm) -> Self {
         let StoredForm { layout, params } = form;
         Self { values, float_type, layout, params, scheme: copy.scheme, transposed: copy.transposed }
     }

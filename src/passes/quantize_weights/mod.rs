@@ -13,6 +13,7 @@ use crate::{
     numeric::Granularity,
     plan::{Plan, QuantizedCopy, Site, WeightForm, WeightPlan},
 };
+pub(super) use computed::QuantizedWeight;
 use stored::{Axes, Stored, cast, linear};
 
 /// Carries out a plan's decisions about weights.

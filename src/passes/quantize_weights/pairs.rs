@@ -18,7 +18,11 @@ pub(super) fn insert(model: &mut Model, weight: &WeightPlan, tensor: &Tensor) ->
         let position = model.first_reader(value);
         let output = stated_output(weight, copy, tensor);
         let parameters = parameters(model, weight, copy, tensor, position)?;
-        let dequantized = Pair { weight, copy, scope, position, output }.insert(model, value, &parameters);
+        let dequantized = Pair { weight, copy, scope, position, rank: tensor.shape().len(), output }.insert(
+            model,
+            value,
+            &parameters,
+        );
         model.move_uses(value, &uses(copy).into_iter().map(|use_| (use_, dequantized)).collect());
     }
     Ok(true)
@@ -44,6 +48,7 @@ struct Pair<'a> {
     copy: &'a QuantizedCopy,
     scope: ScopeId,
     position: Option<OpId>,
+    rank: usize,
     /// The type that the DequantizeLinear has to be told to make.
     output: Option<DataType>,
 }
@@ -58,7 +63,8 @@ impl Pair<'_> {
         for (op_type, suffix) in [("QuantizeLinear", "quantized"), ("DequantizeLinear", "dequantized")] {
             let output = self.value(model, suffix);
             let stated = self.output.filter(|_| op_type == "DequantizeLinear");
-            let axes = Axes { granularity: self.copy.granularity, from_rank: None, output: stated };
+            let from_rank = self.copy.apart.then_some(self.rank);
+            let axes = Axes { granularity: self.copy.granularity, from_rank, output: stated };
             let inputs: Vec<_> = [last].into_iter().chain(parameters.iter().copied()).collect();
             model.insert_op(self.scope, self.position, linear(op_type, self.weight, axes, &inputs, output));
             last = output;

@@ -16,6 +16,7 @@ pub(super) struct Stored {
     parameters: Vec<ValueId>,
     granularity: Granularity,
     rank: usize,
+    apart: bool,
     output: Option<DataType>,
 }
 
@@ -34,19 +35,19 @@ impl Stored {
         let granularity = form.layout.granularity();
         let shape = form.layout.shape().to_vec();
         let parameter_tensors = parameter_tensors(weight, copy, &form)?;
-        let source = QuantizedWeight::new(tensor.bytes()?, weight.float_type, copy, form);
+        let source = QuantizedWeight::new(tensor.narrow().bytes()?, weight.float_type, copy, form);
         let integers = tensor.with_data(&format!("{}_quantized", weight.name), dtype, &shape, Arc::new(source));
         model.raise_ir_version(ir_version(dtype));
         let scope = model.value(weight.value).scope();
         let quantized = model.new_constant(scope, integers, Some(weight.value), constant_node);
         let parameters = add_parameters(model, weight, parameter_tensors, constant_node);
         let output = stated_output(weight, copy, tensor);
-        Ok(Self { quantized, parameters, granularity, rank: shape.len(), output })
+        Ok(Self { quantized, parameters, granularity, rank: shape.len(), apart: copy.apart, output })
     }
 
     /// How scales lie along the stored integers.
     pub fn axes(&self) -> Axes {
-        Axes { granularity: self.granularity, from_rank: None, output: self.output }
+        Axes { granularity: self.granularity, from_rank: self.apart.then_some(self.rank), output: self.output }
     }
 
     /// The same counted from the end, where an axis stays what it is whatever stands before it.

@@ -16,16 +16,18 @@ mod scan;
 mod softmax;
 mod step;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use self::{
-    operators::{Change, NEWEST, OPERATORS},
+    operators::{Change, NEWEST, OPERATORS, find_of_onnxruntime},
     step::Step,
 };
-use super::{Pass, facts::Facts};
+use super::Pass;
 use crate::{
+    analysis::Facts,
     error::{Error, ErrorKind, Location, Result},
     ir::{Model, OpId, ScopeId},
+    operators::is_standard,
     proto::GraphProto,
 };
 
@@ -89,32 +91,29 @@ impl UpgradeOpset {
         }
         let from = model.opset(Model::MAIN);
         let mut upgraded = Upgraded { from, to: from.max(self.to), ..Upgraded::default() };
-        let roots: Vec<ScopeId> = model.scopes().filter(|&scope| model.root(scope) == scope).collect();
-        let raised = |model: &Model, root| has_opset(model, root) && model.opset(root) < self.to;
-        if roots.iter().any(|&root| raised(model, root)) {
-            for op in model.ops().filter(|&op| raised(model, model.root(model.op(op).scope()))) {
-                check_known(model, op)?;
-            }
-            if let Some(opset) = roots.iter().map(|&root| model.opset(root)).find(|opset| *opset < 1) {
-                return Err(Error::invalid(format!("opset {opset} is imported, but the first is 1")));
+        let roots: Vec<ScopeId> = model.scopes().filter(|&scope| model.scope(scope).owner().is_none()).collect();
+        let raised: Vec<ScopeId> =
+            roots.iter().copied().filter(|&root| has_opset(model, root) && model.opset(root) < self.to).collect();
+        if !raised.is_empty() {
+            for &root in &raised {
+                check_known(model, root)?;
             }
             check_training(model, self.to)?;
-            let facts = Facts::of(model);
+            let facts = Facts::as_stated(model);
             let overridable = model.ir_version() >= 4;
             // First, as it decides what form new constants have.
-            if roots.iter().any(|&root| raised(model, root)) {
-                model.raise_ir_version(ir_version(self.to));
-            }
+            model.raise_ir_version(ir_version(self.to));
+            let callers = callers(model);
             let mut enlarging = HashSet::new();
-            for &root in roots.iter().filter(|&&root| raised(model, root)).collect::<Vec<_>>() {
-                // An opset below 1 does not exist; what follows it is written for the first.
-                for to in model.opset(root).max(0) + 1..=self.to {
-                    let mut step = Step { model, facts: &facts, to, overridable, enlarging: &mut enlarging };
+            for root in raised {
+                for to in model.opset(root) + 1..=self.to {
+                    let mut step =
+                        Step { model, facts: &facts, callers: &callers, to, overridable, enlarging: &mut enlarging };
                     step_up(&mut step, root, &mut upgraded.rewritten)?;
                 }
                 model.set_opset(root, self.to);
-                upgraded.changed = true;
             }
+            upgraded.changed = true;
         }
         if roots.iter().any(|&root| default_imports(model, root) > 1) {
             model.settle_default_opset();
@@ -136,7 +135,7 @@ impl UpgradeOpset {
 
 /// Takes all operators of a graph or function, with its bodies, up to the step's opset.
 fn step_up(step: &mut Step<'_>, root: ScopeId, rewritten: &mut BTreeMap<String, usize>) -> Result<()> {
-    let ops: Vec<OpId> = step.model.ops().filter(|&op| step.model.root(step.model.op(op).scope()) == root).collect();
+    let ops = step.model.ops_within(root);
     for op in ops {
         let Some(adapter) = adapter(step.model, op, step.to) else { continue };
         let location = step.model.location(op);
@@ -149,35 +148,69 @@ fn step_up(step: &mut Step<'_>, root: ScopeId, rewritten: &mut BTreeMap<String, 
     Ok(())
 }
 
+/// The operators that call each function.
+fn callers(model: &Model) -> HashMap<ScopeId, Vec<OpId>> {
+    let mut callers: HashMap<ScopeId, Vec<OpId>> = HashMap::new();
+    for op in model.ops() {
+        if let Some(function) = model.called_function(op) {
+            callers.entry(function).or_default().push(op);
+        }
+    }
+    callers
+}
+
 /// What rewrites an operator for an opset in which it changed.
 fn adapter(model: &Model, op: OpId, to: i64) -> Option<operators::Adapter> {
     let shell = model.op(op);
-    let operator = operators::find(shell.op_type()).filter(|_| shell.domain().is_empty())?;
-    let (_, change) = operator.changes.iter().find(|(version, _)| *version == to)?;
-    match change {
-        Change::Adapt(adapter) if model.called_function(op).is_none() => Some(*adapter),
+    if !shell.domain().is_empty() {
+        return None;
+    }
+    let own = find_of_onnxruntime(shell.op_type(), to - 1);
+    let change = match own.and_then(|own| own.until) {
+        Some((last, change)) if last + 1 == to => Some(change),
+        _ => operators::find(shell.op_type())?
+            .changes
+            .iter()
+            .find(|(version, _)| *version == to)
+            .map(|(_, change)| *change),
+    };
+    match change? {
+        Change::Adapt(adapter) if model.called_function(op).is_none() => Some(adapter),
         Change::Adapt(_) | Change::Same => None,
     }
 }
 
-/// Checks that an operator is one whose changes are known.
-fn check_known(model: &Model, op: OpId) -> Result<()> {
-    let shell = model.op(op);
-    if !shell.domain().is_empty() || model.called_function(op).is_some() {
-        return Ok(());
+/// Checks that the operators of a graph or function are ones whose changes are known, and that there is
+/// such an opset.
+fn check_known(model: &Model, root: ScopeId) -> Result<()> {
+    let opset = model.opset(root);
+    for op in model.ops_within(root) {
+        let shell = model.op(op);
+        if !shell.domain().is_empty()
+            || find_of_onnxruntime(shell.op_type(), opset).is_some()
+            || model.called_function(op).is_some()
+        {
+            continue;
+        }
+        let reason = match operators::find(shell.op_type()) {
+            Some(_) if !is_standard(model, op) => {
+                "it carries a graph as an attribute, and no operator of its type has a use for one".to_owned()
+            }
+            Some(operator) if operator.since <= opset => continue,
+            Some(operator) => format!(
+                "opset {opset}, which the model declares, does not have it; it is there since opset {}",
+                operator.since
+            ),
+            None => format!(
+                "the default operator set has no such operator (opsets 1 to {NEWEST}); if it is one of your own, give it a domain"
+            ),
+        };
+        return Err(located(ErrorKind::Upgrade { to: opset + 1, reason }.into(), model.location(op)));
     }
-    let opset = model.opset(shell.scope());
-    let reason = match operators::find(shell.op_type()) {
-        Some(operator) if operator.since <= opset => return Ok(()),
-        Some(operator) => format!(
-            "opset {opset}, which the model declares, does not have it; it is there since opset {}",
-            operator.since
-        ),
-        None => format!(
-            "the default operator set has no such operator (opsets 1 to {NEWEST}); if it is one of your own, give it a domain"
-        ),
-    };
-    Err(located(ErrorKind::Upgrade { to: opset + 1, reason }.into(), model.location(op)))
+    if opset < 1 {
+        return Err(Error::invalid(format!("opset {opset} is imported, but the first is 1")));
+    }
+    Ok(())
 }
 
 /// Checks that nothing changed for the graphs of the training information: the IR does not hold

@@ -1,9 +1,9 @@
-//! BatchNormalization and GroupNormalization.
+//! BatchNormalization, GroupNormalization and LayerNormalization.
 
 use super::step::Step;
 use crate::{
     error::Result,
-    ir::{Attribute, OpId},
+    ir::{Attribute, DataType, OpId},
 };
 
 /// Y, mean, var, saved_mean and saved_var.
@@ -73,6 +73,26 @@ pub(super) fn batch_training(step: &mut Step, op: OpId) -> Result<bool> {
     }
     step.model.set_attribute(op, "training_mode", Attribute::Int(1));
     Ok(true)
+}
+
+/// Opset 17: onnxruntime's LayerNormalization took its scale in another type than its input, and made
+/// that one; ONNX's has one type for all. It normalizes in float32 either way, so the input may be
+/// float32 from the start.
+pub(super) fn one_type(step: &mut Step, op: OpId) -> Result<bool> {
+    let (input, scale) = (step.input(op, 0)?, step.input(op, 1)?);
+    match (step.facts.dtype(input), step.facts.dtype(scale)) {
+        (Some(input), Some(scale)) if input == scale => Ok(false),
+        (None, _) | (_, None) => Ok(false),
+        (Some(DataType::Float16 | DataType::Bfloat16), Some(DataType::Float)) => {
+            let to = vec![("to", Attribute::Int(DataType::Float as i64))];
+            let wide = step.before(op, "Cast", &[input], to, "float32");
+            step.set_input(op, 0, wide);
+            Ok(true)
+        }
+        (Some(input), Some(scale)) => Err(step.refuse(format!(
+            "its input is {input:?} and its scale {scale:?}, which must be of one type since; cast one of them first"
+        ))),
+    }
 }
 
 /// Opset 21: scale and bias of GroupNormalization are those of channels, not of groups.

@@ -17,6 +17,9 @@
 //! - Clip 13: says what happens if `min` is above `max`, as runtimes had it.
 //! - Attention 24: rows that are masked completely are zero where they were NaN.
 //! - Loop, If, Scan: types; their bodies follow the graph around them.
+//!
+//! Onnxruntime has operators of its own in the default operator set, and its optimizer writes them into
+//! files: a list of their own has them.
 
 use super::{
     attributes::*, attributes_to_inputs::*, broadcasting::*, normalization::*, resize::*, scan::batch_around,
@@ -56,6 +59,39 @@ const fn operator(op_type: &'static str, since: i64, changes: &'static [(i64, Ch
 pub(super) fn find(op_type: &str) -> Option<&'static Operator> {
     OPERATORS.binary_search_by(|operator| operator.op_type.cmp(op_type)).ok().map(|index| &OPERATORS[index])
 }
+
+/// An operator that onnxruntime has in the default operator set beside those of ONNX.
+pub(super) struct OfOnnxruntime {
+    pub op_type: &'static str,
+    /// The last opset in which it is onnxruntime's own, and what it means for the operator that the next
+    /// opset is ONNX's.
+    pub until: Option<(i64, Change)>,
+}
+
+/// Onnxruntime's own operator of this type in an opset, if it has one.
+pub(super) fn find_of_onnxruntime(op_type: &str, opset: i64) -> Option<&'static OfOnnxruntime> {
+    OF_ONNXRUNTIME.iter().find(|own| own.op_type == op_type && own.until.is_none_or(|(last, _)| opset <= last))
+}
+
+const fn of_onnxruntime(op_type: &'static str, until: Option<(i64, Change)>) -> OfOnnxruntime {
+    OfOnnxruntime { op_type, until }
+}
+
+/// The operators that onnxruntime 1.32 has in the default operator set beside those of ONNX: of the
+/// schemas that it registers, those that ONNX has not, but for the experimental operators of opset 1,
+/// none of which goes beyond opset 9. Its optimizer and its builder of language models write the two
+/// normalizations; LayerNormalization of opset 17 computes the same.
+static OF_ONNXRUNTIME: &[OfOnnxruntime] = &[
+    of_onnxruntime("DisentangledAttention_TRT", None),
+    of_onnxruntime("EfficientNMS_TRT", None),
+    of_onnxruntime("LayerNormalization", Some((16, Adapt(one_type)))),
+    of_onnxruntime("MemcpyFromHost", None),
+    of_onnxruntime("MemcpyToHost", None),
+    of_onnxruntime("MultilevelCropAndResize_TRT", None),
+    of_onnxruntime("PyramidROIAlign_TRT", None),
+    of_onnxruntime("SimplifiedLayerNormalization", None),
+    of_onnxruntime("ThresholdedRelu", Some((9, Same))),
+];
 
 use Change::{Adapt, Same};
 

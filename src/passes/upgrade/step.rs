@@ -1,13 +1,14 @@
 //! One step: the operators of one graph or function go up by one opset. What adapters are written
 //! with.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::{
+    analysis::Facts,
     error::{Error, ErrorKind, Result},
-    ir::{Attribute, DataType, Model, NewOp, OpId, ScopeShell, Tensor, Use, ValueId},
+    ir::{Attribute, DataType, Model, NewOp, OpId, ScopeId, ScopeShell, Tensor, Use, ValueId},
     numeric::FloatType,
-    passes::{constants, facts::Facts},
+    passes::constants,
     proto::{AttributeProto, attribute_proto::AttributeType},
 };
 
@@ -18,6 +19,8 @@ const CONSTANT_INTS: i64 = 12;
 pub(super) struct Step<'a> {
     pub model: &'a mut Model,
     pub facts: &'a Facts,
+    /// The operators that call each function.
+    pub callers: &'a HashMap<ScopeId, Vec<OpId>>,
     /// The opset to be reached.
     pub to: i64,
     /// Whether an initializer that is a graph input too may be overridden (IR version 4).
@@ -218,8 +221,8 @@ impl Step<'_> {
         let function = self.model.root(self.model.op(op).scope());
         let ScopeShell::Function(shell) = &self.model.scope(function).shell else { return false };
         let has_default = shell.attribute_proto.iter().any(|attribute| attribute.name() == name);
-        let mut calls = self.model.ops().filter(|&call| self.model.called_function(call) == Some(function));
-        has_default || calls.all(|call| self.has(call, name))
+        let calls = self.callers.get(&function).map_or([].as_slice(), Vec::as_slice);
+        has_default || calls.iter().all(|&call| self.has(call, name))
     }
 
     /// Inserts an operator before `op`; returns what it makes, named after what `op` makes.
@@ -281,10 +284,8 @@ impl Step<'_> {
         let value = self.model.input(op, slot);
         self.model.omit_input(op, slot);
         let unread = |value: &ValueId| {
-            let name = self.model.value(*value).name();
-            let kept = self.model.is_input(*value) || self.model.is_output(*value);
-            let trained = self.model.trained_names().any(|trained| trained == name);
-            !(kept || trained) && self.model.uses(*value).is_empty() && self.model.value(*value).initializer().is_some()
+            let kept = self.model.is_input(*value) || self.model.is_read(*value) || self.model.is_trained(*value);
+            !kept && self.model.value(*value).initializer().is_some()
         };
         if let Some(value) = value.filter(unread) {
             self.model.take_initializer(value);

@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     error::{Error, Result},
     ir::{Model, OpId, ValueId},
-    numeric::{FloatType, Granularity, QuantParams, ranges},
+    numeric::{FloatType, Granularity, QuantParams, SCALE_OF_NOTHING, ranges},
     plan::{Plan, QuantizedCopy, candidates::layout},
 };
 
@@ -30,7 +30,7 @@ pub(super) fn plan(
 ) -> Result<Vec<BiasPlan>> {
     let params: HashMap<ValueId, QuantParams> = values.iter().map(|value| (value.value, value.params)).collect();
     let copies = copies(plan);
-    let nothing = if config.activations.reduce_range { REDUCED } else { 1.0 };
+    let nothing = if config.activations.reduce_range { SCALE_OF_NOTHING * REDUCED } else { SCALE_OF_NOTHING };
     for (weight, copy) in plan.weights.iter_mut().flat_map(|weight| {
         let value = weight.value;
         weight.copies.iter_mut().map(move |copy| (value, copy))
@@ -46,11 +46,11 @@ pub(super) fn plan(
     }
     for copy in plan.weights.iter_mut().flat_map(|weight| &mut weight.copies) {
         if copy.params.iter().any(|params| params.scale == 0.0) {
-            let one = |params: &QuantParams| QuantParams {
-                scale: if params.scale == 0.0 { 1.0 } else { params.scale },
+            let settled = |params: &QuantParams| QuantParams {
+                scale: if params.scale == 0.0 { SCALE_OF_NOTHING } else { params.scale },
                 ..*params
             };
-            copy.params = copy.params.iter().map(one).collect();
+            copy.params = copy.params.iter().map(settled).collect();
         }
     }
     let planned = biased.into_iter().filter_map(|Biased { layer, value, elements, input, axis }| {

@@ -19,7 +19,7 @@ use crate::{
     error::Result,
     ir::{Model, OpId, Use, ValueId},
     operators::Interval,
-    plan::{Plan, weights},
+    plan::{Plan, Reason, weights},
     targets::onnxruntime::{Kernel, absorbs_relu, data_inputs, kernel},
 };
 
@@ -99,6 +99,11 @@ impl<'a> Draft<'a> {
         for op in last {
             draft.take_back(op, FloatReason::Final);
         }
+        for (op, obstacle) in reach::near_obstacles(model) {
+            if draft.layers.contains_key(&op) {
+                draft.take_back(op, FloatReason::Near { operator: model.op(obstacle).describe() });
+            }
+        }
         for op in reach::before_logarithms(model) {
             if draft.layers.contains_key(&op) {
                 draft.take_back(op, FloatReason::Logarithm);
@@ -129,9 +134,13 @@ impl<'a> Draft<'a> {
             .filter(|layer| !planned.contains(&layer.op) && layer.given_scales.is_none())
             .filter_map(|layer| Some((layer.op, self.model.input(layer.weight.op, layer.weight.slot)?)))
             .collect();
+        let left_float: HashMap<ValueId, &Reason> =
+            plan.left_float.iter().map(|left| (left.value, &left.reason)).collect();
         for (op, weight) in missing {
-            let left = plan.left_float.iter().find(|left| left.value == weight);
-            let reason = left.map_or(FloatReason::ComputedWeight, |left| FloatReason::Weight(left.reason.clone()));
+            let left = left_float.get(&weight);
+            let reason =
+                left.map_or(Reason::NoRule { operator: self.model.op(op).describe() }, |&reason| reason.clone());
+            let reason = FloatReason::Weight(reason);
             self.take_back(op, reason);
         }
     }
@@ -185,6 +194,7 @@ impl<'a> Draft<'a> {
         let model = self.model;
         let kernel = kernel(model, op).filter(|kernel| matches!(kernel, Kernel::Computes | Kernel::Moves))?;
         let inputs = data_inputs(model, op);
+        let data: HashSet<ValueId> = inputs.iter().copied().collect();
         if inputs.is_empty()
             || inputs.iter().any(|input| self.refused.contains(input) || model.constant(*input).is_some())
         {
@@ -199,8 +209,9 @@ impl<'a> Draft<'a> {
             }
         }
         let refused = outputs.is_empty() || outputs.iter().any(|output| self.refused.contains(output));
-        let reads = |slot: &usize| model.input(op, *slot).is_some_and(|input| inputs.contains(&input));
-        let uses = (0..model.inputs(op).len()).filter(reads).map(|slot| Use { op, slot }).collect();
+        let read = model.inputs(op).into_iter().enumerate();
+        let read = read.filter(|(_, input)| input.is_some_and(|input| data.contains(&input)));
+        let uses = read.map(|(slot, _)| Use { op, slot }).collect();
         (!refused).then_some(Passage { uses, inputs, outputs, bounds, moves: kernel == Kernel::Moves })
     }
 
@@ -244,9 +255,10 @@ impl<'a> Draft<'a> {
                 made.bounds = layer.bounds;
             }
         }
-        for passage in passages.values() {
+        for (&op, passage) in passages {
+            let inputs = model.inputs(op);
             for &use_ in &passage.uses {
-                if let Some(input) = model.input(use_.op, use_.slot) {
+                if let Some(input) = inputs[use_.slot] {
                     readers.entry(input).or_default().insert(use_);
                 }
             }

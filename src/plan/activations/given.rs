@@ -23,6 +23,11 @@ pub(super) fn activation(model: &Model, value: ValueId) -> Option<(QuantParams, 
     }
 }
 
+/// Whether a value is dequantized from int8, an activation.
+pub(crate) fn quantized_to_int8(model: &Model, value: ValueId) -> bool {
+    activation(model, value).is_some_and(|(_, ty)| ty == QuantizedType::Int8)
+}
+
 /// A weight that is quantized already: its scales, the axis that they run along if there are several, and
 /// a tensor of its shape.
 pub(super) struct Weight<'a> {
@@ -31,8 +36,8 @@ pub(super) struct Weight<'a> {
     pub tensor: Cow<'a, Tensor>,
 }
 
-/// The symmetric weight that a DequantizeLinear makes of constant 8-bit integers, or of those which a
-/// QuantizeLinear makes of a constant.
+/// The weight that a DequantizeLinear makes of constant 8-bit integers with one zero point, or of those which
+/// a QuantizeLinear makes of a constant.
 pub(super) fn weight(model: &Model, value: ValueId) -> Option<Weight<'_>> {
     let op = dequantizes(model, value)?;
     let integers = model.input(op, 0)?;
@@ -40,8 +45,8 @@ pub(super) fn weight(model: &Model, value: ValueId) -> Option<Weight<'_>> {
     let tensor = model.fixed(quantize.and_then(|op| model.input(op, 0)).unwrap_or(integers))?;
     let (scales, zero_points, ty) = parameters(model, op)?;
     let axis = (scales.len() > 1).then(|| model.op(op).int("axis").unwrap_or(1));
-    let symmetric = zero_points.iter().all(|&zero_point| zero_point == 0);
-    (symmetric && ty.bits() == 8).then_some(Weight { scales, axis, tensor })
+    let one_zero_point = zero_points.iter().all(|zero_point| Some(zero_point) == zero_points.first());
+    (one_zero_point && ty.bits() == 8).then_some(Weight { scales, axis, tensor })
 }
 
 /// Whether a DequantizeLinear makes a value of constant integers: an int32 bias.
@@ -61,7 +66,11 @@ fn constant_input(model: &Model, op: OpId) -> bool {
 }
 
 fn dequantizes(model: &Model, value: ValueId) -> Option<OpId> {
-    model.producer(value).filter(|&op| model.op(op).is("DequantizeLinear") && model.op(op).int("block_size").is_none())
+    let plain = |op: &OpId| {
+        let op = model.op(*op);
+        op.is("DequantizeLinear") && op.int("block_size").unwrap_or(0) == 0 && !op.has_attributes_of_caller()
+    };
+    model.producer(value).filter(plain)
 }
 
 /// Scales and zero points of a DequantizeLinear with integers of 8 or 16 bits, and which. Zero points that

@@ -3,7 +3,8 @@
 use super::{FloatReason, given};
 use crate::{
     ir::{DataType, Model, OpId, Use, ValueId, type_name},
-    operators::{Interval, clamp_bounds, normalize_axis, weight_axes},
+    operators::{Interval, clamp_bounds, is_constant, normalize_axis, weight_axes},
+    plan::trace::{Origin, origin},
     targets::onnxruntime::{Kernel, kernel},
 };
 
@@ -48,8 +49,11 @@ pub(super) fn layer(model: &Model, op: OpId, absorbs: bool) -> Result<Layer, Flo
         if !plain("alpha") || !plain("beta") {
             return unsupported("alpha or beta but 1");
         }
-        if operator.int("transA").unwrap_or(0) != 0 {
+        if operator.int("transA").unwrap_or(0) != 0 || operator.refers_to_caller("transA") {
             return unsupported("transposed input");
+        }
+        if operator.refers_to_caller("transB") {
+            return unsupported("transposition of its weight that a function's caller decides");
         }
     }
     let inputs = model.inputs(op);
@@ -60,7 +64,7 @@ pub(super) fn layer(model: &Model, op: OpId, absorbs: bool) -> Result<Layer, Flo
     let given = given::weight(model, *weight);
     let tensor = match &given {
         Some(given) => given.tensor.clone(),
-        None => model.constant(*weight).ok_or(FloatReason::ComputedWeight)?,
+        None => model.constant(*weight).ok_or_else(|| no_constant(model, op, *weight))?,
     };
     if given.is_none() && tensor.dtype() != DataType::Float {
         return unsupported(type_name(tensor.dtype()));
@@ -103,6 +107,26 @@ pub(super) fn layer(model: &Model, op: OpId, absorbs: bool) -> Result<Layer, Flo
     let input = Use { op, slot: 0 };
     let given_scales = given.map(|given| given.scales);
     Ok(Layer { op, input, weight: weight_use, given_scales, bias, output, bounds, to_integers, made_as_integers })
+}
+
+/// Why an operator is no layer whose weight is no constant.
+fn no_constant(model: &Model, op: OpId, weight: ValueId) -> FloatReason {
+    if !model.op(op).is("Conv") && model.input(op, 0).is_some_and(|left| is_constant(model, left)) {
+        return FloatReason::LeftFactor;
+    }
+    let by = |op: OpId| model.op(op).describe();
+    let what = match origin(model, weight) {
+        Origin::Quantized(_) => {
+            let what = "weight of this type or with these scales and zero points, which it has from before";
+            return FloatReason::Unsupported { what: what.to_owned() };
+        }
+        Origin::Input(scope) if scope == Model::MAIN => "it is an input of the model".to_owned(),
+        Origin::Input(scope) if !model.scope(scope).is_function() => "it is an input of the body around it".to_owned(),
+        Origin::Input(_) | Origin::Caller => "each call of the function around it gives its own".to_owned(),
+        Origin::Constants(op) => format!("{} makes it of constants when the model runs", by(op)),
+        Origin::Computed(op) => format!("{} computes it", by(op)),
+    };
+    FloatReason::ComputedWeight { what }
 }
 
 /// The Relu behind an operator, or the Clip from zero on, whose work the QuantizeLinear behind it does:

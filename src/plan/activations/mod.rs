@@ -17,7 +17,7 @@ mod speed;
 
 use std::{collections::HashSet, fmt};
 
-use super::{LeftFloat, Plan, QuantizedCopy, Reason, Site, WeightPlan, opset, weights};
+use super::{LeftFloat, Plan, QuantizedCopy, Reason, Site, WeightPlan, opset, pairs, sites, weights};
 use crate::{
     calibration::Ranges,
     config::{ActivationType, Config},
@@ -27,6 +27,7 @@ use crate::{
     targets::onnxruntime,
 };
 use draft::Draft;
+pub(super) use given::quantized_to_int8;
 pub use speed::{Speed, Times};
 
 /// What becomes of activations.
@@ -116,8 +117,13 @@ pub struct FloatLayer {
 pub enum FloatReason {
     /// The runtime has no integer kernel for the operator.
     NoKernel,
-    /// Its weight is not a constant of its own: two computed factors, or a constant behind operators.
-    ComputedWeight,
+    /// Its weight is no constant.
+    ComputedWeight {
+        /// What it is instead.
+        what: String,
+    },
+    /// Its constant is the left factor of a product.
+    LeftFactor,
     /// Its bias is computed.
     ComputedBias,
     /// An attribute or input that the integer kernel does not have.
@@ -129,6 +135,11 @@ pub enum FloatReason {
     Weight(Reason),
     /// Its rounded result would be the model's output, with no layer behind to even it out.
     Final,
+    /// The runtime fails with an operator near it once it computes in integers.
+    Near {
+        /// The operator.
+        operator: String,
+    },
     /// A logarithm is taken of what it computes: small numbers count as much as large ones then.
     Logarithm,
     /// A value that it reads or makes cannot be quantized.
@@ -179,13 +190,19 @@ impl fmt::Display for FloatCause {
 impl fmt::Display for FloatReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoKernel => f.write_str("onnxruntime has no integer kernel for it"),
-            Self::ComputedWeight => f.write_str("its weight is not a constant"),
+            Self::NoKernel => f.write_str("onnxruntime makes no integer kernel of it"),
+            Self::ComputedWeight { what } => write!(f, "its weight is not a constant: {what}"),
+            Self::LeftFactor => {
+                f.write_str("its constant is the left factor, and integer kernels are made for right ones")
+            }
             Self::ComputedBias => f.write_str("its bias is not a constant"),
             Self::Unsupported { what } => write!(f, "onnxruntime's integer kernel takes no {what}"),
             Self::Weight(reason) => write!(f, "its weight stays float: {reason}"),
             Self::Final => {
                 f.write_str("its result goes to the outputs: rounded to integers it would be what users see")
+            }
+            Self::Near { operator } => {
+                write!(f, "onnxruntime fails with {operator} next to integer layers")
             }
             Self::Logarithm => {
                 f.write_str("a logarithm is taken of its result: integers are too coarse for the small numbers")
@@ -217,15 +234,20 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
         reduce_range(&mut weights);
     }
     let scheme = scheme(config);
+    let observed = ranges.of_values(model);
     let mut known = parameters::Known::new();
     let values = loop {
-        match parameters::assign(model, config, &draft, ranges, scheme, &mut known) {
+        match parameters::assign(model, config, &draft, &observed, scheme, &mut known) {
             Ok(values) => break values,
             Err(refused) => draft.refuse(refused),
         }
     };
     let layers = draft.layer_ops();
     drop_weights(&mut weights, &layers, model);
+    let computes = |op: OpId| layers.contains(&op) && onnxruntime::has_kernels(scheme.ty);
+    for copy in weights.weights.iter_mut().flat_map(|weight| &mut weight.copies) {
+        sites::only_layers_in_bodies(&mut copy.sites, computes);
+    }
     let biases = biases::plan(model, config, &draft, &values, &mut weights)?;
     if !onnxruntime::has_kernels(scheme.ty) && !values.is_empty() {
         weights.notes.push(format!(
@@ -242,13 +264,33 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
                 .to_owned(),
         );
     }
+    weights.warnings.extend(trips_over_int8(model, config, &integer));
     if integer.is_empty() && !float_layers.is_empty() {
         weights.warnings.push("no layer computes in integers".to_owned());
     }
     let mut plan = ActivationPlan { integer, values, biases, float_layers, speed: None };
-    plan.speed = speed::estimate(model, &plan, ranges);
+    plan.speed = speed::estimate(model, &plan, &observed);
     weights.activations = Some(plan);
     Ok(weights)
+}
+
+/// What to warn of where int8 activations of a new opset may not be loaded: a product that is added to becomes a
+/// Gemm with a Reshape before it, which onnxruntime then puts a pair behind. No pair in the file prevents that.
+fn trips_over_int8(model: &Model, config: &Config, integer: &[IntegerOperator]) -> Option<String> {
+    let added = |op: OpId| {
+        let output = model.outputs(op).first().copied().flatten();
+        output.is_some_and(|output| model.uses(output).iter().any(|use_| model.op(use_.op).is("Add")))
+    };
+    let product = integer.iter().find(|integer| model.op(integer.op).is("MatMul") && added(integer.op))?;
+    let opset = model.opset(model.op(product.op).scope());
+    (config.activations.ty == ActivationType::Int8 && opset >= pairs::FROM_OPSET).then(|| {
+        format!(
+            "onnxruntime {} may not load {} with int8 activations at opset {opset}, because something is added to \
+             its result: uint8 activations do load",
+            onnxruntime::VERSION,
+            product.operator
+        )
+    })
 }
 
 /// Weights of layers that turned out to stay float stay float too.

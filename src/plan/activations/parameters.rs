@@ -10,7 +10,7 @@ use super::{
     given,
 };
 use crate::{
-    calibration::Ranges,
+    calibration::Statistics,
     config::Config,
     ir::{Model, ValueId},
     numeric::{QuantParams, Range, ScaleType, Scheme},
@@ -26,6 +26,9 @@ const LEAST_SIGNAL_TO_NOISE: f64 = 24.0;
 /// What is at least so large is no number but a mask: models that mask write -10^4 and less.
 const MASK: f32 = 1e4;
 
+/// What was observed of values.
+pub(super) type Observed<'a> = HashMap<ValueId, &'a Statistics>;
+
 /// What was found for values so far, by whether all that read them read integers: it does not change when
 /// layers are taken back, and searching for ranges takes most of the time.
 pub(super) type Known = HashMap<(ValueId, bool), Result<QuantParams, FloatCause>>;
@@ -35,7 +38,7 @@ pub(super) fn assign(
     model: &Model,
     config: &Config,
     draft: &Draft,
-    ranges: &Ranges,
+    observed: &Observed,
     scheme: Scheme,
     known: &mut Known,
 ) -> Result<Vec<ValuePlan>, Vec<Refused>> {
@@ -50,7 +53,7 @@ pub(super) fn assign(
     let origins: Vec<&QuantizedValue> = values.iter().filter(|value| value.moved_from.is_none()).collect();
     let key = |value: &QuantizedValue| (value.value, value.readers == Readers::All);
     let new = origins.par_iter().filter(|value| !known.contains_key(&key(value)));
-    let found: Vec<_> = new.map(|value| (key(value), params(model, config, value, ranges, scheme))).collect();
+    let found: Vec<_> = new.map(|value| (key(value), params(model, config, value, observed, scheme))).collect();
     known.extend(found);
     for value in origins {
         match known[&key(value)] {
@@ -61,14 +64,9 @@ pub(super) fn assign(
     if !refused.is_empty() {
         return Err(refused);
     }
-    let origin = |mut value: ValueId| {
-        while let Some(&from) = moved_from.get(&value) {
-            value = from;
-        }
-        value
-    };
+    let origins = origins_of(&moved_from);
     let plan = |value: &QuantizedValue| {
-        let parameters_of = origin(value.value);
+        let parameters_of = origins.get(&value.value).copied().unwrap_or(value.value);
         let (params, scheme) = *own.get(&parameters_of)?;
         Some(ValuePlan {
             value: value.value,
@@ -82,14 +80,29 @@ pub(super) fn assign(
     Ok(values.iter().filter_map(plan).collect())
 }
 
+/// Where moved values come from in the end. Each step of a chain is taken once, however long it is.
+fn origins_of(moved_from: &HashMap<ValueId, ValueId>) -> HashMap<ValueId, ValueId> {
+    let mut origins: HashMap<ValueId, ValueId> = HashMap::new();
+    for &value in moved_from.keys() {
+        let mut way = Vec::new();
+        let mut origin = value;
+        while let Some(&from) = origins.get(&origin).or_else(|| moved_from.get(&origin)) {
+            way.push(origin);
+            origin = from;
+        }
+        origins.extend(way.into_iter().map(|value| (value, origin)));
+    }
+    origins
+}
+
 fn params(
     model: &Model,
     config: &Config,
     value: &QuantizedValue,
-    ranges: &Ranges,
+    observed: &Observed,
     scheme: Scheme,
 ) -> Result<QuantParams, FloatCause> {
-    let statistics = ranges.of(model, value.value).ok_or(FloatCause::NotObserved)?;
+    let statistics = observed.get(&value.value).ok_or(FloatCause::NotObserved)?;
     let defined = model.producer(value.value).and_then(|op| output_interval(model, op)).unwrap_or(Interval::ALL);
     // What only some read quantized is not clipped for the others' sake.
     let matters = match value.readers {

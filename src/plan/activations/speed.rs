@@ -6,9 +6,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{ActivationPlan, Readers};
+use super::{ActivationPlan, Readers, parameters::Observed};
 use crate::{
-    calibration::Ranges,
     ir::{Model, OpId, ValueId},
     targets::onnxruntime::{
         data_inputs,
@@ -47,8 +46,8 @@ impl Times {
 
 /// The estimate of a plan; `None` where no layer becomes integer, where it is not known how many elements
 /// a value has (its range is somebody else's), and where kernels are not those that were measured.
-pub(super) fn estimate(model: &Model, plan: &ActivationPlan, ranges: &Ranges) -> Option<Speed> {
-    let counts = Counts::of(model, plan, ranges)?;
+pub(super) fn estimate(model: &Model, plan: &ActivationPlan, observed: &Observed) -> Option<Speed> {
+    let counts = Counts::of(model, plan, observed)?;
     Some(Speed { with_vnni: counts.times(&WITH_VNNI), without_vnni: counts.times(&WITHOUT_VNNI) })
 }
 
@@ -62,13 +61,13 @@ struct Counts {
 }
 
 impl Counts {
-    fn of(model: &Model, plan: &ActivationPlan, ranges: &Ranges) -> Option<Self> {
+    fn of(model: &Model, plan: &ActivationPlan, observed: &Observed) -> Option<Self> {
         if plan.values.iter().any(|value| value.scheme.ty.bits() != 8) {
             return None;
         }
         let mut elements = HashMap::new();
         for value in &plan.values {
-            let observed = ranges.of(model, value.value).filter(|observed| observed.elements() > 0)?;
+            let observed = observed.get(&value.value).filter(|observed| observed.elements() > 0)?;
             elements.insert(value.value, observed.elements() as f64 / observed.runs() as f64);
         }
         let layers = plan.integer.iter().filter(|integer| integer.layer);

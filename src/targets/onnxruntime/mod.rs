@@ -1,9 +1,13 @@
 //! onnxruntime 1.32, CPU provider.
 
 mod integer;
+mod opsets;
 pub mod speed;
 
-pub use integer::{Kernel, absorbs_relu, data_inputs, has_kernels, kernel};
+pub use integer::{
+    Kernel, absorbs_relu, data_inputs, fails_between_integers, has_kernels, kernel, misplaces_axes, propagates,
+};
+pub use opsets::{NEWEST_OPSET, OLDEST_OPSET, first_version};
 
 use crate::numeric::{FloatType, Granularity, QuantizedType, ScaleType, Scheme};
 
@@ -24,11 +28,12 @@ pub fn runs(scheme: Scheme) -> bool {
     type_runs && !matches!(scheme.scale, ScaleType::PowerOfTwo | ScaleType::Float(FloatType::BF16))
 }
 
-/// Whether a MatMul, or a Gemm with `alpha` and `beta` 1 and nothing transposed, becomes one
+/// Whether a MatMul, or a Gemm with `alpha` and `beta` 1, nothing transposed and a vector as bias, becomes one
 /// MatMulNBits kernel with the DequantizeLinear of its right factor: a matrix `[in, out]` whose
-/// DequantizeLinear nothing else reads, as nothing else reads the integers and the scales, and where
-/// neither a Relu comes next nor a DequantizeLinear makes the left factor. Integers of 2, 4 and 8 bits; one scale, or scales along axis 1,
-/// or blocks along axis 0 whose size is a power of two of 16 and more.
+/// DequantizeLinear nothing else reads, as nothing else reads the integers and the scales (not even another
+/// DequantizeLinear), and where no DequantizeLinear makes the left factor. Integers of 2, 4 and 8 bits; one
+/// scale, or scales along axis 1, or blocks along axis 0 whose size is a power of two of 16 and more. A MatMul in
+/// front of the addition of a constant `[1, out]` becomes a Gemm first, whose bias is no vector.
 pub fn fuses_matmul(ty: QuantizedType, granularity: Granularity) -> bool {
     let has_kernel = matches!(ty.bits(), 2 | 4 | 8) && !ty.is_float();
     has_kernel
@@ -37,4 +42,26 @@ pub fn fuses_matmul(ty: QuantizedType, granularity: Granularity) -> bool {
             Granularity::PerBlock { axis: 0, size } => size >= 16 && size.is_power_of_two(),
             Granularity::PerChannel { .. } | Granularity::PerBlock { .. } => false,
         }
+}
+
+/// Whether a product computes the same once it is MatMulNBits as it does as written; `columns` are those of
+/// its right factor, `float` is the type of what it computes with, `in_body` says whether it is inside of an
+/// If, Loop or Scan.
+///
+/// - With 2 bits only where the columns are a multiple of 4: otherwise the integers are unpacked from the
+///   wrong places. (Seen in 1.32; 1.22 does not fuse 2 bits.)
+/// - With float16 inside of bodies it is zero, whatever the bits; in the main graph it is zero, too, with
+///   `ORT_ENABLE_EXTENDED`, but right with all optimizations. (Seen in 1.32, and in the main graph since
+///   1.27; 1.19 and 1.22 do not fuse float16.)
+///
+/// What must not fuse has a DequantizeLinear whose `axis` is counted from the end: that stays by itself
+/// (1.19, 1.22 and 1.32).
+pub fn computes_fused_matmul(ty: QuantizedType, float: FloatType, columns: usize, in_body: bool) -> bool {
+    (ty.bits() != 2 || columns.is_multiple_of(4)) && !(float == FloatType::F16 && in_body)
+}
+
+/// Whether the integer kernel of a product takes a scale for each column of a weight of this rank. The model is
+/// loaded all the same, and fails when it is run. (1.32, MatMulIntegerToFloat; up to 1.31 QLinearMatMul, too.)
+pub fn multiplies_per_channel(rank: usize) -> bool {
+    rank == 2
 }

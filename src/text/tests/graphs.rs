@@ -248,3 +248,36 @@ main (
 }
 "#);
 }
+
+#[test]
+fn what_would_steer_a_terminal_is_spelled_out() {
+    let odd = "a\u{1b}]0;title\u{7}\u{9b}b\r\n\tc\\u{1b}\u{7f}";
+    let node = NodeProto {
+        name: some(odd),
+        domain: some(odd),
+        attribute: vec![
+            AttributeProto { s: Some("line\nline\t\u{1b}[2J".into()), ..attribute(odd, AttributeType::String) },
+            AttributeProto { strings: vec!["\u{8}".into()], ..attribute("strings", AttributeType::Strings) },
+        ],
+        ..node(odd, &[odd], &["y"])
+    };
+    let info = typed(odd, tensor_type(DataType::Float, Some(&[Some(dimension::Value::DimParam(odd.to_owned()))])));
+    let proto = ModelProto {
+        producer_name: some("\u{1b}[31m"),
+        doc_string: some("\u{1b}[31m"),
+        opset_import: vec![opset(odd, 1)],
+        metadata_props: vec![entry(odd, odd)],
+        graph: Some(GraphProto {
+            input: vec![info],
+            initializer: vec![raw("\u{1b}w", DataType::Int8, &[1], vec![1])],
+            ..graph(odd, vec![node], &[], &["y"])
+        }),
+        ..ModelProto::default()
+    };
+    let text = load(&proto).to_text();
+    let steers = |character: char| character.is_control() && character != '\n' && character != '\t';
+    assert!(!text.contains(steers), "{text:?}");
+    // A name does not break its line, and what is spelled out is told from what is called so.
+    assert!(text.contains(r#"["a\u{1b}]0;title\u{7}\u{9b}b\r\n\tc\\u{1b}\u{7f}"]"#), "{text}");
+    assert!(text.contains("\"line\nline\t\\u{1b}[2J\""), "{text}");
+}

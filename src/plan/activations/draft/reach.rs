@@ -1,12 +1,13 @@
-//! What can be reached from where: the values that lead to layers, and the layers that logarithms are
-//! taken of. Each is one walk over the graph, however many layers there are.
+//! What can be reached from where: the values that lead to layers, the layers that logarithms are taken of, and
+//! those near operators that the runtime fails with. Each is one walk over the graph, however many layers there are.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::is_layer;
 use crate::{
     ir::{Model, Op, OpId, ScopeId, ValueId},
     operators::output_interval,
+    targets::onnxruntime::{Kernel, fails_between_integers, kernel, misplaces_axes},
 };
 
 /// The values of which a layer, of whatever kind, reads what is made of them, or a function, which may
@@ -76,4 +77,55 @@ fn hides_size(model: &Model, op: OpId) -> bool {
         "Clip" => output_interval(model, op).is_some_and(|interval| interval.min <= 0.0 || interval.max.is_finite()),
         _ => output_interval(model, op).is_some(),
     }
+}
+
+/// Layers that must not compute in integers because the runtime fails with an operator near them, and which
+/// operator that is.
+///
+/// Transposes travel from an integer convolution to where axes are misplaced, through anything but a layer, with
+/// the data and against it. And where only what integers pass lies between an operator and the layer behind it,
+/// it would stand between integers.
+pub(super) fn near_obstacles(model: &Model) -> BTreeMap<OpId, OpId> {
+    let beside = |forward| walk(model, |op| misplaces_axes(model, op), |_| true, forward);
+    let passes = |op| kernel(model, op) == Some(Kernel::Moves) || matches!(model.op(op).op_type(), "Relu" | "Clip");
+    let mut near = walk(model, |op| fails_between_integers(model, op), passes, true);
+    for (layer, obstacle) in beside(true).into_iter().chain(beside(false)) {
+        if kernel(model, layer) == Some(Kernel::LayerToIntegers) {
+            near.entry(layer).or_insert(obstacle);
+        }
+    }
+    near
+}
+
+/// The first layers on all ways from some operators through others that are `passed`, each with the operator
+/// that the way began at.
+fn walk(
+    model: &Model,
+    starts: impl Fn(OpId) -> bool,
+    passed: impl Fn(OpId) -> bool,
+    forward: bool,
+) -> BTreeMap<OpId, OpId> {
+    let mut layers = BTreeMap::new();
+    let mut seen = HashSet::new();
+    let mut ahead: Vec<(OpId, OpId)> = model.ops().filter(|&op| starts(op)).map(|op| (op, op)).collect();
+    while let Some((op, start)) = ahead.pop() {
+        let next: Vec<OpId> = match forward {
+            true => {
+                let outputs = model.outputs(op).into_iter().flatten();
+                outputs.flat_map(|output| model.uses(output)).map(|use_| use_.op).collect()
+            }
+            false => model.inputs(op).into_iter().flatten().filter_map(|input| model.producer(input)).collect(),
+        };
+        for next in next {
+            if model.op(next).scope() != model.op(start).scope() || !seen.insert(next) {
+                continue;
+            }
+            if is_layer(model, next) {
+                layers.insert(next, start);
+            } else if passed(next) {
+                ahead.push((next, start));
+            }
+        }
+    }
+    layers
 }

@@ -51,7 +51,7 @@ impl Facts {
     pub(super) fn follow(&self, model: &Model, id: OpId) -> Vec<(ValueId, Fact)> {
         let op = model.op(id);
         // What a caller gives may be anything.
-        if !op.domain().is_empty() || op.shell.attribute.iter().any(|attribute| !attribute.ref_attr_name().is_empty()) {
+        if !op.domain().is_empty() || op.has_attributes_of_caller() {
             return vec![];
         }
         let rule = Rule { facts: self, model, op, inputs: model.inputs(id) };
@@ -124,6 +124,9 @@ impl Rule<'_> {
             "Shape" | "Size" | "NonZero" | "ArgMax" | "ArgMin" => Some(DataType::Int64),
             "Constant" => self.op.attribute("value_ints").or(self.op.attribute("value_int")).map(|_| DataType::Int64),
             "Where" | "DequantizeLinear" => self.dtype(1),
+            "QuantizeLinear" => self.input(2).map_or(Some(DataType::Uint8), |_| self.dtype(2)),
+            "DynamicQuantizeLinear" => Some(DataType::Uint8),
+            "ConvInteger" | "MatMulInteger" => Some(DataType::Int32),
             _ if COMPARE.contains(&op_type) => Some(DataType::Bool),
             "Compress" | "Concat" | "Einsum" | "Expand" | "Flatten" | "GRU" | "Gather" | "GatherElements"
             | "GatherND" | "Gemm" | "LSTM" | "MatMul" | "RNN" | "Reshape" | "Slice" | "Squeeze" | "Transpose"
@@ -139,7 +142,7 @@ impl Rule<'_> {
     fn output_shape(&self) -> Option<Shape> {
         let op_type = self.op.op_type();
         match op_type {
-            "Cast" | "DequantizeLinear" | "QuantizeLinear" => self.shape(0).cloned(),
+            "Cast" | "DequantizeLinear" | "DynamicQuantizeLinear" | "QuantizeLinear" => self.shape(0).cloned(),
             "Conv" => {
                 let mut sizes = unknown(self.rank(0)?);
                 *sizes.get_mut(1)? = self.shape(1).and_then(|weight| weight.first().copied().flatten());

@@ -14,18 +14,18 @@ use crate::{
 };
 
 /// The sizes of a tensor's dimensions; `None` for those that are not known.
-pub(super) type Shape = Vec<Option<usize>>;
+pub(crate) type Shape = Vec<Option<usize>>;
 
 /// What is known of the values of a model.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     known: HashMap<ValueId, Fact>,
     only_float32: bool,
 }
 
 /// What is known of one value.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(super) struct Fact {
+pub(crate) struct Fact {
     pub dtype: Option<DataType>,
     pub shape: Option<Shape>,
 }
@@ -35,13 +35,13 @@ const MAX_ROUNDS: usize = 4;
 
 impl Facts {
     /// Gathers what can be known, taking the file's word.
-    pub(super) fn of(model: &Model) -> Self {
+    pub(crate) fn as_stated(model: &Model) -> Self {
         Self::gather(model, |_| true)
     }
 
     /// Gathers what must be so whenever the model runs at all: sizes that the file states of anything
     /// but the inputs of the main graph are not enforced, and often those of another batch size.
-    pub(super) fn enforced(model: &Model) -> Self {
+    pub(crate) fn guaranteed(model: &Model) -> Self {
         Self::gather(model, |value| model.is_input(value) && model.value(value).scope() == Model::MAIN)
     }
 
@@ -66,7 +66,7 @@ impl Facts {
 
     /// Takes to account that a value has become a constant: what operators tell may depend on its
     /// elements. Returns those that read what more is known of now.
-    pub(super) fn spread(&mut self, model: &Model, constant: ValueId) -> Vec<OpId> {
+    pub(crate) fn spread(&mut self, model: &Model, constant: ValueId) -> Vec<OpId> {
         let uses = model.uses(constant).into_iter().map(|use_| use_.op);
         let mut waiting: Vec<OpId> = uses.chain(model.producer(constant)).collect();
         let mut readers = Vec::new();
@@ -83,23 +83,23 @@ impl Facts {
     }
 
     /// A value's element type.
-    pub(super) fn dtype(&self, value: ValueId) -> Option<DataType> {
+    pub(crate) fn dtype(&self, value: ValueId) -> Option<DataType> {
         self.known.get(&value)?.dtype
     }
 
     /// The element type of a value that can only be of a floating-point type. Where nothing says
     /// which, it is float if the model has no source of any other.
-    pub(super) fn float_dtype(&self, value: ValueId) -> Option<DataType> {
+    pub(crate) fn float_dtype(&self, value: ValueId) -> Option<DataType> {
         self.dtype(value).or(self.only_float32.then_some(DataType::Float))
     }
 
     /// A value's shape.
-    pub(super) fn shape(&self, value: ValueId) -> Option<&Shape> {
+    pub(crate) fn shape(&self, value: ValueId) -> Option<&Shape> {
         self.known.get(&value)?.shape.as_ref()
     }
 
     /// A value's rank.
-    pub(super) fn rank(&self, value: ValueId) -> Option<usize> {
+    pub(crate) fn rank(&self, value: ValueId) -> Option<usize> {
         self.shape(value).map(Vec::len)
     }
 
@@ -173,7 +173,7 @@ fn only_float32(model: &Model) -> bool {
 }
 
 /// The type that Cast's `to` names, by number or (before opset 6) by name.
-pub(super) fn cast_target(number: Option<i64>, name: Option<&str>) -> Option<DataType> {
+pub(crate) fn cast_target(number: Option<i64>, name: Option<&str>) -> Option<DataType> {
     match name {
         Some(name) => DataType::from_str_name(name),
         None => DataType::try_from(i32::try_from(number?).ok()?).ok(),

@@ -1,0 +1,89 @@
+//! `onnx-quant explain`: what a runtime makes of a model.
+
+use std::path::PathBuf;
+
+use onnx_quant::{
+    explain::{Code, Explanation, Verdict, explain},
+    targets::Target,
+};
+
+use super::{
+    Failure, STREAM, load,
+    outputs::{Paths, TextOutput},
+    print_to_stdout,
+    settings::one_of,
+};
+
+/// Tell what a runtime makes of a model: which operators compute with integers, which do not, and why
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The model, quantized by anything or not; - reads standard input
+    #[arg(value_name = "MODEL.onnx")]
+    input: PathBuf,
+
+    /// The runtime: a name, a name and a release (onnxruntime:1.22), or a file of rules (.toml)
+    #[arg(long, value_name = "TARGET", default_value = "onnxruntime")]
+    target: Target,
+
+    /// Write all of it to a file as JSON; - writes standard output
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Fail, with exit status 1, where there is a finding of this code (may be repeated)
+    #[arg(long, value_name = "CODE", value_parser = one_of(Code::NAMES))]
+    deny: Vec<Code>,
+
+    /// List every operator
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let model = load(&args.input)?;
+    let explanation = explain(&model, &args.target).map_err(|error| error.in_file(&args.input))?;
+    let to_stream = args.json.as_ref().is_some_and(|path| path.as_os_str() == STREAM);
+    if let Some(path) = &args.json {
+        let mut paths = Paths::default();
+        paths.read_model(&model, &args.input);
+        paths.write("the explanation", path);
+        paths.check()?;
+        TextOutput::at(path)?.write(&explanation.to_json())?;
+    }
+    if !to_stream {
+        print_to_stdout(&text(&explanation, args.verbose))?;
+    }
+    let denied = explanation.denied(&args.deny).count();
+    match denied {
+        0 => Ok(()),
+        1 => Err(Failure::Failed("1 finding is denied".into())),
+        many => Err(Failure::Failed(format!("{many} findings are denied").into())),
+    }
+}
+
+/// What people read.
+fn text(explanation: &Explanation, verbose: bool) -> String {
+    let release = explanation.release.as_ref().map(|release| format!(" {release}")).unwrap_or_default();
+    let summary = &explanation.summary;
+    let mut text = format!(
+        "{}{release}: {} operators compute with integers, {} in float; {} conversions are left, {} of them of constants\n",
+        explanation.target, summary.integer, summary.float, summary.conversions_left, summary.constants_dequantized
+    );
+    if verbose {
+        for operator in &explanation.operators {
+            let verdict = match operator.verdict {
+                Verdict::Integer => "integer",
+                Verdict::Float => "float",
+                Verdict::Conversion => "conversion",
+                Verdict::Other => continue,
+            };
+            let runs_as = if operator.runs_as.is_empty() { "-" } else { &operator.runs_as };
+            text +=
+                &format!("{verdict:<10} {runs_as:<22} {} '{}': {}\n", operator.op_type, operator.name, operator.why);
+        }
+    }
+    for finding in &explanation.findings {
+        text +=
+            &format!("{}: {}: {}\n  {}\n", finding.code, finding.subjects.join(", "), finding.message, finding.help);
+    }
+    text
+}

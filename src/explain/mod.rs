@@ -1,0 +1,129 @@
+//! What a target makes of a model, operator by operator, and why.
+//!
+//! The model may be quantized by anybody, in any form. It is [loaded](loaded) as the target does it, on a copy,
+//! and every operator is then judged by the target's rules: the same rules that plans are made by, so that a
+//! plan and what is explained of it cannot differ. Sentences are made in `sentences.rs`, and nowhere else here.
+
+mod findings;
+mod loaded;
+mod sentences;
+mod summary;
+mod verdicts;
+
+use serde::Serialize;
+
+pub use findings::{Code, Finding};
+pub use summary::Summary;
+
+use crate::{error::Result, ir::Model, targets::Target};
+
+/// The version of the form that [`Explanation::to_json`] writes; it changes where a field changes its meaning
+/// or goes.
+pub const VERSION: u32 = 1;
+
+/// What a target makes of a model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// The version of this form.
+    pub version: u32,
+    /// The target's name.
+    pub target: String,
+    /// The release whose rules were asked, where the target has releases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// All together.
+    pub summary: Summary,
+    /// What is not as it could be, the costliest first.
+    pub findings: Vec<Finding>,
+    /// Every operator, in the order of the file: the main graph, then bodies and functions.
+    pub operators: Vec<Operator>,
+}
+
+/// What becomes of one operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Operator {
+    /// The node's name.
+    pub name: String,
+    /// Its type.
+    pub op_type: String,
+    /// The bodies or the function that it is in, outermost first; empty in the main graph.
+    pub path: Vec<String>,
+    /// The type of the kernel that does its work; empty where none is left.
+    pub runs_as: String,
+    /// How it computes.
+    pub verdict: Verdict,
+    /// What decided that.
+    pub why: String,
+}
+
+/// How an operator computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// With integers.
+    Integer,
+    /// In float.
+    Float,
+    /// It converts between integers and floats.
+    Conversion,
+    /// Neither: shapes, control flow, constants, and what is gone once the model is loaded.
+    Other,
+}
+
+/// Explains what a target makes of a model as it stands. Where several releases are meant, the newest is asked.
+///
+/// # Errors
+/// The model cannot be loaded as the target does it.
+///
+/// ```
+/// use onnx_quant::{Config, Model, explain::{Verdict, explain}, quantize};
+/// let mut model = Model::load("testdata/kws_dscnn.onnx")?;
+/// quantize(&mut model, &Config::default())?;
+/// let explanation = explain(&model, &"onnxruntime".parse()?)?;
+/// let convolutions = explanation.operators.iter().filter(|operator| operator.op_type == "Conv");
+/// assert!(convolutions.into_iter().all(|conv| conv.verdict == Verdict::Float), "only their weights are integers");
+/// # Ok::<(), onnx_quant::Error>(())
+/// ```
+pub fn explain(model: &Model, target: &Target) -> Result<Explanation> {
+    let target = target.clone().only(false);
+    let loaded = loaded::load(model, &target)?;
+    let verdicts = verdicts::all(model, &loaded, &target);
+    let operators: Vec<Operator> = model.ops().map(|op| operator(model, &target, op, &verdicts[&op])).collect();
+    let findings = findings::find(model, &loaded, &target, &verdicts);
+    Ok(Explanation {
+        version: VERSION,
+        target: target.name().to_owned(),
+        release: target.releases().map(|(_, newest)| newest.to_string()),
+        summary: summary::sum(model, &loaded, &verdicts),
+        findings,
+        operators,
+    })
+}
+
+fn operator(model: &Model, target: &Target, op: crate::ir::OpId, found: &verdicts::Found) -> Operator {
+    let operator = model.op(op);
+    Operator {
+        name: operator.name().to_owned(),
+        op_type: operator.op_type().to_owned(),
+        path: model.scope_path(operator.scope()),
+        runs_as: found.runs_as.clone(),
+        verdict: found.verdict,
+        why: sentences::why(model, target, op, found),
+    }
+}
+
+impl Explanation {
+    /// The explanation as JSON, with a line break at its end.
+    pub fn to_json(&self) -> String {
+        let mut json = serde_json::to_string_pretty(self).unwrap_or_default();
+        json.push('\n');
+        json
+    }
+
+    /// Those findings that have one of these codes.
+    pub fn denied<'a>(&'a self, codes: &'a [Code]) -> impl Iterator<Item = &'a Finding> {
+        self.findings.iter().filter(|finding| codes.contains(&finding.code))
+    }
+}

@@ -1,0 +1,277 @@
+//! The form of a target's file: what a runtime does with a quantized graph, as data.
+//!
+//! A file is TOML. It begins with what the target is called and how it is checked, says under `[writes]` which
+//! of the possible quantized forms suit it, and then has a `[[rule]]` for every kernel that computes in
+//! integers: which operators, what must stand around them, since and until which release, and how that is
+//! known. Nothing in these files decides; [`Target`](super::Target) answers questions by them.
+
+use serde::Deserialize;
+
+use super::{
+    condition::Condition,
+    release::{Release, Releases},
+};
+use crate::ir::{DataType, type_name};
+
+/// A target's file.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Description {
+    /// What it is called on the command line.
+    pub name: String,
+    /// What it is, for people.
+    pub title: String,
+    /// How what is written for it is checked.
+    pub checked: Checked,
+    /// The releases that the rules are known for, oldest first; empty where it has none that matter.
+    #[serde(default)]
+    pub releases: Vec<Release>,
+    /// What suits it.
+    pub writes: Writes,
+    /// The newest opset whose QuantizeLinear and DequantizeLinear it has, by release; none: all.
+    #[serde(default, rename = "opset")]
+    pub opsets: Vec<NewestOpset>,
+    /// What it changes in a graph before it looks for kernels.
+    #[serde(default)]
+    pub at_load: Vec<LoadStep>,
+    /// Operators that compute in integers as they stand in the file: `domain:Type`, or `Type` of the default
+    /// operators.
+    #[serde(default)]
+    pub integer_operators: Vec<String>,
+    /// Its integer kernels.
+    #[serde(default, rename = "rule")]
+    pub rules: Vec<Rule>,
+    /// What float operators become together.
+    #[serde(default, rename = "float-fusion")]
+    pub float_fusions: Vec<FloatFusion>,
+}
+
+/// How it is known that a target runs what is written for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Checked {
+    /// By running it.
+    Run,
+    /// By the rules of its documentation.
+    Rules,
+}
+
+/// Which of the possible quantized forms suit a target.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Writes {
+    /// Types of activations that it has kernels for, the preferred one first.
+    pub activations: Vec<ElementType>,
+    /// Types of the weights of integer kernels, the preferred one first.
+    pub weights: Vec<ElementType>,
+    /// Whether weights may have zero points other than 0.
+    pub weight_zero_points: bool,
+    /// Whether real zero must be the middle of the activations' integers.
+    pub symmetric_activations: bool,
+    /// What becomes of biases.
+    pub bias: BiasForm,
+    /// Which values get a pair of QuantizeLinear and DequantizeLinear.
+    pub pairs: Pairs,
+    /// The lowest opset to write.
+    #[serde(default = "lowest_opset")]
+    pub opset: i64,
+}
+
+fn lowest_opset() -> i64 {
+    13
+}
+
+/// What becomes of the bias of an integer kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BiasForm {
+    /// int32, in units of exactly the product of the scales of input and weight.
+    Int32,
+    /// It stays float.
+    Float,
+}
+
+/// Which values get a pair of QuantizeLinear and DequantizeLinear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pairs {
+    /// Those that the rules need, and those between kernels.
+    AsNeeded,
+    /// Every output of every kernel, the last one too.
+    EveryOutput,
+    /// The inputs of kernels only.
+    Inputs,
+}
+
+/// The newest opset of a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct NewestOpset {
+    /// From which release on.
+    pub since: Release,
+    /// Which opset.
+    pub newest: i64,
+}
+
+/// A change that a runtime makes when it loads a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LoadStep {
+    /// Which.
+    pub step: Step,
+    /// From which release on.
+    #[serde(default)]
+    pub since: Option<Release>,
+    /// Up to which release.
+    #[serde(default)]
+    pub until: Option<Release>,
+}
+
+/// The changes that are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Identity, and Dropout outside of training, go.
+    RemoveIdentities,
+    /// Of two pairs in a row one goes.
+    MergePairs,
+    /// MatMul and the Add of a vector become a Gemm.
+    ProductsWithBias,
+    /// Pairs spread through what only moves data.
+    PropagatePairs,
+    /// A Relu or Clip goes that the QuantizeLinear after it makes redundant.
+    AbsorbClamps,
+}
+
+/// One integer kernel.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Rule {
+    /// A name of its own, for people and reports.
+    pub id: String,
+    /// The operators of the default operator set that it is for.
+    pub operators: Vec<String>,
+    /// What is quantized around the operator.
+    pub form: Form,
+    /// What the kernel does with integers.
+    pub role: Role,
+    /// The kernel's operator type; the operator itself, on integers, where none is named.
+    #[serde(default)]
+    pub kernel: Option<String>,
+    /// Which inputs a DequantizeLinear must stand on; none: every one.
+    #[serde(default)]
+    pub dequantized: Option<Vec<usize>>,
+    /// The types of the integers that activations may be.
+    pub types: Vec<ElementType>,
+    /// The types of the integers that a weight, in input 1, may be; none: as the activations.
+    #[serde(default)]
+    pub weights: Option<Vec<ElementType>>,
+    /// Whether a QuantizeLinear must stand on each output.
+    pub output: Output,
+    /// What else must be so.
+    #[serde(default)]
+    pub require: Vec<Condition>,
+    /// From which release on.
+    #[serde(default)]
+    pub since: Option<Release>,
+    /// Up to which release.
+    #[serde(default)]
+    pub until: Option<Release>,
+    /// What the kernel computes otherwise than the file says.
+    #[serde(default)]
+    pub differs: Option<String>,
+    /// Where it is known from.
+    pub source: Source,
+    /// Names of small graphs that show it.
+    #[serde(default)]
+    pub cases: Vec<String>,
+}
+
+/// What is quantized around an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// Its activations and its weight, with scales that are known beforehand.
+    Static,
+    /// Its activations, with scales that each run finds, and its weight.
+    Dynamic,
+    /// Its weight only.
+    Weights,
+}
+
+/// What a kernel does with integers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// It sums products with weights.
+    Layer,
+    /// It computes, and requantizes what comes out: scales of inputs and outputs may differ.
+    Requantizes,
+    /// It moves or picks integers: scales of inputs and outputs are the same.
+    KeepsScale,
+}
+
+/// Whether a QuantizeLinear must stand on each output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Output {
+    /// One on each, that all readers are behind.
+    Required,
+    /// One on each, or none.
+    Optional,
+    /// None.
+    Absent,
+    /// It does not matter.
+    Any,
+}
+
+/// Where a rule is known from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// It was seen in the runtime.
+    Measured,
+    /// It was read in the runtime's source.
+    Read,
+    /// Its documentation says so.
+    Documented,
+}
+
+/// Float operators that become one.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct FloatFusion {
+    /// The first operator.
+    pub operator: String,
+    /// What may follow it.
+    pub followed_by: Vec<String>,
+    /// What they become.
+    pub kernel: String,
+}
+
+/// An element type, by its name in the ONNX textual syntax.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ElementType(pub DataType);
+
+impl TryFrom<String> for ElementType {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let known = (0..=i32::from(u8::MAX)).filter_map(|number| DataType::try_from(number).ok());
+        let found = known.into_iter().find(|&dtype| type_name(dtype) == name);
+        found.map(Self).ok_or_else(|| format!("'{name}' is no element type"))
+    }
+}
+
+impl Rule {
+    /// The releases that have it.
+    pub fn releases(&self) -> Releases {
+        Releases { since: self.since, until: self.until }
+    }
+
+    /// Whether it is for operators of this type.
+    pub fn is_for(&self, op_type: &str) -> bool {
+        self.operators.iter().any(|known| known == op_type)
+    }
+}
