@@ -107,6 +107,11 @@ fn calibrate() {
 }
 
 #[test]
+fn explain() {
+    every_seed_and_its_mutants("explain");
+}
+
+#[test]
 fn ranges() {
     every_seed_and_its_mutants("ranges");
 }

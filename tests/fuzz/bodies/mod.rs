@@ -8,6 +8,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of this module")]
 
 pub mod calibrate;
+pub mod explain;
 pub mod load;
 pub mod print;
 pub mod quantize;
@@ -33,12 +34,13 @@ pub struct Target {
 
 pub const MODELS: &str = "models";
 
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "load", seeds: MODELS, body: load::run },
     Target { name: "print", seeds: MODELS, body: print::run },
     Target { name: "quantize", seeds: MODELS, body: quantize::run },
     Target { name: "upgrade", seeds: MODELS, body: upgrade::run },
     Target { name: "calibrate", seeds: MODELS, body: calibrate::run },
+    Target { name: "explain", seeds: MODELS, body: explain::run },
     Target { name: "ranges", seeds: "ranges", body: ranges::run },
     Target { name: "npz", seeds: "samples", body: samples::run },
 ];

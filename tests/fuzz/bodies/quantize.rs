@@ -4,7 +4,7 @@ use bytes::Bytes;
 use onnx_quant::{
     ActivationType, Activations, CalibrationMethod, Config, Error, ErrorKind, Granularity, Model, WeightForm,
     WeightScales, WeightType,
-    calibration::{Collect, Ranges, Statistics, value_key},
+    calibration::{Collect, Ranges, Statistics, value_keys},
     passes, quantize, quantize_activations,
 };
 
@@ -103,10 +103,11 @@ pub fn activations(config: Config, random: &mut Random) -> Config {
 fn ranges(models: &[&Model], random: &mut Random) -> Ranges {
     let mut ranges = Ranges::default();
     for model in models {
+        let keys = value_keys(model);
         for value in model.values() {
             let mut statistics = Statistics::new(Collect { histogram: random.once_in(2) });
             statistics.observe(&observed(random));
-            ranges.values.insert(value_key(model, value), statistics);
+            ranges.values.insert(keys[&value].clone(), statistics);
         }
     }
     ranges

@@ -1,6 +1,6 @@
 //! A model's opset is raised.
 
-use onnx_quant::{Model, passes::UpgradeOpset};
+use onnx_quant::{Model, passes::UpgradeOpset, upgrade};
 
 use super::{assert_readable, loaded, written};
 use crate::mutate::Random;
@@ -15,12 +15,12 @@ pub fn run(bytes: &[u8], random: &mut Random) {
     let once = written(&upgraded);
 
     let mut again = upgraded.clone();
-    let said = UpgradeOpset { to }.upgrade(&mut again).expect("what was upgraded is at the opset already");
+    let (said, _) = upgrade(&mut again, to).expect("what was upgraded is at the opset already");
     assert!(!said.changed && said.rewritten.is_empty(), "upgraded again: {said:?}");
     assert!(again.to_bytes() == once, "upgraded again, it is another model");
 
     let mut from_file = Model::from_bytes(once.clone()).expect("it was read before");
-    let said = UpgradeOpset { to }.upgrade(&mut from_file).expect("what was upgraded is at the opset already");
+    let (said, _) = upgrade(&mut from_file, to).expect("what was upgraded is at the opset already");
     assert!(!said.changed, "upgraded again from a file: {said:?}");
 
     let same = self::upgraded(&model, to).expect("it was upgraded before");
@@ -29,6 +29,6 @@ pub fn run(bytes: &[u8], random: &mut Random) {
 
 fn upgraded(model: &Model, to: i64) -> Option<Model> {
     let mut model = model.clone();
-    let upgraded = UpgradeOpset { to }.upgrade(&mut model).inspect_err(assert_readable);
+    let upgraded = upgrade(&mut model, to).inspect_err(assert_readable);
     upgraded.ok().map(|_| model)
 }
