@@ -1,29 +1,32 @@
-//! What is done with every malformed model: the body of a fuzz target, as a plain function.
+//! What is done with a malformed model that is built here: the bodies of the fuzz targets, and what its
+//! user sees.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use bytes::Bytes;
-use onnx_quant::{
-    Config, Error, ErrorKind, Granularity, Model, WeightForm, WeightType,
-    passes::{self, Pass, UpgradeOpset},
-    proto::ModelProto,
-    quantize,
-};
+use onnx_quant::{Config, Error, Model, proto::ModelProto};
 use prost::Message;
 
-/// How many ways there are for [`with_any`].
-pub const WAYS: usize = 10;
+use crate::{
+    bodies::{self, assert_readable},
+    mutate::Random,
+};
 
-/// Loads a model, quantizes it in one of several ways, prints it and writes it.
+/// How many ways there are for [`with_any`].
+pub const WAYS: usize = 12;
+
+/// Does one of the things with a model that fuzz targets do.
 ///
 /// # Panics
 /// Something panics that must not, or a model comes out that is broken.
 pub fn with_any(bytes: &[u8], which: usize) {
-    let _ = match which % WAYS {
-        0 => upgraded(bytes),
-        1 => simplified(bytes),
-        which => quantized(bytes, &configs()[which - 2]),
-    };
+    let random = &mut Random(which as u64);
+    match which % WAYS {
+        0 => bodies::load::run(bytes, random),
+        1 => bodies::print::run(bytes, random),
+        2 | 3 => bodies::upgrade::run(bytes, random),
+        _ => bodies::quantize::run(bytes, random),
+    }
 }
 
 /// Says what it was if something panics.
@@ -36,33 +39,8 @@ pub fn named(what: &str, attempt: impl FnOnce()) {
 
 /// The quantized model, or the error that its user sees.
 pub fn quantized(bytes: &[u8], config: &Config) -> Result<Bytes, Error> {
-    let mut model = Model::from_bytes(Bytes::copy_from_slice(bytes)).inspect_err(assert_readable)?;
-    model.verify().expect("what was loaded keeps the invariants");
-    quantize(&mut model, config).inspect_err(|error| {
-        assert_readable(error);
-        let broken = matches!(error.kind(), ErrorKind::Invalid(_));
-        assert!(!broken, "what is wrong with a model is found when it is loaded: {error}");
-    })?;
-    model.verify().expect("what was quantized keeps the invariants");
-    let _ = model.to_text();
-    let written = model.to_bytes();
-    let again = Model::from_bytes(written.clone()).expect("what was written can be read");
-    again.verify().expect("what was written keeps the invariants");
-    Ok(written)
-}
-
-fn upgraded(bytes: &[u8]) -> Result<Bytes, Error> {
-    let mut model = Model::from_bytes(Bytes::copy_from_slice(bytes))?;
-    UpgradeOpset { to: 21 }.run(&mut model).inspect_err(assert_readable)?;
-    model.verify().expect("what was upgraded keeps the invariants");
-    quantized(&model.to_bytes(), &Config::default())
-}
-
-fn simplified(bytes: &[u8]) -> Result<Bytes, Error> {
-    let mut model = Model::from_bytes(Bytes::copy_from_slice(bytes))?;
-    passes::run(&mut model, &passes::before_activations()).inspect_err(assert_readable)?;
-    model.verify().expect("what was simplified keeps the invariants");
-    quantized(&model.to_bytes(), &Config::default())
+    let model = Model::from_bytes(Bytes::copy_from_slice(bytes)).inspect_err(assert_readable)?;
+    bodies::quantize::weights(&model, config)
 }
 
 /// With the default configuration.
@@ -80,25 +58,4 @@ pub fn refusal(model: &ModelProto) -> String {
         Ok(_) => panic!("was not refused"),
         Err(error) => error.to_string(),
     }
-}
-
-fn configs() -> [Config; WAYS - 2] {
-    let all = Config { allow_growth: true, ..Config::default() };
-    let asymmetric = Config { weights: WeightType::Uint8, asymmetric: true, ..all.clone() };
-    [
-        Config { measure_error: true, ..all.clone() },
-        Config { granularity: Granularity::PerTensor, keep_overridable: true, ..asymmetric.clone() },
-        Config { granularity: Granularity::Block { size: 16, axis: None }, ..asymmetric.clone() },
-        Config { granularity: Granularity::Block { size: 3, axis: Some(1) }, ..all.clone() },
-        Config { weight_form: WeightForm::Qdq, ..asymmetric.clone() },
-        Config { weights: WeightType::Int4, granularity: Granularity::Block { size: 16, axis: None }, ..all.clone() },
-        Config { weights: WeightType::Uint2, ..asymmetric },
-        Config { weights: WeightType::Float8e4m3fn, ..all },
-    ]
-}
-
-/// An error is one line that a person reads, however large the model is.
-pub fn assert_readable(error: &Error) {
-    let text = error.to_string();
-    assert!(text.len() < 2000, "an error of {} bytes: {:.200}", text.len(), text);
 }

@@ -4,16 +4,17 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "tests tell what they found, and how long it took")]
 
 mod attempt;
+#[path = "../fuzz/bodies/mod.rs"]
+mod bodies;
 mod build;
 mod command;
 mod external;
 mod graphs;
-mod mutations;
+#[path = "../fuzz/mutate/mod.rs"]
+mod mutate;
 mod nesting;
-mod random;
 mod scale;
 mod streams;
-mod structure;
 mod tensors;
 #[path = "../testdata/mod.rs"]
 mod testdata;

@@ -1,10 +1,14 @@
-//! Files cut off, changed, or made to ask for more than there is: refused or read, nothing worse.
+//! Files cut off, or made to ask for more than there is: refused or read, nothing worse. Changed files are
+//! a fuzz target's.
 
-use onnx_quant::{Model, calibration::Samples, ir::DataType};
+use onnx_quant::{Model, ir::DataType};
 use proptest::prelude::*;
 use tempfile::tempdir;
 
-use crate::files::{all, bytes_of, counting, floats, model, npy, npy_in_order, npz, pb, put};
+use crate::{
+    bodies::samples::read,
+    files::{all, bytes_of, counting, floats, model, npy, npy_in_order, npz, pb, put},
+};
 
 const SHAPE: [usize; 3] = [2, 3, 4];
 
@@ -19,28 +23,6 @@ fn good() -> Vec<(&'static str, Vec<u8>)> {
         ("1.npy", npy_in_order(">f4", true, &SHAPE, &bytes_of(&elements))),
         ("input_0.pb", pb(DataType::Float, &SHAPE, bytes_of(&elements))),
     ]
-}
-
-/// Reads a file in every way there is, for models with fixed, open and unstated shapes.
-fn read(name: &str, contents: &[u8]) {
-    let folder = tempdir().expect("a folder");
-    put(folder.path(), name, contents);
-    for inputs in [
-        &[("x", "float[2,3,4]"), ("=y", "float[2]")],
-        &[("x", "float[N,?,4]"), ("=y", "int64[N]")],
-        &[("x", "float[3,4]"), ("=y", "int64")],
-        &[("x", "float[...]"), ("=y", "int32[...]")],
-    ] {
-        let model = model(inputs);
-        for path in [folder.path().to_owned(), folder.path().join(name)] {
-            for sample in Samples::open(path, &model, None).into_iter().flatten().take(100) {
-                match sample {
-                    Ok(sample) => assert!(sample.inputs.iter().all(|tensor| tensor.bytes().is_ok())),
-                    Err(error) => assert!(error.location().file.is_some(), "{error} names no file"),
-                }
-            }
-        }
-    }
 }
 
 #[test]
@@ -118,22 +100,6 @@ fn what_an_archive_claims_is_not_believed() {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn changed_files_are_refused_or_read(
-        which in 0..good().len(),
-        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
-        cut in prop::option::of(any::<prop::sample::Index>()),
-    ) {
-        let (name, mut contents) = good().swap_remove(which);
-        for (at, byte) in changes {
-            *at.get_mut(&mut contents) = byte;
-        }
-        if let Some(cut) = cut {
-            contents.truncate(cut.index(contents.len()));
-        }
-        read(name, &contents);
-    }
 
     #[test]
     fn any_header_is_refused_or_read(
