@@ -11,7 +11,10 @@ use onnx_quant::{
 use prost::Message;
 use tempfile::{TempDir, tempdir};
 
-use crate::files::{all, bytes_of, floats, model, model_of, npy, npy_with_header, npz, pb, put, ty};
+use crate::{
+    bodies::typed::{model, model_of, ty},
+    files::{all, bytes_of, floats, npy, npy_with_header, npz, pb, put},
+};
 
 /// A folder with one file.
 fn folder_with(name: &str, contents: impl AsRef<[u8]>) -> TempDir {

@@ -13,8 +13,6 @@ use onnx_quant::{
 use prost::Message;
 use rawzip::{CompressionMethod, ZipArchiveWriter};
 
-pub use crate::bodies::typed::{model, model_of, ty};
-
 /// An `.npy` file: numpy's type, shape, and the elements' bytes.
 pub fn npy(descr: &str, shape: &[usize], bytes: &[u8]) -> Vec<u8> {
     npy_in_order(descr, false, shape, bytes)

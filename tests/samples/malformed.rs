@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use tempfile::tempdir;
 
 use crate::{
-    bodies::samples::read,
-    files::{all, bytes_of, counting, floats, model, npy, npy_in_order, npz, pb, put},
+    bodies::{samples::read, typed::model},
+    files::{all, bytes_of, counting, floats, npy, npy_in_order, npz, pb, put},
 };
 
 const SHAPE: [usize; 3] = [2, 3, 4];

@@ -10,7 +10,10 @@ use onnx_quant::{
 };
 use tempfile::tempdir;
 
-use crate::files::{all, bytes_of, counting, model, parts};
+use crate::{
+    bodies::typed::model,
+    files::{all, bytes_of, counting, parts},
+};
 
 const ARRAYS: [(&str, &str); 14] = [
     ("float16", "float16[2,3]"),

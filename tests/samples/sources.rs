@@ -6,7 +6,10 @@ use half::{bf16, f16};
 use onnx_quant::{ErrorKind, calibration::Samples, ir::DataType};
 use tempfile::tempdir;
 
-use crate::files::{all, bytes_of, counting, floats, model, npy, npy_in_order, npz, parts, pb, put, values};
+use crate::{
+    bodies::typed::model,
+    files::{all, bytes_of, counting, floats, npy, npy_in_order, npz, parts, pb, put, values},
+};
 
 fn origins(path: &Path, inputs: &[(&str, &str)]) -> Vec<String> {
     let samples = all(path, &model(inputs)).unwrap_or_else(|error| panic!("{error}"));

@@ -16,8 +16,6 @@ const SCHEMES: [Scheme; 5] = [
     scheme(QuantizedType::Int8, false),
     scheme(QuantizedType::UInt8, true),
 ];
-const FORMATS: [RangeFormat; 4] =
-    [RangeFormat::Json, RangeFormat::Onnxruntime, RangeFormat::Tensorrt, RangeFormat::Aimet];
 
 const fn scheme(ty: QuantizedType, symmetric: bool) -> Scheme {
     Scheme { ty, symmetric, scale: ScaleType::Float(crate::numeric::FloatType::F32) }

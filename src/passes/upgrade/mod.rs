@@ -208,7 +208,8 @@ fn check_known(model: &Model, root: ScopeId) -> Result<()> {
         return Err(located(ErrorKind::Upgrade { to: opset + 1, reason }.into(), model.location(op)));
     }
     if opset < 1 {
-        return Err(Error::invalid(format!("opset {opset} is imported, but the first is 1")));
+        let reason = format!("opset {opset} is imported, but the first is 1");
+        return Err(ErrorKind::Upgrade { to: 1, reason }.into());
     }
     Ok(())
 }
