@@ -155,7 +155,8 @@ class Tracing:
         waiting = [(scope, node)]
         if node.op_type in ("Relu", "Clip", "Add"):
             for _ in range(8):
-                maker = self.makers.get((id(waiting[-1][0]), waiting[-1][1].input[0]))
+                where, current = waiting[-1]
+                maker = self.makers.get((id(where), current.input[0])) if current.input else None
                 if maker is None:
                     break
                 kernel = None if is_conversion(*maker) else self.kernel(*maker)
