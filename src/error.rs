@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::findings::Code;
+
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -57,9 +59,6 @@ pub enum ErrorKind {
         /// Why it is refused.
         reason: String,
     },
-    /// The model has fields that this version does not know and that would be lost.
-    #[error("has fields that would be lost: {0}; they are newer than this tool or not ONNX")]
-    UnknownFields(String),
     /// The model's opset cannot hold what was asked for.
     #[error("opset {found} has no DequantizeLinear for that; opset {needed} has")]
     Opset {
@@ -99,6 +98,14 @@ pub enum ErrorKind {
         origin: String,
         /// What went wrong.
         reason: String,
+    },
+    /// Something was found that the configuration does not put up with.
+    #[error("{message} ({code} is denied)")]
+    Denied {
+        /// What it is.
+        code: Code,
+        /// It in words.
+        message: String,
     },
     /// The output cannot have the form that was asked for.
     #[error("{0}")]

@@ -64,8 +64,13 @@
 //! is less than 24 dB, four bits, above the noise of its quantization. Each such finding takes a layer
 //! back and the rest is decided anew, until all that remains fits together.
 //!
-//! **Targets** ([`targets`]). What a runtime runs, fuses, and how long that takes: measured facts with the
-//! version they were measured with. They decide nothing; plans and reports read them.
+//! **Targets** ([`targets`]). What a runtime runs, fuses, and how long that takes: rules as data, one file a
+//! runtime, each with the releases that it was seen in. They decide nothing; one function judges an operator by
+//! them and says which condition is not met, for the plan and for what is explained of a model alike.
+//!
+//! **Findings** ([`findings`]). What a user should know besides is stated where it is found out, as a fact
+//! without words. The words are made in one room, [`explain`], which also judges every operator of a model as a
+//! target loads it, whoever quantized it.
 //!
 //! **Passes** ([`passes`]). Each carries out one part of the plan and can be run alone. A quantized
 //! weight keeps its name: a DequantizeLinear makes the value that an initializer or Constant gave
@@ -83,18 +88,19 @@
 //!
 //! | module | knows |
 //! |---|---|
-//! | `numeric`, `proto` | nothing else here |
-//! | `config` | `targets`, `ir` |
+//! | `numeric`, `proto`, `findings` | nothing else here |
+//! | `config` | `targets`, `findings`, `ir` |
 //! | `ir` | `proto` |
 //! | `file`, `text` | `ir`, `proto` |
 //! | `operators` | `ir` |
 //! | `analysis` | `operators`, `ir`, `proto` |
 //! | `calibration` | `ir`, `file`, `proto`, `numeric`, `config`; no operator, no plan |
 //! | `targets` | `operators`, `ir`, `numeric` |
-//! | `plan` | `calibration` (what was observed), `targets`, `operators`, `ir`, `numeric`, `config` |
+//! | `plan` | `calibration` (what was observed), `findings`, `targets`, `operators`, `ir`, `numeric`, `config` |
 //! | `passes` | `plan`, `analysis`, `operators`, `ir`, `proto`, `numeric`; never the configuration, ranges or targets |
-//! | `report` | `plan`, `targets`, `operators`, `ir`, `numeric`, `config` |
-//! | `quantize` | the order: `calibration`, `plan`, `passes`, `report`, `ir`, `config` |
+//! | `explain` | `plan` (for its words), `passes`, `analysis`, `findings`, `targets`, `operators`, `ir` |
+//! | `report` | `plan`, `findings`, `ir`, `numeric`, `config` |
+//! | `quantize` | the order: `calibration`, `findings`, `plan`, `passes`, `report`, `ir`, `config` |
 //!
 //! The library never prints and never exits: command line and terminal are the binary's. A test holds
 //! these walls (`tests/architecture.rs`).
@@ -110,6 +116,7 @@ mod config;
 mod error;
 pub mod explain;
 mod file;
+pub mod findings;
 pub mod ir;
 pub mod numeric;
 pub mod operators;

@@ -9,20 +9,21 @@ use std::{
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("numeric", &[]),
     ("proto", &[]),
-    ("error", &[]),
-    ("config", &["error", "ir", "targets"]),
+    ("findings", &[]),
+    ("error", &["findings"]),
+    ("config", &["error", "findings", "ir", "targets"]),
     ("ir", &["error", "proto"]),
     ("file", &["error", "ir", "proto"]),
     ("text", &["ir", "proto"]),
     ("operators", &["ir"]),
     ("calibration", &["config", "error", "file", "ir", "numeric", "proto"]),
     ("targets", &["error", "ir", "numeric", "operators"]),
-    ("plan", &["calibration", "config", "error", "ir", "numeric", "operators", "targets"]),
+    ("plan", &["calibration", "config", "error", "findings", "ir", "numeric", "operators", "targets"]),
     ("analysis", &["ir", "numeric", "operators", "proto"]),
     ("passes", &["analysis", "error", "ir", "numeric", "operators", "plan", "proto"]),
-    ("explain", &["analysis", "error", "ir", "operators", "passes", "targets"]),
-    ("report", &["config", "error", "ir", "numeric", "operators", "plan", "targets"]),
-    ("quantize", &["calibration", "config", "error", "ir", "passes", "plan", "report"]),
+    ("explain", &["analysis", "error", "findings", "ir", "operators", "passes", "plan", "targets"]),
+    ("report", &["config", "error", "findings", "ir", "numeric", "plan"]),
+    ("quantize", &["calibration", "config", "error", "findings", "ir", "passes", "plan", "report"]),
 ];
 
 #[test]

@@ -264,10 +264,10 @@ fn ranges_of_values_that_are_not_there_are_warned_of() {
     let unknown: String = ["a", "b", "c", "d"].map(|name| format!("\"{name}\": [0, 1], ")).concat();
     fs::write(folder.join("r.json"), format!("{{{unknown}\"{one}\": [0, 1]}}")).expect("it can be written");
     let (said, _) = quantized(folder, &["--ranges", "r.json"]);
-    let warning = "there are ranges of 5 values, and 4 of these are not in the model: 'a', 'b', 'c', and 1 more\n";
-    assert!(said.contains(&format!("warning: {warning}")), "{said}");
+    let warning = "there are ranges of 5 values, and 4 of these are not in the model: 'a', 'b', 'c', and 1 more";
+    assert!(said.contains(&format!("warning[unknown-ranges]: {warning}\n")), "{said}");
     let said = refused(folder, 1, &["--ranges", "r.json", "--strict"]);
-    assert_eq!(said, format!("error: {MODEL}: {warning}"));
+    assert_eq!(said, format!("error: {MODEL}: {warning} (unknown-ranges is denied)\n"));
 }
 
 /// Writes the model, changed, to `changed.onnx`, and says what comes of calibrating that.

@@ -133,10 +133,19 @@ fn a_pattern_that_matches_nothing_is_warned_of_and_strict_fails() {
     let folder = folder_with(&["kws_dscnn.onnx", "made/unknown_fields.onnx"]);
     let arguments = ["kws_dscnn.onnx", "out.onnx", "--exclude", "conv*"];
     let said = succeed(folder.path(), &arguments);
-    assert!(said.contains("warning: pattern 'conv*' matches no weight and no operator that takes one\n"), "{said}");
+    assert!(
+        said.contains("warning[unmatched-pattern]: pattern 'conv*' matches no weight and no operator that takes one\n"),
+        "{said}"
+    );
     fs::remove_file(folder.path().join("out.onnx")).expect("it was written");
     let said = fail(folder.path(), 1, &[&arguments[..], &["--strict"]].concat());
-    assert_eq!(said, "error: kws_dscnn.onnx: pattern 'conv*' matches no weight and no operator that takes one\n");
+    let denied = "pattern 'conv*' matches no weight and no operator that takes one (unmatched-pattern is denied)";
+    assert_eq!(said, format!("error: kws_dscnn.onnx: {denied}\n"));
+    let said = fail(folder.path(), 1, &["kws_dscnn.onnx", "out.onnx", "--deny", "dequantized-every-run"]);
+    assert!(said.contains("on every run") && said.ends_with("(dequantized-every-run is denied)\n"), "{said}");
+    assert!(!folder.path().join("out.onnx").exists());
+    let said = fail(folder.path(), 2, &["kws_dscnn.onnx", "out.onnx", "--deny", "slow"]);
+    assert!(said.contains("invalid value 'slow' for '--deny <CODE>'"), "{said}");
     let said = fail(folder.path(), 1, &["unknown_fields.onnx", "out.onnx", "--strict"]);
     assert!(said.contains("ModelProto field 999, NodeProto field 999"), "{said}");
     succeed(folder.path(), &["kws_dscnn.onnx", "out.onnx", "--strict"]);

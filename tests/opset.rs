@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use onnx_quant::{
     Config, Granularity, Model, WeightType,
+    findings::{Code, Severity},
     proto::{
         GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto, tensor_proto::DataType,
     },
@@ -62,9 +63,9 @@ fn the_opset_rises_as_far_as_needed_and_no_further() {
                 assert_eq!(to, if kept_back { from } else { expected }, "{}: from {from}", model.name());
                 *raised.entry(to).or_default() += usize::from(from < to);
             }
-            let note = model.report.notes.iter().any(|note| note.starts_with("the opset was raised from "));
+            let note = model.report.findings.iter().any(|finding| finding.code == Code::OpsetRaised);
             let (from, to) = (before.opset(Model::MAIN), model.model.opset(Model::MAIN));
-            assert_eq!(note, from < to, "{}: {:?}", model.name(), model.report.notes);
+            assert_eq!(note, from < to, "{}: {:?}", model.name(), model.report.findings);
         }
     }
     assert!([13, 19, 21].iter().all(|opset| raised.get(opset).is_some_and(|count| *count > 3)), "{raised:?}");
@@ -114,7 +115,7 @@ fn nothing_is_raised_for_weights_that_stay_float() {
             let mut model = read(&float);
             let report = quantize(&mut model, &quantized::way(way).config).expect("it is no failure");
             assert_eq!((report.quantized.len(), report.left_float.len()), (0, 1), "{name} ({way})");
-            assert_eq!(report.notes, [""; 0], "{name} ({way})");
+            assert_eq!(report.findings, [], "{name} ({way})");
             assert_eq!(decoded(&model), float, "{name} ({way})");
         }
     }
@@ -129,7 +130,8 @@ fn nothing_is_raised_for_weights_that_stay_float() {
     let report = quantize(&mut model, &way("int8").config).expect("one of two can be quantized");
     assert_eq!((report.quantized.len(), report.left_float.len()), (1, 1));
     assert_eq!(model.opset(Model::MAIN), 13);
-    assert_eq!(report.notes, ["the opset was raised from 11 to 13"]);
+    let messages: Vec<&str> = report.findings.iter().map(|finding| finding.message.as_str()).collect();
+    assert_eq!(messages, ["the opset was raised from 11 to 13"]);
 }
 
 #[test]
@@ -138,12 +140,16 @@ fn where_the_opset_cannot_rise_its_own_form_is_used() {
     let model = Quantized::new(&fixture, &way("int8")).expect("opset 11 has a form");
     assert_eq!(model.model.opset(Model::MAIN), 11);
     assert_eq!(model.report.quantized[0].copies[0].granularity, "per-tensor");
-    let [warning] = &model.report.warnings[..] else { panic!("{:?}", model.report.warnings) };
+    let warned = |model: &Quantized| -> Vec<String> {
+        let warnings = model.report.findings.iter().filter(|finding| finding.severity == Severity::Warning);
+        warnings.map(|finding| finding.message.clone()).collect()
+    };
+    let [warning] = &warned(&model)[..] else { panic!("{:?}", model.report.findings) };
     let start = "the opset is too old for the best form and could not be raised: Resize 'Resize_0': ";
     assert!(warning.starts_with(start) && warning.contains("tf_half_pixel_for_nn"), "{warning}");
     // One scale is all that it needs anyway.
     let model = Quantized::new(&fixture, &way("per-tensor")).expect("opset 11 has that form");
-    assert_eq!((model.model.opset(Model::MAIN), model.report.warnings.len()), (11, 0));
+    assert_eq!((model.model.opset(Model::MAIN), warned(&model).len()), (11, 0));
 }
 
 /// A product with a weight of few rows, for which a scale for each column costs more than it saves, behind an
@@ -221,6 +227,11 @@ fn a_failure_leaves_the_model_as_it_was() {
         (NOT_TO_BE_RAISED, strict(way("int8").config), "the opset is too old for the best form"),
         ("made/opset9.onnx", strict(unmatched), "pattern 'nothing' matches no weight"),
         ("made/unknown_fields.onnx", strict(way("int8").config), "ModelProto field 999"),
+        (
+            "made/opset9.onnx",
+            Config { deny: vec![Code::OpsetRaised], ..way("int8").config },
+            "(opset-raised is denied)",
+        ),
     ];
     for (name, config, reason) in failures {
         let mut model = load(&fixture(name));

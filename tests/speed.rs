@@ -5,6 +5,7 @@ mod testdata;
 use onnx_quant::{
     CalibrationMethod, Config, Model,
     calibration::{Collect, Ranges, Statistics, value_keys},
+    findings::Code,
     numeric::Range,
     plan::{Speed, plan_activations, watched},
     proto::{
@@ -85,7 +86,7 @@ fn speed(model: &Model, ranges: &Ranges) -> Option<Speed> {
 /// What the summary says of speed.
 fn note(model: &Model, ranges: &Ranges) -> Option<String> {
     let report = quantize_activations(&mut model.clone(), &config(), ranges).expect("it can be quantized");
-    report.notes.into_iter().find(|note| note.contains("faster than float"))
+    report.findings.into_iter().find(|finding| finding.code == Code::NoFaster).map(|finding| finding.message)
 }
 
 /// Dense, Relu, depthwise, an activation that stays float, and a product.

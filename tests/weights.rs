@@ -13,6 +13,7 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use onnx_quant::{
     Config, Model, Report, TrainedPairs, WeightForm,
+    findings::Finding,
     proto::{TensorProto, tensor_proto::DataType},
     quantize,
 };
@@ -51,8 +52,8 @@ fn lines(report: &Report) -> String {
         let name = place(&left.path, &left.name);
         writeln!(text, "  {name} float: {}: {}", operators(&left.operators), left.reason).expect("a String takes it");
     }
-    for said in report.notes.iter().chain(&report.warnings) {
-        writeln!(text, "  - {said}").expect("a String takes it");
+    for Finding { severity, code, message, .. } in &report.findings {
+        writeln!(text, "  - {severity}[{code}] {message}").expect("a String takes it");
     }
     if text.is_empty() { "  nothing to quantize\n".to_owned() } else { text }
 }

@@ -21,8 +21,17 @@ use super::{
 };
 
 /// Options that are taken so that a command line can be the one for quantizing, and make no difference.
-const WITHOUT_EFFECT: [&str; 8] =
-    ["weights", "granularity", "asymmetric", "weight_scales", "weight_form", "allow_growth", "external_data", "strict"];
+const WITHOUT_EFFECT: [&str; 9] = [
+    "weights",
+    "granularity",
+    "asymmetric",
+    "weight_scales",
+    "weight_form",
+    "allow_growth",
+    "external_data",
+    "deny",
+    "strict",
+];
 
 /// Observe what a model's activations are with samples, and write their ranges to a file for --ranges
 #[derive(Debug, clap::Args)]

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use onnx_quant::{
-    explain::{Code, Explanation, Verdict, explain},
+    explain::{Explanation, Verdict, explain},
+    findings::Code,
     targets::Target,
 };
 

@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, path::Path, str::FromStr};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnx_quant::{
     ActivationType, Activations, CalibrationMethod, Config, Granularity, Pattern, SaveOptions, TrainedPairs,
-    WeightForm, WeightScales, WeightType,
+    WeightForm, WeightScales, WeightType, findings::Code,
 };
 use serde::Deserialize;
 
@@ -72,6 +72,10 @@ pub struct Settings {
     /// Write tensors of 1 KiB and more to OUT.data (by itself where OUT would exceed 2 GiB)
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
     external_data: Option<bool>,
+
+    /// Fail, and write nothing, where there is a finding of this code, a note or a warning (may be repeated)
+    #[arg(long, value_name = "CODE", value_parser = one_of(Code::NAMES), hide_possible_values = true)]
+    deny: Vec<Code>,
 
     /// Fail where there would be a warning
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
@@ -171,10 +175,11 @@ impl Settings {
         toml::from_str(&text).map_err(|error| wrong(&error))
     }
 
-    /// These settings, and where they are silent those of `file`. Patterns add up.
+    /// These settings, and where they are silent those of `file`. Patterns and codes add up.
     fn over(mut self, mut file: Self) -> Self {
         file.include.append(&mut self.include);
         file.exclude.append(&mut self.exclude);
+        file.deny.append(&mut self.deny);
         Self {
             weights: self.weights.or(file.weights),
             granularity: self.granularity.or(file.granularity),
@@ -188,6 +193,7 @@ impl Settings {
             keep_overridable: self.keep_overridable.or(file.keep_overridable),
             trained_pairs: self.trained_pairs.or(file.trained_pairs),
             external_data: self.external_data.or(file.external_data),
+            deny: file.deny,
             strict: self.strict.or(file.strict),
             activations: self.activations.or(file.activations),
             symmetric_activations: self.symmetric_activations.or(file.symmetric_activations),
@@ -228,6 +234,7 @@ impl Settings {
             },
             target: suiting.target,
             measure_error,
+            deny: self.deny,
             strict: self.strict.unwrap_or_default(),
         };
         let options = SaveOptions { external_data: self.external_data.unwrap_or_default(), ..SaveOptions::default() };

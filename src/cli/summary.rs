@@ -4,6 +4,7 @@ use std::{collections::HashSet, path::Path};
 
 use onnx_quant::{
     Config, Report, Saved, WeightForm,
+    findings::Finding,
     report::{Activations, Copy, FloatLayer, FloatTensor, QuantizedTensor},
 };
 
@@ -38,12 +39,7 @@ pub fn text(
         let what = count(others.count, "other float constant");
         line(out, format_args!("{what} (biases, norms and the like) untouched: {}", bytes(others.bytes)));
     }
-    for note in &report.notes {
-        line(out, format_args!("note: {note}"));
-    }
-    for warning in &report.warnings {
-        line(out, format_args!("warning: {warning}"));
-    }
+    findings(out, &report.findings);
     let total = saved.model_bytes + saved.external_bytes;
     let external = if saved.external_bytes > 0 {
         format!(", {} of it external data", bytes(saved.external_bytes as usize))
@@ -240,4 +236,14 @@ fn bytes(number: usize) -> String {
         unit += 1;
     }
     if value < 10.0 { format!("{value:.2} {}", UNITS[unit]) } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// A line for each finding, and one for what would mend it.
+pub(super) fn findings(out: &mut String, found: &[Finding]) {
+    for finding in found {
+        line(out, format_args!("{}[{}]: {}", finding.severity, finding.code, finding.message));
+        if !finding.help.is_empty() {
+            line(out, format_args!("  help: {}", finding.help));
+        }
+    }
 }

@@ -11,7 +11,7 @@ use onnx_quant::{
     upgrade,
 };
 
-use super::{Failure, STREAM, load, print_to_stderr, use_threads};
+use super::{Failure, STREAM, load, print_to_stderr, summary::findings, use_threads};
 
 /// Raise a model's opset; operators that changed on the way are rewritten
 #[derive(Debug, clap::Args)]
@@ -45,7 +45,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     use_threads(None)?;
     let mut model = load(&args.input)?;
     let ir_version = model.ir_version();
-    let (upgraded, notes) = upgrade(&mut model, args.opset).map_err(|error| error.in_file(&args.input))?;
+    let (upgraded, found) = upgrade(&mut model, args.opset).map_err(|error| error.in_file(&args.input))?;
     if to_stream {
         model.write_to(&mut io::stdout().lock()).map_err(|error| error.in_file("standard output"))?;
     } else {
@@ -53,11 +53,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     if !args.quiet {
         let mut text = summary(&upgraded, &model, ir_version);
-        notes.iter().for_each(|note| text += &format!("note: {note}\n"));
-        if !model.unknown_fields().is_empty() {
-            let fields = model.unknown_fields().join(", ");
-            text += &format!("warning: fields that this version does not know are not in the output: {fields}\n");
-        }
+        findings(&mut text, &found);
         print_to_stderr(&text);
     }
     Ok(())

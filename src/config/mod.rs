@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Result},
+    findings::Code,
     ir::DataType,
     targets::{ElementType, Target},
 };
@@ -91,7 +92,9 @@ pub struct Config {
     pub activations: Activations,
     /// Measure the error of every quantized weight for the report; reads all weights once more.
     pub measure_error: bool,
-    /// Take warnings for errors: unknown fields, patterns that match nothing.
+    /// Fail where anything of one of these codes is found.
+    pub deny: Vec<Code>,
+    /// Fail where there is anything to warn of: unknown fields, patterns that match nothing.
     pub strict: bool,
 }
 

@@ -1,8 +1,6 @@
 //! What is not as it could be.
 
-use std::{collections::HashMap, fmt, str::FromStr};
-
-use serde::Serialize;
+use std::collections::HashMap;
 
 use super::{
     Verdict,
@@ -11,71 +9,10 @@ use super::{
     verdicts::{Cause, Found},
 };
 use crate::{
+    findings::{Code, Finding, Severity},
     ir::{Model, OpId, ValueId},
     targets::{Lack, Target},
 };
-
-/// One thing that is not as it could be, with the operators that it is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Finding {
-    /// What it is.
-    pub code: Code,
-    /// The operators that it is about.
-    pub subjects: Vec<String>,
-    /// The elements that are converted, or computed in float, for it in each run, as far as they are known.
-    pub elements: usize,
-    /// It in words.
-    pub message: String,
-    /// What would mend it.
-    pub help: String,
-}
-
-/// What a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Code {
-    /// The target does not load the model.
-    DoesNotLoad,
-    /// A kernel computes something else than the file says.
-    ComputedOtherwise,
-    /// Each run dequantizes a weight.
-    DequantizedEveryRun,
-    /// What is quantized around an operator does not fit its kernel, so that it computes in float.
-    NotFused,
-}
-
-impl Code {
-    /// All codes with their names.
-    pub const NAMES: &[(&'static str, Self)] = &[
-        ("does-not-load", Self::DoesNotLoad),
-        ("computed-otherwise", Self::ComputedOtherwise),
-        ("dequantized-every-run", Self::DequantizedEveryRun),
-        ("not-fused", Self::NotFused),
-    ];
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES.iter().find(|(_, code)| code == self).map_or("", |(name, _)| name);
-        f.write_str(name)
-    }
-}
-
-/// Why a text is no code.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no finding's code")]
-pub struct UnknownCode(String);
-
-impl FromStr for Code {
-    type Err = UnknownCode;
-
-    fn from_str(text: &str) -> Result<Self, UnknownCode> {
-        let known = Self::NAMES.iter().find(|(name, _)| *name == text);
-        known.map(|(_, code)| *code).ok_or_else(|| UnknownCode(text.to_owned()))
-    }
-}
 
 pub(super) fn find(model: &Model, loaded: &Loaded, target: &Target, verdicts: &HashMap<OpId, Found>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = does_not_load(model, target).into_iter().collect();
@@ -97,6 +34,7 @@ fn does_not_load(model: &Model, target: &Target) -> Option<Finding> {
     let release = target.releases().map(|(_, newest)| format!(" {newest}")).unwrap_or_default();
     Some(Finding {
         code: Code::DoesNotLoad,
+        severity: Severity::Warning,
         subjects: vec![model.op(quantized).describe()],
         elements: 0,
         message: format!("{}{release} has no QuantizeLinear and DequantizeLinear of opset {opset}", target.name()),
@@ -113,7 +51,14 @@ fn of_operator(
     found: &Found,
 ) -> Option<Finding> {
     let finding = |code, elements, message: String, help: String| {
-        Some(Finding { code, subjects: vec![model.op(op).describe()], elements, message, help })
+        Some(Finding {
+            code,
+            severity: Severity::Warning,
+            subjects: vec![model.op(op).describe()],
+            elements,
+            message,
+            help,
+        })
     };
     match &found.cause {
         Cause::Rule(rule) => {

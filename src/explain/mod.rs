@@ -13,10 +13,14 @@ mod verdicts;
 
 use serde::Serialize;
 
-pub use findings::{Code, Finding};
 pub use summary::Summary;
 
-use crate::{error::Result, ir::Model, targets::Target};
+use crate::{
+    error::Result,
+    findings::{Code, Finding},
+    ir::Model,
+    targets::Target,
+};
 
 /// The version of the form that [`Explanation::to_json`] writes; it changes where a field changes its meaning
 /// or goes.

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::{
-    Reason, Site,
+    Otherwise, Reason, Site,
     opset::needed_opset,
     select::select,
     sharing::groups,
@@ -39,7 +39,7 @@ pub(super) struct CandidateCopy<'a> {
     pub apart: bool,
     pub sites: Vec<Site>,
     pub weight_uses: Vec<&'a WeightUse>,
-    pub note: Option<String>,
+    pub otherwise: Option<Otherwise>,
 }
 
 /// Why a constant is not quantized.
@@ -153,12 +153,12 @@ impl Context<'_> {
         let groups = groups(constant, config.sharing(), &shape, opset);
         let copy = |index: usize| {
             let group = &groups[index];
-            let mut note = group.note.clone();
+            let mut otherwise = group.otherwise.clone();
             let (mut ty, mut scale) = (asked_type, scale);
             let pairs = config.weight_form == WeightForm::Qdq;
             let gather_takes = gather_takes(ty) && scale != ScaleType::PowerOfTwo;
             if !pairs && !gather_takes && is_table(model, constant, group.granularity, ty) {
-                note = Some(format!("int8: Gather takes no {}", config.weights));
+                otherwise = Some(Otherwise::GatherTakesNone { asked: config.weights });
                 (ty, scale) = (QuantizedType::Int8, ScaleType::Float(made_type));
             }
             let products = Products { ty, float: made_type, shape: &shape, in_body };
@@ -175,7 +175,7 @@ impl Context<'_> {
             if apart && granularity == Granularity::PerTensor {
                 // One scale lies along no axis that could be counted from the end.
                 granularity = Granularity::PerChannel { axis: 1 };
-                note = Some("scales along axis 1: onnxruntime computes the product wrong with one".to_owned());
+                otherwise = Some(Otherwise::AlongColumns);
             }
             let of_integers = |use_: &&WeightUse| is_product(model, use_.last) && reads_integers(model, use_.last.op);
             let per_channel = matches!(granularity, Granularity::PerChannel { .. });
@@ -184,7 +184,7 @@ impl Context<'_> {
                 && group.weight_uses.iter().any(of_integers)
             {
                 granularity = Granularity::PerTensor;
-                note = Some("one scale: onnxruntime fails with more in a product of integers".to_owned());
+                otherwise = Some(Otherwise::ProductOfIntegers);
             }
             CandidateCopy {
                 granularity,
@@ -193,7 +193,7 @@ impl Context<'_> {
                 apart,
                 sites: found.sites,
                 weight_uses: group.weight_uses.clone(),
-                note,
+                otherwise,
             }
         };
         (0..groups.len()).map(copy).collect()

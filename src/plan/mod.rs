@@ -5,6 +5,8 @@
 
 mod activations;
 mod candidates;
+mod every_run;
+mod findings;
 mod opset;
 mod pairs;
 mod select;
@@ -13,9 +15,11 @@ mod sites;
 mod trace;
 mod weights;
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
+    config::WeightType,
+    findings::Fact,
     ir::{DataType, OpId, Use, ValueId},
     numeric::{FloatType, Granularity, QuantParams, Scheme},
 };
@@ -26,8 +30,9 @@ pub use activations::{
     plan_activations, scheme as activation_scheme, watched,
 };
 pub(crate) use candidates::zero_points;
+pub use findings::{following, unknown_fields};
 pub use opset::{ir_version, scale_dtype, storage_dtype, without_kernels};
-pub use pairs::{note_on_repeated, unrepeated};
+pub use pairs::{repeated, unrepeated};
 pub use select::excluded_pairs;
 pub use weights::{excluded_layers, plan, required_opset};
 
@@ -42,10 +47,8 @@ pub struct Plan {
     pub others: Others,
     /// Float constants that training had quantized, and whose integers stand for them now.
     pub trained: Trained,
-    /// What changes besides.
-    pub notes: Vec<String>,
-    /// What may not be as intended.
-    pub warnings: Vec<String>,
+    /// What a user should know besides.
+    pub findings: Vec<Fact>,
     /// What becomes of activations, where they are quantized.
     pub activations: Option<ActivationPlan>,
 }
@@ -104,7 +107,26 @@ pub struct QuantizedCopy {
     /// Their types and names.
     pub operators: Vec<String>,
     /// Why it is not as was asked for.
-    pub note: Option<String>,
+    pub otherwise: Option<Otherwise>,
+}
+
+/// Why a quantized form is another than was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Otherwise {
+    /// One scale, because the opset has none for channels.
+    OldOpset,
+    /// One scale, because there is no axis for more.
+    NoAxis,
+    /// int8, because Gather takes no integers of the type that was asked for.
+    GatherTakesNone {
+        /// The type.
+        asked: WeightType,
+    },
+    /// A scale for each column, because the runtime computes the product wrong with a single one.
+    AlongColumns,
+    /// One scale, because the runtime fails with more in a product of integers.
+    ProductOfIntegers,
 }
 
 /// Where a DequantizeLinear stands.
@@ -225,30 +247,4 @@ pub struct Others {
     pub count: usize,
     /// Bytes of their elements.
     pub bytes: usize,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Excluded { matched, pattern } => write!(f, "'{matched}' is excluded by '{pattern}'"),
-            Self::NotIncluded => f.write_str("no --include pattern matches it"),
-            Self::FewElements { elements } => write!(f, "{elements} elements are fewer than --min-elements"),
-            Self::NotSmaller { float, quantized } => {
-                write!(f, "would not be smaller: {float} bytes now, {quantized} with scales and DequantizeLinear")
-            }
-            Self::NotFinite { index, value } => write!(f, "element {index} is {value}"),
-            Self::ConstantProduct { operator } => write!(f, "{operator} multiplies it with another constant"),
-            Self::ConstantExpression { operator } => write!(f, "{operator} computes another constant of it"),
-            Self::NoRule { operator } => write!(f, "{operator} reads it, which is not known to take weights there"),
-            Self::GivenOut { operator: Some(operator) } => write!(f, "a body of {operator} gives it out"),
-            Self::GivenOut { operator: None } => f.write_str("it is given out as it is"),
-            Self::Attribute => f.write_str("is an attribute, which has no quantized form"),
-            Self::Unread => f.write_str("nothing reads it"),
-            Self::Empty => f.write_str("has no elements"),
-            Self::Overridable => f.write_str("is a graph input's default value that a caller may override"),
-            Self::Trained => f.write_str("the model's training information replaces it"),
-            Self::AlreadyQuantized => f.write_str("is quantized already, by a QuantizeLinear behind it"),
-            Self::FloatOperator => f.write_str("its operator computes in float"),
-        }
-    }
 }

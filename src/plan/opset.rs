@@ -2,6 +2,7 @@
 //! DequantizeLinear, versions 10 to 28; the format's list of IR versions.)
 
 use crate::{
+    findings::Fact,
     ir::{DataType, Model},
     numeric::{FloatType, Granularity, QuantizedType, ScaleType, Scheme},
     targets::onnxruntime,
@@ -9,15 +10,11 @@ use crate::{
 
 /// What to warn of where the runtime cannot run the QuantizeLinear and DequantizeLinear of a model's opset.
 /// `model` has some, or will.
-pub fn without_kernels(model: &Model) -> Option<String> {
+pub fn without_kernels(model: &Model) -> Option<Fact> {
     let opset = model.opset(Model::MAIN);
-    let (version, newest) = (onnxruntime::VERSION, onnxruntime::NEWEST_OPSET);
-    (opset > newest).then(|| {
-        format!(
-            "onnxruntime {version} has no QuantizeLinear and DequantizeLinear of opset {opset}, only up to opset \
-             {newest}: it does not load the model, or only where these fuse with others"
-        )
-    })
+    let newest = onnxruntime::NEWEST_OPSET;
+    let (target, release) = ("onnxruntime".to_owned(), onnxruntime::VERSION.to_owned());
+    (opset > newest).then_some(Fact::OpsetWithoutKernels { target, release, opset, newest })
 }
 
 /// The lowest opset in which DequantizeLinear takes this.

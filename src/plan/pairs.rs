@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::activations::quantized_to_int8;
 use crate::{
+    findings::Fact,
     ir::{Model, OpId, ScopeId, ValueId},
     targets::onnxruntime,
 };
@@ -38,16 +39,8 @@ pub fn unrepeated(model: &Model) -> Vec<OpId> {
     moving
 }
 
-/// What to say of pairs that are repeated behind so many operators.
-pub fn note_on_repeated(operators: usize) -> Option<String> {
-    let operators = match operators {
-        0 => return None,
-        1 => "1 operator".to_owned(),
-        many => format!("{many} operators"),
-    };
-    Some(format!(
-        "QuantizeLinear and DequantizeLinear are repeated behind {operators} that int8 activations are moved by: \
-         onnxruntime {} does not load the model without",
-        onnxruntime::VERSION
-    ))
+/// What a user should know where pairs are repeated behind so many operators.
+pub fn repeated(operators: usize) -> Option<Fact> {
+    let (target, release) = ("onnxruntime".to_owned(), onnxruntime::VERSION.to_owned());
+    (operators > 0).then_some(Fact::PairsRepeated { target, release, operators })
 }

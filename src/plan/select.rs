@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use super::{Reason, trace::Constant};
 use crate::{
     config::{Config, Pattern},
+    findings::Fact,
     ir::{Model, OpId},
     operators::is_linear_quantizer,
 };
@@ -31,14 +32,14 @@ fn verdict(config: &Config, subjects: &[&str]) -> Result<(), Reason> {
     Ok(())
 }
 
-/// A warning for every pattern that matches nothing: mostly a misspelt name.
-pub(super) fn unmatched_patterns(model: &Model, config: &Config, constants: &[Constant]) -> Vec<String> {
+/// Every pattern that matches nothing: mostly a misspelt name.
+pub(super) fn unmatched_patterns(model: &Model, config: &Config, constants: &[Constant]) -> Vec<Fact> {
     let weights = constants.iter().filter(|constant| !constant.weight_uses.is_empty());
     let subjects: Vec<&str> = weights.flat_map(|constant| subjects(model, constant)).collect();
     let patterns = config.include.iter().chain(&config.exclude);
     patterns
         .filter(|pattern| !subjects.iter().any(|subject| pattern.matches(subject)))
-        .map(|pattern| format!("pattern '{pattern}' matches no weight and no operator that takes one"))
+        .map(|pattern| Fact::UnmatchedPattern { pattern: pattern.to_string() })
         .collect()
 }
 

@@ -3,7 +3,10 @@
 
 use std::collections::HashMap;
 
-use super::trace::{Constant, WeightUse};
+use super::{
+    Otherwise,
+    trace::{Constant, WeightUse},
+};
 use crate::{config, numeric::Granularity};
 
 /// The opset from which on a scale per channel exists.
@@ -13,7 +16,7 @@ pub(super) const PER_CHANNEL_OPSET: i64 = 13;
 pub(super) struct Group<'a> {
     pub granularity: Granularity,
     pub weight_uses: Vec<&'a WeightUse>,
-    pub note: Option<String>,
+    pub otherwise: Option<Otherwise>,
     /// Whether it also serves the uses that no group is for.
     pub first: bool,
 }
@@ -26,8 +29,7 @@ pub(super) fn groups<'a>(
     opset: i64,
 ) -> Vec<Group<'a>> {
     let all: Vec<&WeightUse> = constant.weight_uses.iter().collect();
-    let one =
-        |granularity, note: Option<String>| vec![Group { granularity, weight_uses: all.clone(), note, first: true }];
+    let one = |granularity, otherwise| vec![Group { granularity, weight_uses: all.clone(), otherwise, first: true }];
     let axis_of = |use_: &WeightUse| match asked {
         config::Granularity::PerTensor => None,
         config::Granularity::PerChannel => use_.axes.channels,
@@ -45,14 +47,14 @@ pub(super) fn groups<'a>(
         return one(Granularity::PerTensor, None);
     }
     if asked == config::Granularity::PerChannel && opset < PER_CHANNEL_OPSET {
-        return one(Granularity::PerTensor, Some("one scale: per-channel scales need opset 13".to_owned()));
+        return one(Granularity::PerTensor, Some(Otherwise::OldOpset));
     }
     // An operator that is content with any axis does not decide while there is one that is not.
     let deciding = all.iter().filter(|use_| !use_.axes.any).chain(&all);
     let Some(first) = deciding.into_iter().find_map(|use_| axis_of(use_)) else {
-        return one(Granularity::PerTensor, Some("one scale: there is no axis for more".to_owned()));
+        return one(Granularity::PerTensor, Some(Otherwise::NoAxis));
     };
-    let mut groups = vec![Group { granularity: along(first), weight_uses: vec![], note: None, first: true }];
+    let mut groups = vec![Group { granularity: along(first), weight_uses: vec![], otherwise: None, first: true }];
     let mut group_of = HashMap::new();
     for use_ in all {
         // Uses behind one direct use of the constant cannot be told apart: the first decides.
@@ -69,7 +71,7 @@ pub(super) fn groups<'a>(
             (None, axis) => groups.push(Group {
                 granularity: axis.map_or(Granularity::PerTensor, along),
                 weight_uses: vec![use_],
-                note: None,
+                otherwise: None,
                 first: false,
             }),
         }

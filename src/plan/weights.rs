@@ -49,9 +49,9 @@ fn plan_those_of(model: &Model, config: &Config, layers: Option<&HashSet<OpId>>)
     let constants = constants(model);
     let context = Context { model, config, opset: None, half_scales: true, layers };
     let mut plan = plan_constants(&context, &constants)?;
-    plan.warnings = unmatched_patterns(model, config, &constants);
+    plan.findings = unmatched_patterns(model, config, &constants);
     if !plan.weights.is_empty() {
-        plan.warnings.extend(opset::without_kernels(model));
+        plan.findings.extend(opset::without_kernels(model));
     }
     Ok(plan)
 }
@@ -217,7 +217,7 @@ fn quantized_copy(
     copy: CandidateCopy,
 ) -> Result<QuantizedCopy, Refused> {
     let (model, config) = (context.model, context.config);
-    let CandidateCopy { granularity, scheme, transposed, apart, sites, weight_uses, note } = copy;
+    let CandidateCopy { granularity, scheme, transposed, apart, sites, weight_uses, otherwise } = copy;
     let layers = layers(weight_uses.into_iter());
     let operators = layers.iter().map(|&op| model.op(op).describe()).collect();
     let layout = layout(tensor, granularity)?;
@@ -225,7 +225,7 @@ fn quantized_copy(
     let params = parameters(bytes, float_type, &layout, scheme, method)
         .map_err(|at| Refused::Reason(Reason::NotFinite { index: at.index, value: at.value }))?;
     let params = params.into();
-    Ok(QuantizedCopy { granularity, scheme, params, transposed, apart, sites, layers, operators, note })
+    Ok(QuantizedCopy { granularity, scheme, params, transposed, apart, sites, layers, operators, otherwise })
 }
 
 fn scale_method(config: &Config, ty: QuantizedType) -> ScaleMethod {

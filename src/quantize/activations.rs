@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Raised, check_strict, checked, no_longer_inputs, note, repeat_pairs, with_trained_integers};
+use super::{Raised, check_denied, no_longer_inputs, opset_raised, repeat_pairs, with_trained_integers};
 use crate::{
     calibration::{self, Collect, Engine, Ranges, Sample, can_be_watched, value_keys},
     config::{ActivationType, Config, Pattern},
     error::{Error, Result},
+    findings::{Fact, Finding},
     ir::{Model, OpId, ValueId},
     passes::{
         self, FixParameters, Pass, QuantizeActivations, QuantizeWeights, RemoveIdentities, SettleWeights, UpgradeOpset,
         WidenHalves,
     },
-    plan::{FloatReason, Plan, Trained, excluded_layers, plan_activations, watched},
+    plan::{FloatReason, Plan, Trained, excluded_layers, following, plan_activations, watched},
     report::Report,
 };
 
@@ -63,17 +64,18 @@ pub fn calibrate(
 /// # Errors
 /// The configuration is not one for [activations](Config::check_for_activations); the ranges are all of
 /// values that the model has not, or have not what the method needs; the model's opset cannot be raised; a
-/// tensor cannot be read; or, with [`strict`](Config::strict), there is something to warn of. The model is unchanged then.
+/// tensor cannot be read; or, with [`strict`](Config::strict) or [`deny`](Config::deny), something was
+/// found that is not put up with. The model is unchanged then.
 pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges) -> Result<Report> {
-    checked(model, config)?;
     config.check_for_activations()?;
     ranges.check(config.activations.method)?;
-    let (mut quantized, trained, notes) = prepared(model, config)?;
+    let (mut quantized, trained, facts) = prepared(model, config)?;
     let mut plan = planned(&mut quantized, config, ranges)?;
     plan.trained = trained;
-    plan.notes.extend(notes);
-    plan.warnings.splice(0..0, unknown_values(model, &quantized, ranges)?);
-    check_strict(&plan, config)?;
+    plan.findings.splice(0..0, unknown_values(model, &quantized, ranges)?);
+    plan.findings.extend(facts);
+    plan.findings.extend(following(&quantized, &plan));
+    check_denied(&plan, config)?;
     let mut report = Report::of(&quantized, &plan, config)?;
     let mut passes: Vec<&dyn Pass> = Vec::new();
     let weights = QuantizeWeights { plan: &plan };
@@ -83,7 +85,7 @@ pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges)
     // What hid behind a constant does so no longer.
     passes.push(&RemoveIdentities);
     passes::run(&mut quantized, &passes)?;
-    report.notes.extend(repeat_pairs(&mut quantized)?);
+    report.findings.splice(0..0, repeat_pairs(&mut quantized)?.map(Finding::from));
     *model = quantized;
     Ok(report)
 }
@@ -144,12 +146,12 @@ fn settled(model: &Model, config: &Config, float: &HashSet<OpId>) -> Result<Sett
 }
 
 /// The model in the form that is observed and quantized: simplified, and at the opset that takes what will
-/// be written. What happened to it is told in notes.
-fn prepared(original: &Model, config: &Config) -> Result<(Model, Trained, Vec<String>)> {
+/// be written, with what a user should know of that.
+fn prepared(original: &Model, config: &Config) -> Result<(Model, Trained, Vec<Fact>)> {
     // First of all, with the numbers as they are.
     let (model, trained) = with_trained_integers(original, config);
     let mut prepared = model.into_owned();
-    let mut notes = Vec::new();
+    let mut facts = Vec::new();
     let mut widened = false;
     // One makes work for another: what was rewritten for a newer opset can be simplified.
     for _ in 0..MAX_ROUNDS {
@@ -161,16 +163,17 @@ fn prepared(original: &Model, config: &Config) -> Result<(Model, Trained, Vec<St
         let upgraded = UpgradeOpset { to: opset(config.activations.ty) }
             .upgrade(&mut prepared)
             .or_else(|error| Err(error.with_way_out(way_out(original, &before, config)?)))?;
-        notes.extend(note(before.ir_version(), &upgraded));
-        if !(changed | upgraded.changed) {
+        changed |= upgraded.changed;
+        facts.extend(opset_raised(before.ir_version(), upgraded));
+        if !changed {
             break;
         }
     }
     if widened {
-        notes.insert(0, "what is not quantized computes in float32 instead of half floats".to_owned());
+        facts.insert(0, Fact::Widened);
     }
-    notes.extend(no_longer_inputs(original, &prepared));
-    Ok((prepared, trained, notes))
+    facts.extend(no_longer_inputs(original, &prepared));
+    Ok((prepared, trained, facts))
 }
 
 /// Two do for most models.
@@ -187,27 +190,24 @@ fn simplify(model: &mut Model, config: &Config) -> Result<bool> {
     Ok(changed)
 }
 
-/// What to warn of if ranges are of values that the model has not, neither as it came nor simplified.
+/// The ranges that are of values that the model has not, neither as it came nor simplified.
 ///
 /// # Errors
 /// None of them is in the model.
-fn unknown_values(model: &Model, simplified: &Model, ranges: &Ranges) -> Result<Option<String>> {
-    const NAMED: usize = 3;
+fn unknown_values(model: &Model, simplified: &Model, ranges: &Ranges) -> Result<Option<Fact>> {
     let known: HashSet<String> = value_keys(model).into_values().chain(value_keys(simplified).into_values()).collect();
-    let unknown: Vec<&String> = ranges.values.keys().filter(|name| !known.contains(*name)).collect();
-    if unknown.is_empty() {
-        return Ok(None);
-    }
-    let named = unknown.iter().take(NAMED).map(|name| format!("'{name}'"));
-    let more = unknown.len().checked_sub(NAMED).filter(|&more| more > 0).map(|more| format!("and {more} more"));
-    let list = named.chain(more).collect::<Vec<_>>().join(", ");
+    let unknown: Vec<String> = ranges.values.keys().filter(|name| !known.contains(*name)).cloned().collect();
     let all = ranges.values.len();
-    if unknown.len() == all {
+    if unknown.len() == all && all > 0 {
+        const NAMED: usize = 3;
+        let named: Vec<String> = unknown.iter().take(NAMED).map(|name| format!("'{name}'")).collect();
+        let more = if all > NAMED { format!(", and {} more", all - NAMED) } else { String::new() };
         return Err(Error::invalid(format!(
-            "has none of the {all} values that there are ranges of ({list}): are they another model's?"
+            "has none of the {all} values that there are ranges of ({}{more}): are they another model's?",
+            named.join(", ")
         )));
     }
-    Ok(Some(format!("there are ranges of {all} values, and {} of these are not in the model: {list}", unknown.len())))
+    Ok((!unknown.is_empty()).then_some(Fact::UnknownRanges { all, unknown }))
 }
 
 /// The options with which a model can be quantized whose opset cannot be raised as far as its activations

@@ -11,10 +11,14 @@ use std::{borrow::Cow, collections::HashSet};
 use crate::{
     config::{Config, Granularity, TrainedPairs, WeightForm, WeightType},
     error::{Error, ErrorKind, Result},
+    findings::{Fact, Finding, Severity},
     ir::{Model, OpId},
     passes::{self, FoldTrainedPairs, QuantizeWeights, RepeatPairs, UpgradeOpset, Upgraded},
-    plan::{Plan, Trained, excluded_pairs, note_on_repeated, plan, required_opset, unrepeated, without_kernels},
-    report::{Report, no_inputs_any_more},
+    plan::{
+        Plan, Trained, excluded_pairs, following, plan, repeated, required_opset, unknown_fields, unrepeated,
+        without_kernels,
+    },
+    report::Report,
 };
 
 /// Quantizes a model as `config` says, and reports what was done, what was not and why. The opset is
@@ -24,7 +28,8 @@ use crate::{
 ///
 /// # Errors
 /// The model's opset cannot hold what was asked for and cannot be raised, a tensor cannot be read, or, with
-/// [`strict`](Config::strict), there is something to warn of. The model is unchanged then.
+/// [`strict`](Config::strict) or [`deny`](Config::deny), something was found that is not put up with. The model is
+/// unchanged then.
 ///
 /// ```
 /// use onnx_quant::{Config, Model, quantize};
@@ -35,7 +40,7 @@ use crate::{
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
 pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
-    checked(model, config)?;
+    config.check()?;
     // Everything happens to a copy, of which tensors are no part: a failure leaves the model alone.
     let (original, trained) = with_trained_integers(model, config);
     let (mut raised, mut plan) = Raised::new(&original, config, i64::MAX)?.planned(config)?;
@@ -45,16 +50,16 @@ pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
         (raised, plan) = Raised::new(&original, config, needed)?.planned(config)?;
     }
     plan.trained = trained;
-    plan.notes.extend(no_longer_inputs(model, &original));
-    plan.notes.extend(raised.note);
-    plan.warnings.extend(raised.refused.map(|error| {
-        format!("the opset is too old for the best form and could not be raised: {}", error.without_file())
-    }));
-    check_strict(&plan, config)?;
+    plan.findings.extend(no_longer_inputs(model, &original));
+    plan.findings.extend(raised.fact);
+    let refused = raised.refused.map(|error| Fact::OpsetNotRaised { reason: error.without_file().to_string() });
+    plan.findings.extend(refused);
     let mut quantized = raised.model;
+    plan.findings.extend(following(&quantized, &plan));
+    check_denied(&plan, config)?;
     let mut report = Report::of(&quantized, &plan, config)?;
     passes::run(&mut quantized, &[&QuantizeWeights { plan: &plan }])?;
-    report.notes.extend(repeat_pairs(&mut quantized)?);
+    report.findings.splice(0..0, repeat_pairs(&mut quantized)?.map(Finding::from));
     *model = quantized;
     Ok(report)
 }
@@ -67,27 +72,28 @@ pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
 ///
 /// ```
 /// let mut model = onnx_quant::Model::load("testdata/kws_dscnn.onnx")?;
-/// let (upgraded, notes) = onnx_quant::upgrade(&mut model, 21)?;
-/// assert_eq!((upgraded.to, notes.len()), (21, 0));
+/// let (upgraded, findings) = onnx_quant::upgrade(&mut model, 21)?;
+/// assert_eq!((upgraded.to, findings.len()), (21, 0));
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
-pub fn upgrade(model: &mut Model, to: i64) -> Result<(Upgraded, Vec<String>)> {
+pub fn upgrade(model: &mut Model, to: i64) -> Result<(Upgraded, Vec<Finding>)> {
     let mut upgraded = UpgradeOpset { to }.upgrade(model)?;
-    let mut notes = Vec::new();
+    let mut facts = Vec::new();
     if upgraded.changed {
-        notes.extend(repeat_pairs(model)?);
+        facts.extend(repeat_pairs(model)?);
         let quantized = |&op: &OpId| matches!(model.op(op).op_type(), "QuantizeLinear" | "DequantizeLinear");
-        notes.extend(model.ops().find(quantized).and_then(|_| without_kernels(model)));
+        facts.extend(model.ops().find(quantized).and_then(|_| without_kernels(model)));
     }
-    upgraded.changed |= !notes.is_empty();
-    Ok((upgraded, notes))
+    upgraded.changed |= !facts.is_empty();
+    facts.extend(unknown_fields(model));
+    Ok((upgraded, facts.into_iter().map(Finding::from).collect()))
 }
 
 /// Repeats pairs behind what moves int8 activations, where onnxruntime needs them there; says so.
-fn repeat_pairs(model: &mut Model) -> Result<Option<String>> {
+fn repeat_pairs(model: &mut Model) -> Result<Option<Fact>> {
     let behind = unrepeated(model);
     passes::run(model, &[&RepeatPairs { behind: &behind }])?;
-    Ok(note_on_repeated(behind.len()))
+    Ok(repeated(behind.len()))
 }
 
 /// The model with the integers of what training had quantized, and what that changed.
@@ -104,32 +110,26 @@ fn with_trained_integers<'m>(model: &'m Model, config: &Config) -> (Cow<'m, Mode
     (Cow::Owned(folded), trained)
 }
 
-/// Whether model and configuration are fit to begin with.
-fn checked(model: &Model, config: &Config) -> Result<()> {
-    if config.strict && !model.unknown_fields().is_empty() {
-        return Err(ErrorKind::UnknownFields(model.unknown_fields().join(", ")).into());
-    }
-    config.check()
-}
-
-fn check_strict(plan: &Plan, config: &Config) -> Result<()> {
-    match plan.warnings.first() {
-        Some(warning) if config.strict => Err(ErrorKind::Config(warning.clone()).into()),
-        _ => Ok(()),
+/// Whether the configuration puts up with what was found.
+fn check_denied(plan: &Plan, config: &Config) -> Result<()> {
+    let denied =
+        |fact: &&Fact| config.deny.contains(&fact.code()) || config.strict && fact.severity() == Severity::Warning;
+    match plan.findings.iter().find(denied) {
+        Some(fact) => Err(ErrorKind::Denied { code: fact.code(), message: fact.to_string() }.into()),
+        None => Ok(()),
     }
 }
 
-/// What to say where graph inputs with a default, which callers could override, are none any more.
-fn no_longer_inputs(before: &Model, after: &Model) -> Option<String> {
+/// The graph inputs with a default, which callers could override, that are none any more.
+fn no_longer_inputs(before: &Model, after: &Model) -> Option<Fact> {
     let overridable = |model: &Model| -> Vec<String> {
         let inputs = model.scope(Model::MAIN).inputs().iter().map(|input| model.value(input.value));
         let defaults = inputs.filter(|value| before.ir_version() >= 4 && value.initializer().is_some());
         defaults.map(|value| value.name().to_owned()).collect()
     };
     let left: HashSet<String> = overridable(after).into_iter().collect();
-    let gone: Vec<String> = overridable(before).into_iter().filter(|name| !left.contains(name)).collect();
-    let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
-    (!gone.is_empty()).then(|| no_inputs_any_more(&gone))
+    let names: Vec<String> = overridable(before).into_iter().filter(|name| !left.contains(name)).collect();
+    (!names.is_empty()).then_some(Fact::NoLongerInputs { names })
 }
 
 /// A model at the opset that its quantized form needs.
@@ -137,7 +137,7 @@ struct Raised {
     model: Model,
     /// What the opset was raised to, where it was.
     to: Option<i64>,
-    note: Option<String>,
+    fact: Option<Fact>,
     /// Why it was not, where it should have been.
     refused: Option<Error>,
 }
@@ -165,14 +165,14 @@ impl Raised {
             let mut raised = model.clone();
             match (UpgradeOpset { to }).upgrade(&mut raised) {
                 Ok(upgraded) => {
-                    let note = note(model.ir_version(), &upgraded);
+                    let fact = opset_raised(model.ir_version(), upgraded);
                     let refused = refused.filter(|_| form.granularity != config.granularity);
-                    return Ok(Self { model: raised, to: Some(to), note, refused });
+                    return Ok(Self { model: raised, to: Some(to), fact, refused });
                 }
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
-        Ok(Self { model: model.clone(), to: None, note: None, refused })
+        Ok(Self { model: model.clone(), to: None, fact: None, refused })
     }
 
     fn planned(self, config: &Config) -> Result<(Self, Plan)> {
@@ -212,9 +212,6 @@ fn way_out(model: &Model, config: &Config) -> Result<Option<String>> {
 }
 
 /// What an upgrade did to a model that was of this IR version.
-fn note(ir_version: i64, Upgraded { from, to, rewritten, .. }: &Upgraded) -> Option<String> {
-    let rewritten: Vec<String> = rewritten.iter().map(|(ty, count)| format!("{count} {ty}")).collect();
-    let rewritten = if rewritten.is_empty() { String::new() } else { format!(", rewriting {}", rewritten.join(", ")) };
-    let inputs = if ir_version < 4 { "; initializers are no graph inputs any more" } else { "" };
-    (from < to).then(|| format!("the opset was raised from {from} to {to}{rewritten}{inputs}"))
+fn opset_raised(ir_version: i64, Upgraded { from, to, rewritten, .. }: Upgraded) -> Option<Fact> {
+    (from < to).then_some(Fact::OpsetRaised { from, to, rewritten, were_inputs: ir_version < 4 })
 }

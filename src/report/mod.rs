@@ -4,10 +4,6 @@
 //! `--report` writes.
 
 mod activations;
-mod every_run;
-mod notes;
-
-pub(crate) use notes::no_inputs_any_more;
 
 pub use activations::{Activations, EstimatedTime, FloatLayer, IntegerOperator, LayerTimes, QuantizedValue};
 
@@ -17,6 +13,7 @@ use serde::Serialize;
 use crate::{
     config::Config,
     error::{Error, Result},
+    findings::Finding,
     ir::{Model, Tensor, type_name},
     numeric::{Granularity, Layout, distortion},
     plan::{LeftFloat, Plan, QuantizedCopy, Trained, WeightForm, WeightPlan, storage_dtype, zero_points},
@@ -37,10 +34,9 @@ pub struct Report {
     pub trained: Option<TrainedFloat>,
     /// The bytes of all quantized weights.
     pub bytes: Bytes,
-    /// What was changed besides, and what to expect of the result.
-    pub notes: Vec<String>,
-    /// What may not be as intended.
-    pub warnings: Vec<String>,
+    /// What a user should know besides: what else was changed, what to expect of the result, what may not be as
+    /// intended. Warnings come last.
+    pub findings: Vec<Finding>,
     /// What became of activations, where they were quantized.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activations: Option<Activations>,
@@ -141,19 +137,15 @@ impl Report {
             float: quantized.iter().map(|tensor| tensor.bytes.float).sum(),
             quantized: quantized.iter().map(|tensor| tensor.bytes.quantized).sum(),
         };
-        let mut warnings = plan.warnings.clone();
-        if !model.unknown_fields().is_empty() {
-            let fields = model.unknown_fields().join(", ");
-            warnings.push(format!("fields that this version does not know are not in the output: {fields}"));
-        }
+        let mut findings: Vec<Finding> = plan.findings.iter().cloned().map(Finding::from).collect();
+        findings.sort_by_key(|finding| finding.severity);
         Ok(Self {
             quantized,
             left_float: plan.left_float.iter().map(|left| float(model, left)).collect(),
             other_float: OtherFloat { count: plan.others.count, bytes: plan.others.bytes },
             trained: trained(plan),
             bytes,
-            notes: notes::notes(model, plan),
-            warnings,
+            findings,
             activations: plan.activations.as_ref().map(|plan| Activations::of(model, plan)),
         })
     }
@@ -227,6 +219,6 @@ fn copy_report(
         symmetric: copy.scheme.symmetric,
         operators: copy.operators.clone(),
         sqnr_db,
-        note: copy.note.clone(),
+        note: copy.otherwise.as_ref().map(ToString::to_string),
     })
 }

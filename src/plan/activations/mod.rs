@@ -15,13 +15,14 @@ mod layers;
 mod parameters;
 mod speed;
 
-use std::{collections::HashSet, fmt};
+use std::collections::HashSet;
 
 use super::{LeftFloat, Plan, QuantizedCopy, Reason, Site, WeightPlan, opset, pairs, sites, storage_dtype, weights};
 use crate::{
     calibration::Ranges,
     config::{ActivationType, Config},
     error::Result,
+    findings::Fact,
     ir::{Model, OpId, Use, ValueId},
     numeric::{QuantParams, QuantizedType, ScaleType, Scheme},
     targets::{Quirk, onnxruntime},
@@ -175,46 +176,6 @@ pub enum FloatCause {
     },
 }
 
-impl fmt::Display for FloatCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotObserved => f.write_str("has no range"),
-            Self::NeverComputed => f.write_str("was not computed with any sample"),
-            Self::NotFinite => f.write_str("was infinite, or not a number, in some samples"),
-            Self::Masked => f.write_str("holds the huge numbers of a mask"),
-            Self::AlwaysZero => f.write_str("was zero in all samples"),
-            Self::Coarse { decibels } => {
-                write!(f, "differs too much in size between samples for integers ({decibels:.0} dB above their steps)")
-            }
-        }
-    }
-}
-
-impl fmt::Display for FloatReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoKernel { target } => write!(f, "{target} makes no integer kernel of it"),
-            Self::ComputedWeight { what } => write!(f, "its weight is not a constant: {what}"),
-            Self::LeftFactor => {
-                f.write_str("its constant is the left factor, and integer kernels are made for right ones")
-            }
-            Self::ComputedBias => f.write_str("its bias is not a constant"),
-            Self::Unsupported { what } => write!(f, "its integer kernel takes no {what}"),
-            Self::Weight(reason) => write!(f, "its weight stays float: {reason}"),
-            Self::Final => {
-                f.write_str("its result goes to the outputs: rounded to integers it would be what users see")
-            }
-            Self::Near { operator } => {
-                write!(f, "onnxruntime fails with {operator} next to integer layers")
-            }
-            Self::Logarithm => {
-                f.write_str("a logarithm is taken of its result: integers are too coarse for the small numbers")
-            }
-            Self::Value { value, cause } => write!(f, "'{value}' {cause}"),
-        }
-    }
-}
-
 /// The values that have to be observed so that activations can be planned, in the order of the file.
 ///
 /// # Errors
@@ -253,25 +214,19 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
         sites::only_layers_in_bodies(&mut copy.sites, computes);
     }
     let biases = biases::plan(model, config, &draft, &values, &mut weights)?;
+    let target = || config.target.name().to_owned();
     if !has_kernels && !values.is_empty() {
-        weights.notes.push(format!(
-            "{} has no integer kernels for {} activations: it computes in float, and slower than without",
-            config.target.name(),
-            config.activations.ty
-        ));
+        let activations = config.activations.ty.to_string();
+        weights.findings.push(Fact::NoIntegerKernels { target: target(), activations });
     }
     let (integer, float_layers) = (draft.integer(), draft.float_layers());
     let int8 = config.activations.ty == ActivationType::Int8;
     if int8 && config.target.has_quirk(Quirk::Int8OfOneReader) && !integer.is_empty() {
-        weights.notes.push(
-            "onnxruntime leaves convolutions float whose result several operators read, where activations are int8: \
-             with uint8 it does not"
-                .to_owned(),
-        );
+        weights.findings.push(Fact::Int8OfSeveralReaders { target: target() });
     }
-    weights.warnings.extend(trips_over_int8(model, config, &integer));
+    weights.findings.extend(trips_over_int8(model, config, &integer));
     if integer.is_empty() && !float_layers.is_empty() {
-        weights.warnings.push("no layer computes in integers".to_owned());
+        weights.findings.push(Fact::NothingInIntegers);
     }
     let mut plan = ActivationPlan { integer, values, biases, float_layers, speed: None };
     plan.speed = speed::estimate(model, &config.target, &plan, &observed);
@@ -279,9 +234,9 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
     Ok(weights)
 }
 
-/// What to warn of where int8 activations of a new opset may not be loaded: a product that is added to becomes a
+/// Where int8 activations of a new opset may not be loaded: a product that is added to becomes a
 /// Gemm with a Reshape before it, which onnxruntime then puts a pair behind. No pair in the file prevents that.
-fn trips_over_int8(model: &Model, config: &Config, integer: &[IntegerOperator]) -> Option<String> {
+fn trips_over_int8(model: &Model, config: &Config, integer: &[IntegerOperator]) -> Option<Fact> {
     let added = |op: OpId| {
         let output = model.outputs(op).first().copied().flatten();
         output.is_some_and(|output| model.uses(output).iter().any(|use_| model.op(use_.op).is("Add")))
@@ -289,13 +244,11 @@ fn trips_over_int8(model: &Model, config: &Config, integer: &[IntegerOperator]) 
     let product = integer.iter().find(|integer| model.op(integer.op).is("MatMul") && added(integer.op))?;
     let opset = model.opset(model.op(product.op).scope());
     let trips = config.target.has_quirk(Quirk::Int8Moved) && config.activations.ty == ActivationType::Int8;
-    (trips && opset >= pairs::FROM_OPSET).then(|| {
-        format!(
-            "onnxruntime {} may not load {} with int8 activations at opset {opset}, because something is added to \
-             its result: uint8 activations do load",
-            onnxruntime::VERSION,
-            product.operator
-        )
+    (trips && opset >= pairs::FROM_OPSET).then(|| Fact::Int8ProductNotLoaded {
+        target: config.target.name().to_owned(),
+        release: onnxruntime::VERSION.to_owned(),
+        operator: product.operator.clone(),
+        opset,
     })
 }
 

@@ -1,13 +1,13 @@
-//! What is found, in words.
+//! Why an operator computes as it does, in words.
 
-use super::verdicts::{Cause, Found};
 use crate::{
+    explain::verdicts::{Cause, Found},
     ir::{DataType, Model, OpId, type_name},
     targets::{Along, Condition, Form, Lack, Rule, Target},
 };
 
 /// Why an operator computes as it does.
-pub(super) fn why(model: &Model, target: &Target, op: OpId, found: &Found) -> String {
+pub(in crate::explain) fn why(model: &Model, target: &Target, op: OpId, found: &Found) -> String {
     let name = target.name();
     match &found.cause {
         Cause::Rule(rule) => match &rule.differs {
@@ -32,7 +32,7 @@ pub(super) fn why(model: &Model, target: &Target, op: OpId, found: &Found) -> St
 }
 
 /// What a rule needs and an operator has not.
-pub(super) fn lack(rule: &Rule, lack: &Lack) -> String {
+pub(in crate::explain) fn lack(rule: &Rule, lack: &Lack) -> String {
     match lack {
         Lack::Release => match (rule.since, rule.until) {
             (Some(since), None) => format!("exists since {since}"),

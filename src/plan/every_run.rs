@@ -2,24 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use super::{Plan, QuantizedCopy, Site, WeightPlan};
 use crate::{
+    findings::{Fact, SlowOperators},
     ir::{Model, OpId, Use},
     numeric::Granularity,
-    plan::{Plan, QuantizedCopy, Site, WeightPlan},
     targets::onnxruntime,
 };
 
-/// How many operators of a type are named.
-const NAMED: usize = 3;
-
-/// Names the operators for which a weight is dequantized on every run, and tells what it costs. Measured: whatever
+/// The operators for which a weight is dequantized on every run. Measured: whatever
 /// does not become one kernel with its DequantizeLinear, as no Conv and no LSTM does whose input is float,
 /// computes as before and has the weight dequantized besides.
-pub(super) fn note(model: &Model, plan: &Plan) -> Option<String> {
+pub(super) fn find(model: &Model, plan: &Plan) -> Option<Fact> {
     if plan.activations.is_some() {
         return None;
     }
-    let mut names: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut operators: BTreeMap<String, SlowOperators> = BTreeMap::new();
     let mut elements = 0;
     for (weight, copy) in plan.weights.iter().flat_map(|weight| weight.copies.iter().map(move |copy| (weight, copy))) {
         let slow: Vec<OpId> =
@@ -27,34 +25,14 @@ pub(super) fn note(model: &Model, plan: &Plan) -> Option<String> {
         if !slow.is_empty() {
             elements += model.constant(weight.value).map_or(0, |tensor| tensor.element_count());
         }
-        for op in slow {
-            names.entry(model.op(op).op_type()).or_default().push(model.op(op).name());
+        for operator in slow.into_iter().map(|op| model.op(op)) {
+            let of_type = operators.entry(operator.op_type().to_owned()).or_default();
+            of_type.count += 1;
+            of_type.names.extend(Some(operator.name().to_owned()).filter(|name| !name.is_empty()));
         }
     }
-    let count: usize = names.values().map(Vec::len).sum();
-    let dequantize = match count {
-        0 => return None,
-        1 => "dequantizes its weight",
-        _ => "dequantize their weights",
-    };
-    let operators: Vec<String> = names.iter().map(|(op_type, names)| listed(op_type, names)).collect();
-    Some(format!(
-        "{} {dequantize} on every run ({elements} elements), which is slower than float in onnxruntime; the gain is \
-         the size of the file",
-        operators.join(", ")
-    ))
-}
-
-/// `5 Conv ('a', 'b', 'c' and 2 more)`.
-fn listed(op_type: &str, names: &[&str]) -> String {
-    let named: Vec<String> =
-        names.iter().filter(|name| !name.is_empty()).take(NAMED).map(|name| format!("'{name}'")).collect();
-    let count = names.len();
-    match (named.len(), count - named.len()) {
-        (0, _) => format!("{count} {op_type}"),
-        (_, 0) => format!("{count} {op_type} ({})", named.join(", ")),
-        (_, more) => format!("{count} {op_type} ({} and {more} more)", named.join(", ")),
-    }
+    let target = "onnxruntime".to_owned();
+    (!operators.is_empty()).then_some(Fact::DequantizedEveryRun { target, operators, elements })
 }
 
 /// Whether an operator reads the integers themselves: a Gather in front of the DequantizeLinear, or a product that

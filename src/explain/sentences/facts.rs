@@ -1,0 +1,186 @@
+//! What a user should know, in words.
+
+use std::{collections::BTreeMap, fmt};
+
+use crate::findings::{Fact, Finding, SlowOperators};
+
+/// How many names a sentence lists.
+const NAMED: usize = 3;
+
+impl From<Fact> for Finding {
+    fn from(fact: Fact) -> Self {
+        Self {
+            code: fact.code(),
+            severity: fact.severity(),
+            subjects: fact.subjects(),
+            elements: fact.elements(),
+            message: fact.to_string(),
+            help: help(&fact).to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnmatchedPattern { pattern } => {
+                write!(f, "pattern '{pattern}' matches no weight and no operator that takes one")
+            }
+            Self::UnknownRanges { all, unknown } => write!(
+                f,
+                "there are ranges of {all} values, and {} of these are not in the model: {}",
+                unknown.len(),
+                listed(unknown)
+            ),
+            Self::UnknownFields { fields } => {
+                write!(f, "fields that this version does not know are not in the output: {}", fields.join(", "))
+            }
+            Self::OpsetWithoutKernels { target, release, opset, newest } => write!(
+                f,
+                "{target} {release} has no QuantizeLinear and DequantizeLinear of opset {opset}, only up to opset \
+                 {newest}: it does not load the model, or only where these fuse with others"
+            ),
+            Self::TypeWithoutKernel { target, release, dtype } => {
+                write!(f, "{target} {release} cannot run {dtype} weights in this form on the CPU")
+            }
+            Self::Int8ProductNotLoaded { target, release, operator, opset } => write!(
+                f,
+                "{target} {release} may not load {operator} with int8 activations at opset {opset}, because something \
+                 is added to its result"
+            ),
+            Self::NoIntegerKernels { target, activations } => write!(
+                f,
+                "{target} has no integer kernels for {activations} activations: it computes in float, and slower than \
+                 without"
+            ),
+            Self::Int8OfSeveralReaders { target } => write!(
+                f,
+                "{target} leaves convolutions float whose result several operators read, where activations are int8"
+            ),
+            Self::NothingInIntegers => f.write_str("no layer computes in integers"),
+            Self::NoFaster { target, without_vnni, float, saved, conversions, depthwise } => {
+                let place = if *without_vnni { " on processors without VNNI" } else { "" };
+                let change = match *saved {
+                    saved if saved > 0.0 => format!("save about {} us", microseconds(saved)),
+                    lost => format!("take about {} us more", microseconds(-lost)),
+                };
+                let (float, conversions) = (microseconds(*float), microseconds(*conversions));
+                let cause = if *depthwise { "; depthwise convolutions gain least" } else { "" };
+                write!(
+                    f,
+                    "likely no faster than float in {target}{place}: its integer layers {change} of {float}, the \
+                     conversions around them take {conversions} (estimated, on one core){cause}"
+                )
+            }
+            Self::DequantizedEveryRun { target, operators, elements } => {
+                let dequantize = match operators.values().map(|slow| slow.count).sum() {
+                    1 => "dequantizes its weight",
+                    _ => "dequantize their weights",
+                };
+                write!(
+                    f,
+                    "{} {dequantize} on every run ({elements} elements), which is slower than float in {target}; the \
+                     gain is the size of the file",
+                    of_types(operators)
+                )
+            }
+            Self::OpsetRaised { from, to, rewritten, were_inputs } => {
+                write!(f, "the opset was raised from {from} to {to}")?;
+                let rewritten: Vec<String> = rewritten.iter().map(|(ty, count)| format!("{count} {ty}")).collect();
+                if !rewritten.is_empty() {
+                    write!(f, ", rewriting {}", rewritten.join(", "))?;
+                }
+                f.write_str(if *were_inputs { "; initializers are no graph inputs any more" } else { "" })
+            }
+            Self::OpsetNotRaised { reason } => {
+                write!(f, "the opset is too old for the best form and could not be raised: {reason}")
+            }
+            Self::NeedsRelease { target, release, opset } => {
+                write!(f, "opset {opset} needs {target} {release} or newer")
+            }
+            Self::SeveralOpsets { versions } => {
+                let newest = versions.last().copied().unwrap_or_default();
+                write!(f, "the default operators are imported in versions {versions:?}: version {newest} counts now")
+            }
+            Self::OldIrVersion { version } => write!(
+                f,
+                "IR version {version} wants every initializer to be a graph input: they are none any more, and the \
+                 file has IR version 4 now"
+            ),
+            Self::NoLongerInputs { names } => {
+                write!(f, "no graph inputs any more, so callers can no longer override them: {}", names.join(", "))
+            }
+            Self::Widened => f.write_str("what is not quantized computes in float32 instead of half floats"),
+            Self::PairsRepeated { target, release, operators } => write!(
+                f,
+                "QuantizeLinear and DequantizeLinear are repeated behind {} that int8 activations are moved by: \
+                 {target} {release} does not load the model without",
+                counted(*operators, "operator")
+            ),
+            Self::AlreadyQuantized { operators } => write!(
+                f,
+                "{} {} integers already: what is quantized stays as it is, only float weights are looked at",
+                counted(*operators, "operator"),
+                if *operators == 1 { "reads" } else { "read" }
+            ),
+            Self::OutputDequantized { weight } => {
+                write!(f, "'{weight}' is a graph output: callers get its dequantized values")
+            }
+            Self::StoredTwice { weight, axes } => {
+                let axis = |axis: &Option<usize>| axis.map_or("one scale".to_owned(), |axis| format!("axis {axis}"));
+                let scales: Vec<String> = axes.iter().map(axis).collect();
+                let (count, scales) = (axes.len(), scales.join(", "));
+                write!(f, "'{weight}' is stored {count} times, its operators need different scales: {scales}")
+            }
+        }
+    }
+}
+
+/// What would mend it.
+fn help(fact: &Fact) -> &'static str {
+    match fact {
+        Fact::UnmatchedPattern { .. } => {
+            "patterns match names of weights, and names and types of operators that take one"
+        }
+        Fact::Int8ProductNotLoaded { .. } | Fact::Int8OfSeveralReaders { .. } => {
+            "with --activations uint8 it does not happen"
+        }
+        Fact::NoIntegerKernels { .. } => "--activations uint8 computes in integers",
+        Fact::DequantizedEveryRun { .. } => {
+            "with --samples activations are quantized too; --exclude leaves a weight float"
+        }
+        Fact::NoLongerInputs { .. } => "--keep-overridable leaves them alone",
+        _ => "",
+    }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+/// `'a', 'b', 'c', and 2 more`.
+fn listed(names: &[String]) -> String {
+    let named = names.iter().take(NAMED).map(|name| format!("'{name}'"));
+    let more = names.len().checked_sub(NAMED).filter(|&more| more > 0).map(|more| format!("and {more} more"));
+    named.chain(more).collect::<Vec<_>>().join(", ")
+}
+
+/// `5 Conv ('a', 'b', 'c' and 2 more), 1 LSTM`.
+fn of_types(operators: &BTreeMap<String, SlowOperators>) -> String {
+    let of_type = |(op_type, SlowOperators { names, count }): (&String, &SlowOperators)| {
+        let named: Vec<String> = names.iter().take(NAMED).map(|name| format!("'{name}'")).collect();
+        match (named.len(), count - named.len()) {
+            (0, _) => format!("{count} {op_type}"),
+            (_, 0) => format!("{count} {op_type} ({})", named.join(", ")),
+            (_, more) => format!("{count} {op_type} ({} and {more} more)", named.join(", ")),
+        }
+    };
+    operators.iter().map(of_type).collect::<Vec<_>>().join(", ")
+}
+
+fn microseconds(nanoseconds: f64) -> String {
+    match nanoseconds / 1000.0 {
+        few if few < 10.0 => format!("{few:.1}"),
+        many => format!("{many:.0}"),
+    }
+}

@@ -1,0 +1,249 @@
+//! What can be found out, as data.
+
+use std::collections::BTreeMap;
+
+use super::{Code, Severity};
+
+/// What was found out, as data. Its `Display` is the sentence, its code and subjects are for programs.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Fact {
+    /// A pattern matches no weight and no operator that takes one.
+    UnmatchedPattern {
+        /// The pattern.
+        pattern: String,
+    },
+    /// There are ranges of values that the model has not.
+    UnknownRanges {
+        /// How many ranges there are.
+        all: usize,
+        /// The names of those that fit no value.
+        unknown: Vec<String>,
+    },
+    /// Fields of the file that this version does not know, which are not in the output.
+    UnknownFields {
+        /// Messages and numbers of the fields.
+        fields: Vec<String>,
+    },
+    /// A release of the target has no QuantizeLinear and DequantizeLinear of the model's opset.
+    OpsetWithoutKernels {
+        /// The target.
+        target: String,
+        /// Its release.
+        release: String,
+        /// The model's opset.
+        opset: i64,
+        /// The newest opset that it has kernels of.
+        newest: i64,
+    },
+    /// The target has no kernel that takes weights of a type in this form.
+    TypeWithoutKernel {
+        /// The target.
+        target: String,
+        /// Its release.
+        release: String,
+        /// The type.
+        dtype: &'static str,
+    },
+    /// A product with int8 activations that something is added to, at an opset where the target trips over it.
+    Int8ProductNotLoaded {
+        /// The target.
+        target: String,
+        /// Its release.
+        release: String,
+        /// The product.
+        operator: String,
+        /// The model's opset.
+        opset: i64,
+    },
+    /// The target has no integer kernels for activations of a type.
+    NoIntegerKernels {
+        /// The target.
+        target: String,
+        /// The type.
+        activations: String,
+    },
+    /// The target leaves layers float whose int8 result several operators read.
+    Int8OfSeveralReaders {
+        /// The target.
+        target: String,
+    },
+    /// No layer computes in integers.
+    NothingInIntegers,
+    /// Integers gain nothing, as far as can be told beforehand.
+    NoFaster {
+        /// The target.
+        target: String,
+        /// Whether only processors without VNNI gain nothing.
+        without_vnni: bool,
+        /// Nanoseconds of the layers in float.
+        float: f64,
+        /// Nanoseconds that integer layers save; negative where they take more.
+        saved: f64,
+        /// Nanoseconds that the conversions around them take.
+        conversions: f64,
+        /// Whether depthwise convolutions are a good part of it.
+        depthwise: bool,
+    },
+    /// Weights are dequantized on every run.
+    DequantizedEveryRun {
+        /// The target.
+        target: String,
+        /// The operators, by type.
+        operators: BTreeMap<String, SlowOperators>,
+        /// The elements of their weights.
+        elements: usize,
+    },
+    /// The opset was raised.
+    OpsetRaised {
+        /// From this.
+        from: i64,
+        /// To this.
+        to: i64,
+        /// How many operators had to be rewritten, by the type that they had.
+        rewritten: BTreeMap<String, usize>,
+        /// Whether the IR version was one where all initializers had to be graph inputs.
+        were_inputs: bool,
+    },
+    /// The opset could not be raised as far as the best form needs.
+    OpsetNotRaised {
+        /// Why.
+        reason: String,
+    },
+    /// Only newer releases of the target have the model's opset.
+    NeedsRelease {
+        /// The target.
+        target: String,
+        /// The first release that has it.
+        release: String,
+        /// The opset.
+        opset: i64,
+    },
+    /// The default operators are imported in several versions, of which the newest counts.
+    SeveralOpsets {
+        /// The versions, the newest last.
+        versions: Vec<i64>,
+    },
+    /// The IR version wanted all initializers to be graph inputs, and was raised.
+    OldIrVersion {
+        /// The version it was.
+        version: i64,
+    },
+    /// Initializers that gave graph inputs their default value do so no longer.
+    NoLongerInputs {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Half floats became float32.
+    Widened,
+    /// Pairs of QuantizeLinear and DequantizeLinear are repeated, because the target does not load the model without.
+    PairsRepeated {
+        /// The target.
+        target: String,
+        /// Its release.
+        release: String,
+        /// How many operators they are repeated behind.
+        operators: usize,
+    },
+    /// Operators that read integers already.
+    AlreadyQuantized {
+        /// How many.
+        operators: usize,
+    },
+    /// A quantized weight is a graph output too.
+    OutputDequantized {
+        /// Its name.
+        weight: String,
+    },
+    /// A weight is stored several times, with scales along different axes.
+    StoredTwice {
+        /// Its name.
+        weight: String,
+        /// The axis of each copy's scales; `None` for a single scale.
+        axes: Vec<Option<usize>>,
+    },
+}
+
+/// Operators of one type.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SlowOperators {
+    /// Their names, those that have one.
+    pub names: Vec<String>,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl Fact {
+    /// What it is, by its name for programs.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::UnmatchedPattern { .. } => Code::UnmatchedPattern,
+            Self::UnknownRanges { .. } => Code::UnknownRanges,
+            Self::UnknownFields { .. } => Code::UnknownFields,
+            Self::OpsetWithoutKernels { .. } | Self::TypeWithoutKernel { .. } | Self::Int8ProductNotLoaded { .. } => {
+                Code::DoesNotLoad
+            }
+            Self::NoIntegerKernels { .. } | Self::Int8OfSeveralReaders { .. } => Code::NotFused,
+            Self::NothingInIntegers => Code::NothingInIntegers,
+            Self::NoFaster { .. } => Code::NoFaster,
+            Self::DequantizedEveryRun { .. } => Code::DequantizedEveryRun,
+            Self::OpsetRaised { .. } => Code::OpsetRaised,
+            Self::OpsetNotRaised { .. } => Code::OpsetNotRaised,
+            Self::NeedsRelease { .. } => Code::NeedsRelease,
+            Self::SeveralOpsets { .. } => Code::SeveralOpsets,
+            Self::OldIrVersion { .. } | Self::NoLongerInputs { .. } => Code::NoLongerInputs,
+            Self::Widened => Code::Widened,
+            Self::PairsRepeated { .. } => Code::PairsRepeated,
+            Self::AlreadyQuantized { .. } => Code::AlreadyQuantized,
+            Self::OutputDequantized { .. } => Code::OutputDequantized,
+            Self::StoredTwice { .. } => Code::StoredTwice,
+        }
+    }
+
+    /// How serious it is: what may not be as intended is a warning.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::UnmatchedPattern { .. }
+            | Self::UnknownRanges { .. }
+            | Self::UnknownFields { .. }
+            | Self::OpsetWithoutKernels { .. }
+            | Self::TypeWithoutKernel { .. }
+            | Self::Int8ProductNotLoaded { .. }
+            | Self::NothingInIntegers
+            | Self::OpsetNotRaised { .. } => Severity::Warning,
+            _ => Severity::Note,
+        }
+    }
+
+    /// The operators, values, weights or patterns that it is about; none where it is about the model.
+    pub fn subjects(&self) -> Vec<String> {
+        match self {
+            Self::UnmatchedPattern { pattern } => vec![pattern.clone()],
+            Self::UnknownRanges { unknown: names, .. }
+            | Self::UnknownFields { fields: names }
+            | Self::NoLongerInputs { names } => names.clone(),
+            Self::Int8ProductNotLoaded { operator, .. } => vec![operator.clone()],
+            Self::DequantizedEveryRun { operators, .. } => {
+                let described = |(op_type, slow): (&String, &SlowOperators)| {
+                    let named = slow.names.iter().map(|name| format!("{op_type} '{name}'")).collect::<Vec<_>>();
+                    let unnamed = slow.count - named.len();
+                    named
+                        .into_iter()
+                        .chain(std::iter::repeat_n(format!("{op_type} (unnamed)"), unnamed))
+                        .collect::<Vec<_>>()
+                };
+                operators.iter().flat_map(described).collect()
+            }
+            Self::OutputDequantized { weight } | Self::StoredTwice { weight, .. } => vec![weight.clone()],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The elements that each run converts or computes in float for it, where that is the point.
+    pub fn elements(&self) -> usize {
+        match self {
+            Self::DequantizedEveryRun { elements, .. } => *elements,
+            _ => 0,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What a user should know of a plan besides what becomes of weights and layers: what follows from it.
+
+use super::{Plan, QuantizedCopy, WeightForm, WeightPlan, every_run, storage_dtype};
+use crate::{
+    findings::Fact,
+    ir::{Model, normal_domain, type_name},
+    numeric::Granularity,
+    operators::computes_with_integers,
+    targets::onnxruntime,
+};
+
+/// What follows from a plan for a model that it has not been carried out on yet; little where nothing is quantized.
+pub fn following(model: &Model, plan: &Plan) -> Vec<Fact> {
+    let mut found: Vec<Fact> = unknown_fields(model).into_iter().chain(quantized_before(model)).collect();
+    if plan.weights.is_empty() {
+        return found;
+    }
+    found.extend(inputs(model, plan));
+    found.extend(default_opset(model));
+    found.extend(outputs(model, plan));
+    found.extend(plan.weights.iter().filter(|weight| weight.copies.len() > 1).map(copies));
+    found.extend(every_run::find(model, plan));
+    found.extend(opset(model));
+    found.extend(runtime(plan));
+    found.extend(speed(plan));
+    found
+}
+
+/// The fields that are lost, if there are any.
+pub fn unknown_fields(model: &Model) -> Option<Fact> {
+    let fields = model.unknown_fields().to_vec();
+    (!fields.is_empty()).then_some(Fact::UnknownFields { fields })
+}
+
+fn quantized_before(model: &Model) -> Option<Fact> {
+    let operators = model.ops().filter(|&op| computes_with_integers(model.op(op))).count();
+    (operators > 0).then_some(Fact::AlreadyQuantized { operators })
+}
+
+fn inputs(model: &Model, plan: &Plan) -> Option<Fact> {
+    if model.ir_version() < 4 {
+        return Some(Fact::OldIrVersion { version: model.ir_version() });
+    }
+    let gone = plan.weights.iter().filter(|weight| weight.was_input && weight.form == WeightForm::Dq);
+    let names: Vec<String> = gone.map(|weight| weight.name.clone()).collect();
+    (!names.is_empty()).then_some(Fact::NoLongerInputs { names })
+}
+
+fn default_opset(model: &Model) -> Option<Fact> {
+    let imports = model.opset_imports(Model::MAIN).iter().filter(|import| normal_domain(import.domain()).is_empty());
+    let mut versions: Vec<i64> = imports.map(|import| import.version()).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    (versions.len() > 1).then_some(Fact::SeveralOpsets { versions })
+}
+
+fn outputs(model: &Model, plan: &Plan) -> Vec<Fact> {
+    let outputs = plan.weights.iter().filter(|weight| weight.form == WeightForm::Dq && model.is_output(weight.value));
+    outputs.map(|weight| Fact::OutputDequantized { weight: weight.name.clone() }).collect()
+}
+
+fn copies(weight: &WeightPlan) -> Fact {
+    let axis = |copy: &QuantizedCopy| match copy.granularity {
+        Granularity::PerTensor => None,
+        Granularity::PerChannel { axis } | Granularity::PerBlock { axis, .. } => Some(axis),
+    };
+    Fact::StoredTwice { weight: weight.name.clone(), axes: weight.copies.iter().map(axis).collect() }
+}
+
+/// Which releases have the opset, where not all of them do.
+fn opset(model: &Model) -> Option<Fact> {
+    let opset = model.opset(Model::MAIN);
+    let release = onnxruntime::first_version(opset)?.to_owned();
+    let newer = opset > onnxruntime::OLDEST_OPSET;
+    newer.then(|| Fact::NeedsRelease { target: "onnxruntime".to_owned(), release, opset })
+}
+
+fn runtime(plan: &Plan) -> Option<Fact> {
+    let copies = plan.weights.iter().flat_map(|weight| &weight.copies);
+    let scheme = copies.map(|copy| copy.scheme).find(|scheme| !onnxruntime::runs(*scheme))?;
+    Some(Fact::TypeWithoutKernel {
+        target: "onnxruntime".to_owned(),
+        release: onnxruntime::VERSION.to_owned(),
+        dtype: type_name(storage_dtype(scheme.ty)),
+    })
+}
+
+/// Said only where integers gain nothing.
+fn speed(plan: &Plan) -> Option<Fact> {
+    let speed = plan.activations.as_ref()?.speed?;
+    let (times, without_vnni) = if speed.with_vnni.ratio() >= 1.0 {
+        (speed.with_vnni, false)
+    } else if speed.without_vnni.ratio() >= 1.0 {
+        (speed.without_vnni, true)
+    } else {
+        return None;
+    };
+    Some(Fact::NoFaster {
+        target: "onnxruntime".to_owned(),
+        without_vnni,
+        float: times.float,
+        saved: times.float - times.integer,
+        conversions: times.conversions,
+        depthwise: times.integer_depthwise > 0.2 * times.integer,
+    })
+}
