@@ -80,8 +80,9 @@ fn of_many_reasons_a_few_are_said_and_the_report_has_all() {
     let (said, _) = quantized(folder, &["--ranges", "one.json", "--report", "report.json"]);
     assert!(said.contains(" more; -v or --report has all\n"), "{said}");
     let report: serde_json::Value = serde_json::from_slice(&read(folder, "report.json")).expect("JSON");
-    let float = report["activations"]["float_layers"].as_array().expect("a list");
-    assert!(float.iter().filter(|layer| layer["reason"].as_str().expect("text").contains("has no range")).count() > 6);
+    let operators = report["activations"]["operators"].as_array().expect("a list");
+    let float = operators.iter().filter(|operator| operator["layer"] == true && operator["integer"] == false);
+    assert!(float.filter(|layer| layer["why"].as_str().expect("text").contains("has no range")).count() > 6);
     let (verbose, _) = quantized(folder, &["--ranges", "one.json", "-v"]);
     assert!(verbose.lines().count() > said.lines().count() && !verbose.contains("has all"), "{verbose}");
 }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use onnx_quant::{
     Model, SaveOptions,
     passes::{
-        self, FixParameters, FoldBatchNormalization, FoldConstants, FoldScales, FuseMatMulAdd, Pass, RemoveIdentities,
+        self, FoldBatchNormalization, FoldConstants, FoldScales, FreezeParameters, FuseMatMulAdd, Pass,
+        RemoveIdentities,
     },
 };
 use runtime::{Comparison, Difference, Engine, Inputs, Side, Text, texts::model_text};
@@ -654,7 +655,7 @@ fn rewritten_models_as_text() {
         text("behind_shared", &[&RemoveIdentities]),
         text("weight_with_other_readers", &[&FoldConstants]),
         text("conv_batchnorm", &[&FoldScales]),
-        text("overridable_defaults", &[&FixParameters, &FoldScales]),
+        text("overridable_defaults", &[&FreezeParameters, &FoldScales]),
         text("external_two_files", &[&FuseMatMulAdd]),
     ];
     insta::assert_snapshot!(texts.join("\n"));

@@ -5,7 +5,7 @@ use std::{collections::HashSet, path::Path};
 use onnx_quant::{
     Config, Report, Saved, WeightForm,
     findings::Finding,
-    report::{Activations, Copy, FloatLayer, FloatTensor, QuantizedTensor},
+    report::{Activations, Copy, FloatTensor, PlannedOperator, QuantizedTensor},
 };
 
 use super::count;
@@ -63,9 +63,10 @@ pub fn text(
 
 /// How many layers compute in integers, and which do not.
 fn activations(out: &mut String, found: &Activations, config: &Config, verbose: bool) {
-    let layers = found.integer.iter().filter(|operator| operator.layer);
-    let integer: Vec<&str> = layers.map(|layer| op_type(&layer.operator)).collect();
-    let float: Vec<&str> = found.float_layers.iter().map(|layer| op_type(&layer.operator)).collect();
+    let layers = found.operators.iter().filter(|operator| operator.layer);
+    let (integer, float): (Vec<_>, Vec<_>) = layers.partition(|layer| layer.integer);
+    let [integer, float] = [integer, float]
+        .map(|layers| -> Vec<&str> { layers.into_iter().map(|layer| op_type(&layer.operator)).collect() });
     let all = by_key(integer.iter().chain(&float).map(|ty| (*ty, ())));
     let of_type = |(ty, all): &(&str, Vec<()>)| {
         let all = all.len();
@@ -83,17 +84,32 @@ fn activations(out: &mut String, found: &Activations, config: &Config, verbose: 
         let (ty, method) = (config.activations.ty, config.activations.method);
         line(out, format_args!("{} to {ty} ({symmetry}, {method})", count(found.values.len(), "activation")));
     }
-    float_layers(out, &found.float_layers, verbose);
+    left_in_float(out, "layer", found.float_layers(), verbose);
+    let others: Vec<_> = found.operators.iter().filter(|operator| !operator.layer && !operator.integer).collect();
+    if verbose {
+        left_in_float(out, "other operator", others.into_iter(), verbose);
+    } else if !others.is_empty() {
+        let types = by_key(others.iter().map(|operator| (op_type(&operator.operator), ())));
+        let types: Vec<String> = types.iter().map(|(ty, all)| format!("{} {ty}", all.len())).collect();
+        line(out, format_args!("{} beside integers in float: {}", count(others.len(), "operator"), types.join(", ")));
+    }
 }
 
-/// Layers that stay float, those of one reason together: a few of them, unless all are asked for.
-fn float_layers(out: &mut String, layers: &[FloatLayer], verbose: bool) {
+/// Operators that stay float, those of one reason together: a few of them, unless all are asked for.
+fn left_in_float<'a>(
+    out: &mut String,
+    what: &str,
+    operators: impl Iterator<Item = &'a PlannedOperator>,
+    verbose: bool,
+) {
     const SHOWN: usize = 6;
-    if layers.is_empty() {
+    let operators: Vec<&PlannedOperator> = operators.collect();
+    if operators.is_empty() {
         return;
     }
-    line(out, format_args!("{} left float:", count(layers.len(), "layer")));
-    let groups = by_key(layers.iter().map(|layer| (layer.reason.as_str(), placed(&layer.path, &layer.operator))));
+    line(out, format_args!("{} left float:", count(operators.len(), what)));
+    let groups =
+        by_key(operators.iter().map(|operator| (operator.why.as_str(), placed(&operator.path, &operator.operator))));
     let shown = if verbose { groups.len() } else { SHOWN };
     for (reason, names) in groups.iter().take(shown) {
         let names = if verbose { names.join(", ") } else { list(names) };
@@ -132,7 +148,7 @@ fn quantized(out: &mut String, report: &Report, config: &Config, verbose: bool) 
 /// Weights that stay float, those of one reason together; but for those all of whose layers were told of.
 fn left_float(out: &mut String, report: &Report) {
     let layers: HashSet<&str> =
-        report.activations.iter().flat_map(|found| &found.float_layers).map(|layer| layer.operator.as_str()).collect();
+        report.activations.iter().flat_map(Activations::float_layers).map(|layer| layer.operator.as_str()).collect();
     let told = |left: &&FloatTensor| {
         !left.operators.is_empty() && left.operators.iter().all(|operator| layers.contains(operator.as_str()))
     };

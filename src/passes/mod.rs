@@ -5,11 +5,11 @@
 //! ([`Model::verify`]).
 
 mod constants;
-mod fix_parameters;
 mod fold_batch_normalization;
 mod fold_constants;
 mod fold_scales;
 mod fold_trained_pairs;
+mod freeze_parameters;
 mod fuse_matmul_add;
 mod linear;
 mod quantize_activations;
@@ -21,11 +21,11 @@ mod upgrade;
 mod widen_halves;
 mod write_out_axes;
 
-pub use fix_parameters::FixParameters;
 pub use fold_batch_normalization::FoldBatchNormalization;
 pub use fold_constants::FoldConstants;
 pub use fold_scales::FoldScales;
 pub use fold_trained_pairs::FoldTrainedPairs;
+pub use freeze_parameters::FreezeParameters;
 pub use fuse_matmul_add::FuseMatMulAdd;
 pub use quantize_activations::QuantizeActivations;
 pub use quantize_weights::QuantizeWeights;
@@ -39,7 +39,7 @@ pub use write_out_axes::WriteOutAxes;
 use crate::{error::Result, ir::Model};
 
 /// The passes that simplify a model before its activations are quantized, in order. Without the first of
-/// them, [`FixParameters`], callers can go on overriding what they could.
+/// them, [`FreezeParameters`], callers can go on overriding what they could.
 ///
 /// ```
 /// use onnx_quant::{Model, passes};
@@ -51,7 +51,7 @@ use crate::{error::Result, ir::Model};
 pub fn before_activations() -> [&'static dyn Pass; 8] {
     [
         // What callers may override is no constant to the others.
-        &FixParameters,
+        &FreezeParameters,
         // Before the others: an Identity or Dropout hides from all others what is behind what.
         &RemoveIdentities,
         // Weights and parameters must be constants before anything is folded into them.

@@ -26,8 +26,8 @@ use crate::{
 
 pub use crate::config::WeightForm;
 pub use activations::{
-    ActivationPlan, BiasPlan, FloatCause, FloatLayer, FloatReason, IntegerOperator, Readers, Speed, Times, ValuePlan,
-    plan_activations, scheme as activation_scheme, watched,
+    ActivationPlan, BiasPlan, Decision, FloatCause, FloatReason, OperatorPlan, Planner, Readers, Speed, Times,
+    ValuePlan, plan_activations, scheme as activation_scheme, watched,
 };
 pub(crate) use candidates::zero_points;
 pub use findings::{following, unknown_fields};

@@ -10,10 +10,10 @@ use crate::{
     findings::{Fact, Finding},
     ir::{Model, OpId, ValueId},
     passes::{
-        self, FixParameters, Pass, QuantizeActivations, QuantizeWeights, RemoveIdentities, SettleWeights, UpgradeOpset,
-        WidenHalves,
+        self, FreezeParameters, Pass, QuantizeActivations, QuantizeWeights, RemoveIdentities, SettleWeights,
+        UpgradeOpset, WidenHalves,
     },
-    plan::{FloatReason, Plan, Trained, excluded_layers, following, plan_activations, watched},
+    plan::{Decision, FloatReason, Plan, Trained, excluded_layers, following, plan_activations, watched},
     report::Report,
 };
 
@@ -35,7 +35,7 @@ use crate::{
 /// let samples = Samples::open("testdata/calibration/kws_dscnn", &model, None)?;
 /// let ranges = calibrate(&model, &config, samples, &RtenEngine, &mut |_| {})?;
 /// let report = quantize_activations(&mut model, &config, &ranges)?;
-/// assert_eq!(report.activations.unwrap().float_layers.len(), 0);
+/// assert_eq!(report.activations.unwrap().float_layers().count(), 0);
 /// # }
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
@@ -105,19 +105,22 @@ fn planned(model: &mut Model, config: &Config, ranges: &Ranges) -> Result<Plan> 
             .filter(|(weight, _)| !quantized.contains(weight))
             .flat_map(|(_, layers)| layers)
             .collect();
-        let layers = plan.activations.iter_mut().flat_map(|plan| &mut plan.float_layers);
+        let operators = plan.activations.iter_mut().flat_map(|plan| &mut plan.operators);
+        let layers = operators.filter_map(|operator| match &mut operator.decision {
+            Decision::FloatLayer(reason) => Some((operator.op, reason)),
+            _ => None,
+        });
         if in_vain.is_empty() {
             // Why they stay float is not that their weight is computed, which it need not be.
-            for layer in layers {
-                if let Some(reason) = reasons.get(&layer.op) {
-                    layer.reason = reason.clone();
+            for (op, reason) in layers {
+                if let Some(known) = reasons.get(&op) {
+                    reason.clone_from(known);
                 }
             }
             *model = settled.model;
             return Ok(plan);
         }
-        reasons
-            .extend(layers.filter(|layer| in_vain.contains(&layer.op)).map(|layer| (layer.op, layer.reason.clone())));
+        reasons.extend(layers.filter(|(op, _)| in_vain.contains(op)).map(|(op, reason)| (op, reason.clone())));
         float.extend(in_vain);
     }
 }
@@ -182,7 +185,7 @@ const MAX_ROUNDS: usize = 8;
 fn simplify(model: &mut Model, config: &Config) -> Result<bool> {
     let mut changed = false;
     for pass in passes::before_activations() {
-        let fixes = pass.name() == FixParameters.name();
+        let fixes = pass.name() == FreezeParameters.name();
         if !(fixes && config.keep_overridable) {
             changed |= pass.run(model)?;
         }

@@ -10,10 +10,9 @@ use crate::{
 /// What became of activations.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Activations {
-    /// Operators that become integer kernels.
-    pub integer: Vec<IntegerOperator>,
-    /// Layers that stay float.
-    pub float_layers: Vec<FloatLayer>,
+    /// What becomes of every layer, of every operator that integers pass, and of the others that stand where integers
+    /// end.
+    pub operators: Vec<PlannedOperator>,
     /// Values that are quantized.
     pub values: Vec<QuantizedValue>,
     /// How long the integer layers take in onnxruntime; absent where the ranges do not tell how large
@@ -45,26 +44,19 @@ pub struct LayerTimes {
     pub ratio: f64,
 }
 
-/// An operator that becomes an integer kernel.
+/// What becomes of an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct IntegerOperator {
+pub struct PlannedOperator {
     /// Its type and name.
     pub operator: String,
     /// The body or function it is in, outermost first; empty in the main graph.
     pub path: Vec<String>,
     /// Whether it has weights.
     pub layer: bool,
-}
-
-/// A layer that stays float.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FloatLayer {
-    /// Its type and name.
-    pub operator: String,
-    /// The body or function it is in, outermost first; empty in the main graph.
-    pub path: Vec<String>,
-    /// Why.
-    pub reason: String,
+    /// Whether it becomes an integer kernel.
+    pub integer: bool,
+    /// Why: the target's rule that its kernel is known by, or the reason that it stays float.
+    pub why: String,
 }
 
 /// A value that is quantized.
@@ -83,17 +75,23 @@ pub struct QuantizedValue {
 }
 
 impl Activations {
+    /// The operators that become integer kernels.
+    pub fn integer(&self) -> impl Iterator<Item = &PlannedOperator> {
+        self.operators.iter().filter(|operator| operator.integer)
+    }
+
+    /// The layers that stay float.
+    pub fn float_layers(&self) -> impl Iterator<Item = &PlannedOperator> {
+        self.operators.iter().filter(|operator| operator.layer && !operator.integer)
+    }
+
     pub(super) fn of(model: &Model, plan: &ActivationPlan) -> Self {
-        let path = |op| model.scope_path(model.op(op).scope());
-        let integer = plan.integer.iter().map(|integer| IntegerOperator {
-            operator: integer.operator.clone(),
-            path: path(integer.op),
-            layer: integer.layer,
-        });
-        let float_layers = plan.float_layers.iter().map(|float| FloatLayer {
-            operator: float.operator.clone(),
-            path: float.path.clone(),
-            reason: float.reason.to_string(),
+        let operators = plan.operators.iter().map(|operator| PlannedOperator {
+            operator: operator.operator.clone(),
+            path: operator.path.clone(),
+            layer: operator.decision.is_layer(),
+            integer: operator.decision.is_integer(),
+            why: operator.decision.to_string(),
         });
         let values = plan.values.iter().map(|value| QuantizedValue {
             name: value.name.clone(),
@@ -103,8 +101,7 @@ impl Activations {
             zero_point: value.params.zero_point,
         });
         Self {
-            integer: integer.collect(),
-            float_layers: float_layers.collect(),
+            operators: operators.collect(),
             values: values.collect(),
             estimated_time: plan.speed.map(EstimatedTime::of),
         }

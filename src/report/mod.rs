@@ -5,7 +5,7 @@
 
 mod activations;
 
-pub use activations::{Activations, EstimatedTime, FloatLayer, IntegerOperator, LayerTimes, QuantizedValue};
+pub use activations::{Activations, EstimatedTime, LayerTimes, PlannedOperator, QuantizedValue};
 
 use rayon::prelude::*;
 use serde::Serialize;

@@ -15,6 +15,8 @@ use crate::{
 /// The integer kernel that an operator can become, once what its rules need stands around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kernel {
+    /// The identifier of the rule that it is known by.
+    pub rule: String,
     /// What it does with integers.
     pub role: Role,
     /// Whether it is one only with a QuantizeLinear on its output.
@@ -41,7 +43,7 @@ impl Target {
         let mut kernels = self.static_rules(model, op).filter(|rule| self.unmet_by(rule, model, op).is_none());
         let first = kernels.next()?;
         let to_integers = first.output == Output::Required && kernels.all(|rule| rule.output == Output::Required);
-        Some(Kernel { role: first.role, to_integers, data: first.dequantized.clone() })
+        Some(Kernel { rule: first.id.clone(), role: first.role, to_integers, data: first.dequantized.clone() })
     }
 
     /// What stands against an operator's kernel in the operator itself; `None` where there is no kernel for its

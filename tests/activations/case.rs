@@ -114,8 +114,7 @@ pub fn check(group: &str, cases: &[Case]) -> Option<Vec<Outcome>> {
     for (case, samples) in cases.iter().zip(&samples) {
         let outcome = outcome(case, &float(case), samples);
         let activations = outcome.report.activations.as_ref().expect("activations were quantized");
-        let stay: Vec<(&str, &str)> =
-            activations.float_layers.iter().map(|layer| (&*layer.operator, &*layer.reason)).collect();
+        let stay: Vec<(&str, &str)> = activations.float_layers().map(|layer| (&*layer.operator, &*layer.why)).collect();
         let expected =
             |(got, want): (&(&str, &str), &(&str, &str))| got.0.starts_with(want.0) && got.1.contains(want.1);
         if stay.len() != case.float.len() || !stay.iter().zip(case.float).all(expected) {

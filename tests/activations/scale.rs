@@ -45,8 +45,9 @@ fn left_float(node: Vec<NodeProto>, initializer: Vec<TensorProto>) -> (usize, St
     let mut model = Model::from_bytes(Bytes::from(model.encode_to_vec())).expect("it is valid");
     let report = quantize_activations(&mut model, &Config::default(), &Ranges::default()).expect("it can be planned");
     let activations = report.activations.expect("activations were planned");
-    assert!(activations.integer.is_empty() && activations.values.is_empty());
-    (activations.float_layers.len(), activations.float_layers[0].reason.clone())
+    assert!(activations.integer().next().is_none() && activations.values.is_empty());
+    let float: Vec<_> = activations.float_layers().collect();
+    (float.len(), float[0].why.clone())
 }
 
 #[test]

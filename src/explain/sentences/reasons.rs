@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::plan::{FloatCause, FloatReason, Otherwise, Reason};
+use crate::plan::{Decision, FloatCause, FloatReason, Otherwise, Reason};
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,7 +65,22 @@ impl fmt::Display for FloatReason {
             Self::Logarithm => {
                 f.write_str("a logarithm is taken of its result: integers are too coarse for the small numbers")
             }
+            Self::ConstantOperand { value } => {
+                write!(f, "it reads a constant, '{value}', beside what it computes with")
+            }
+            Self::FloatOperand { value } => write!(f, "'{value}', which it reads, stays float"),
+            Self::NotWanted => f.write_str("nothing that follows reads integers"),
+            Self::Pinned => f.write_str("it was asked to stay float"),
             Self::Value { value, cause } => write!(f, "'{value}' {cause}"),
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Layer { rule } | Self::Bridge { rule } => write!(f, "rule {rule}"),
+            Self::FloatLayer(reason) | Self::Float(reason) => reason.fmt(f),
         }
     }
 }

@@ -57,8 +57,8 @@ impl Pairs<'_> {
     fn insert(&mut self, model: &mut Model, plan: &ValuePlan) -> Result<bool> {
         let value = plan.value;
         let uses = match &plan.readers {
-            Readers::All => model.uses(value),
-            Readers::Some(uses) => uses.clone(),
+            Readers::Everyone => model.uses(value),
+            Readers::Only(uses) => uses.clone(),
         };
         if is_done(model, plan, &uses) {
             return Ok(false);
@@ -68,13 +68,13 @@ impl Pairs<'_> {
         for use_ in uses {
             by_scope.entry(model.op(use_.op).scope()).or_default().push(use_);
         }
-        if plan.readers == Readers::All && model.is_output(value) {
+        if plan.readers == Readers::Everyone && model.is_output(value) {
             by_scope.entry(scope).or_default();
         }
         let producer = model.producer(value);
         let behind = producer.map_or_else(|| model.first_reader(value), |producer| model.op_after(producer));
         // The value itself is made by the DequantizeLinear of its graph, if all there read that.
-        let takes_over = plan.readers == Readers::All && by_scope.contains_key(&scope);
+        let takes_over = plan.readers == Readers::Everyone && by_scope.contains_key(&scope);
         let float = if producer.is_some() && takes_over {
             let float = model.new_value(scope, &format!("{}_float", plan.name));
             model.make_instead(value, float);
@@ -143,8 +143,8 @@ impl Pairs<'_> {
 /// Whether a former run was here.
 fn is_done(model: &Model, plan: &ValuePlan, uses: &[Use]) -> bool {
     match plan.readers {
-        Readers::All => model.producer(plan.value).is_some_and(|op| model.op(op).is("DequantizeLinear")),
-        Readers::Some(_) => !uses.iter().any(|use_| model.input(use_.op, use_.slot) == Some(plan.value)),
+        Readers::Everyone => model.producer(plan.value).is_some_and(|op| model.op(op).is("DequantizeLinear")),
+        Readers::Only(_) => !uses.iter().any(|use_| model.input(use_.op, use_.slot) == Some(plan.value)),
     }
 }
 

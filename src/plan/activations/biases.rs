@@ -2,7 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::{BiasPlan, REDUCED, ValuePlan, draft::Draft, given, is_table, layers::Layer};
+use super::{
+    BiasPlan, ValuePlan, existing_qdq,
+    layers::Layer,
+    planner::{REDUCED, is_table},
+    region::IntegerRegion,
+};
 use crate::{
     config::Config,
     error::{Error, Result},
@@ -24,7 +29,7 @@ const MOST_RAISED: f32 = 2.0;
 pub(super) fn plan(
     model: &Model,
     config: &Config,
-    draft: &Draft,
+    region: &IntegerRegion,
     values: &[ValuePlan],
     plan: &mut Plan,
 ) -> Result<Vec<BiasPlan>> {
@@ -35,10 +40,10 @@ pub(super) fn plan(
         let value = weight.value;
         weight.copies.iter_mut().map(move |copy| (value, copy))
     }) {
-        forget_scales_of_nothing(model, weight, copy, nothing)?;
+        clear_scales_of_zero_channels(model, weight, copy, nothing)?;
     }
     let biased: Vec<Biased> =
-        draft.layers().filter_map(|layer| biased(model, &params, layer).transpose()).collect::<Result<_>>()?;
+        region.layers().filter_map(|layer| biased(model, &params, layer).transpose()).collect::<Result<_>>()?;
     for Biased { layer, elements, input, .. } in &biased {
         if let (None, Some(&(weight, copy))) = (&layer.given_scales, copies.get(&layer.op)) {
             raise(&mut plan.weights[weight].copies[copy], elements, *input);
@@ -98,7 +103,7 @@ fn biased<'a>(model: &Model, params: &HashMap<ValueId, QuantParams>, layer: &'a 
     let tensor = model.constant(value).ok_or_else(|| lost("constant bias"))?;
     let elements = tensor.to_f32().map_err(located)?.iter().copied().collect();
     let input = model.input(layer.input.op, layer.input.slot);
-    let given = |input| given::activation(model, input).map(|(params, _)| params);
+    let given = |input| existing_qdq::activation(model, input).map(|(params, _)| params);
     let input = input.and_then(|input| params.get(&input).copied().or_else(|| given(input)));
     let input = input.ok_or_else(|| lost("quantized input"))?.scale;
     Ok(Some(Biased { layer, value, elements, axis: tensor.shape().len() - 1, input }))
@@ -128,7 +133,7 @@ fn raise(copy: &mut QuantizedCopy, bias: &[f32], input: f32) {
 
 /// Sets the scales to 0 of channels that have no weight but zero: they are `nothing` by the rule for ranges of
 /// nothing, and any other will do as well.
-fn forget_scales_of_nothing(model: &Model, value: ValueId, copy: &mut QuantizedCopy, nothing: f32) -> Result<()> {
+fn clear_scales_of_zero_channels(model: &Model, value: ValueId, copy: &mut QuantizedCopy, nothing: f32) -> Result<()> {
     let per_channel = matches!(copy.granularity, Granularity::PerChannel { .. });
     if is_table(copy) || !per_channel || !copy.params.iter().any(|params| params.scale == nothing) {
         return Ok(());

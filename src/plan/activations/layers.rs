@@ -1,6 +1,6 @@
 //! Layers: operators with weights, and what each needs to become an integer kernel.
 
-use super::{FloatReason, given};
+use super::{FloatReason, existing_qdq};
 use crate::{
     ir::{DataType, Model, OpId, Use, ValueId, type_name},
     operators::{Interval, clamp_bounds, is_constant, normalize_axis, weight_axes},
@@ -12,6 +12,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) struct Layer {
     pub op: OpId,
+    /// The target's rule that its kernel is known by.
+    pub rule: String,
     /// The activation it reads.
     pub input: Use,
     pub weight: Use,
@@ -38,12 +40,8 @@ pub(super) fn is_layer(model: &Model, op: OpId) -> bool {
 /// redundant.
 pub(super) fn layer(model: &Model, target: &Target, op: OpId, absorbs: bool) -> Result<Layer, FloatReason> {
     let operator = model.op(op);
-    let Some(kernel) = target.kernel(model, op).filter(|kernel| kernel.role == Role::Layer) else {
-        return Err(match target.unmet(model, op) {
-            Some(condition) => FloatReason::Unsupported { what: unsupported_by(condition) },
-            None => FloatReason::NoKernel { target: target.name().to_owned() },
-        });
-    };
+    let kernel = target.kernel(model, op).filter(|kernel| kernel.role == Role::Layer);
+    let kernel = kernel.ok_or_else(|| no_kernel(model, target, op))?;
     let unsupported = |what: &str| Err(FloatReason::Unsupported { what: what.to_owned() });
     if operator.is("Gemm") {
         if operator.int("transA").unwrap_or(0) != 0 || operator.refers_to_caller("transA") {
@@ -58,7 +56,7 @@ pub(super) fn layer(model: &Model, target: &Target, op: OpId, absorbs: bool) -> 
         return unsupported("missing input");
     };
     let weight_use = Use { op, slot: 1 };
-    let given = given::weight(model, *weight);
+    let given = existing_qdq::weight(model, *weight);
     let tensor = match &given {
         Some(given) => given.tensor.clone(),
         None => model.constant(*weight).ok_or_else(|| no_constant(model, op, *weight))?,
@@ -80,7 +78,7 @@ pub(super) fn layer(model: &Model, target: &Target, op: OpId, absorbs: bool) -> 
     let bias = match inputs.get(2).copied().flatten() {
         None => None,
         Some(_) if target.writes().bias == BiasForm::Float => None,
-        Some(bias) if given::is_dequantized_constant(model, bias) => None,
+        Some(bias) if existing_qdq::is_dequantized_constant(model, bias) => None,
         Some(bias) => {
             let tensor = model.fixed(bias).ok_or(FloatReason::ComputedBias)?;
             let elements = match tensor.shape()[..] {
@@ -101,11 +99,12 @@ pub(super) fn layer(model: &Model, target: &Target, op: OpId, absorbs: bool) -> 
         .filter(|_| absorbs)
         .and_then(|output| absorbed(model, op, output))
         .unwrap_or((output, Interval::ALL));
-    let made_as_integers = given::is_quantized(model, output);
+    let made_as_integers = existing_qdq::is_quantized(model, output);
     let input = Use { op, slot: 0 };
     let given_scales = given.map(|given| given.scales);
     Ok(Layer {
         op,
+        rule: kernel.rule,
         input,
         weight: weight_use,
         given_scales,
@@ -115,6 +114,14 @@ pub(super) fn layer(model: &Model, target: &Target, op: OpId, absorbs: bool) -> 
         to_integers: kernel.to_integers,
         made_as_integers,
     })
+}
+
+/// Why there is no integer kernel for an operator: none for its type, or none for one like it.
+pub(super) fn no_kernel(model: &Model, target: &Target, op: OpId) -> FloatReason {
+    match target.unmet(model, op) {
+        Some(condition) => FloatReason::Unsupported { what: unsupported_by(condition) },
+        None => FloatReason::NoKernel { target: target.name().to_owned() },
+    }
 }
 
 /// What a kernel does not take, where a condition on the operator says so.

@@ -9,52 +9,69 @@
 //! back to float, and the rest is decided anew without them: so what remains fits together.
 
 mod biases;
-mod draft;
-mod given;
+mod existing_qdq;
 mod layers;
 mod parameters;
+mod planner;
+mod region;
 mod speed;
 
-use std::collections::HashSet;
-
-use super::{LeftFloat, Plan, QuantizedCopy, Reason, Site, WeightPlan, opset, pairs, sites, storage_dtype, weights};
+use super::{Reason, opset};
 use crate::{
-    calibration::Ranges,
     config::{ActivationType, Config},
-    error::Result,
-    findings::Fact,
-    ir::{Model, OpId, Use, ValueId},
-    numeric::{QuantParams, QuantizedType, ScaleType, Scheme},
-    targets::{Quirk, onnxruntime},
+    ir::{OpId, Use, ValueId},
+    numeric::{Granularity, QuantParams, QuantizedType, ScaleType, Scheme},
 };
-use draft::Draft;
-pub(super) use given::quantized_to_int8;
+
+pub(super) use existing_qdq::quantized_to_int8;
+pub use planner::{Planner, plan_activations, watched};
 pub use speed::{Speed, Times};
 
 /// What becomes of activations.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ActivationPlan {
-    /// Operators that become integer kernels, in the order of the file.
-    pub integer: Vec<IntegerOperator>,
+    /// What becomes of every layer, of every operator that integers pass, and of the others beside values that are
+    /// quantized, in the order of the file.
+    pub operators: Vec<OperatorPlan>,
     /// Values that are quantized, in the order of the file.
     pub values: Vec<ValuePlan>,
     /// Biases that become int32.
     pub biases: Vec<BiasPlan>,
-    /// Layers that stay float, and why, in the order of the file.
-    pub float_layers: Vec<FloatLayer>,
     /// How long the layers take then, if it can be told.
     pub speed: Option<Speed>,
 }
 
-/// An operator that becomes an integer kernel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IntegerOperator {
+/// What becomes of an operator.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OperatorPlan {
     /// The operator.
     pub op: OpId,
     /// Its type and name.
     pub operator: String,
-    /// Whether it is a layer, one with weights.
-    pub layer: bool,
+    /// The body or function it is in, outermost first.
+    pub path: Vec<String>,
+    /// What becomes of it, and why.
+    pub decision: Decision,
+}
+
+/// What becomes of an operator, and why.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Decision {
+    /// It has weights and becomes an integer kernel.
+    Layer {
+        /// The target's rule that the kernel is known by.
+        rule: String,
+    },
+    /// It has no weights, and integers pass it.
+    Bridge {
+        /// The target's rule that the kernel is known by.
+        rule: String,
+    },
+    /// It has weights and stays float.
+    FloatLayer(FloatReason),
+    /// It has no weights, stays float, and stands where integers end.
+    Float(FloatReason),
 }
 
 /// A value that is quantized.
@@ -77,10 +94,10 @@ pub struct ValuePlan {
 /// Who reads a quantized value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readers {
-    /// Everyone, also outside of the graph.
-    All,
-    /// These uses; the others read it as it was.
-    Some(Vec<Use>),
+    /// All readers, and graph outputs.
+    Everyone,
+    /// These uses only; the others read it as it was.
+    Only(Vec<Use>),
 }
 
 /// A bias that becomes int32.
@@ -99,20 +116,7 @@ pub struct BiasPlan {
     pub axis: Option<usize>,
 }
 
-/// A layer that stays float.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FloatLayer {
-    /// The operator.
-    pub op: OpId,
-    /// Its type and name.
-    pub operator: String,
-    /// The body or function it is in, outermost first.
-    pub path: Vec<String>,
-    /// Why.
-    pub reason: FloatReason,
-}
-
-/// Why a layer stays float.
+/// Why an operator stays float.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum FloatReason {
@@ -146,6 +150,20 @@ pub enum FloatReason {
     },
     /// A logarithm is taken of what it computes: small numbers count as much as large ones then.
     Logarithm,
+    /// It has no weights, and reads a constant beside what it computes with.
+    ConstantOperand {
+        /// The constant.
+        value: String,
+    },
+    /// It has no weights, and something that it reads stays float.
+    FloatOperand {
+        /// Which.
+        value: String,
+    },
+    /// It has no weights, and nothing that follows it reads integers.
+    NotWanted,
+    /// It was asked for.
+    Pinned,
     /// A value that it reads or makes cannot be quantized.
     Value {
         /// The value.
@@ -176,120 +194,6 @@ pub enum FloatCause {
     },
 }
 
-/// The values that have to be observed so that activations can be planned, in the order of the file.
-///
-/// # Errors
-/// The configuration contradicts itself, or a tensor cannot be read.
-pub fn watched(model: &Model, config: &Config) -> Result<Vec<ValueId>> {
-    let draft = Draft::new(model, config)?;
-    Ok(draft.quantized().into_iter().map(|value| value.value).collect())
-}
-
-/// Plans the quantization of activations, and of weights and biases with them.
-///
-/// # Errors
-/// As [`plan`](super::plan).
-pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Result<Plan> {
-    config.check()?;
-    let mut draft = Draft::new(model, config)?;
-    let mut weights = weights::plan_layers(model, config, &draft.layer_ops())?;
-    draft.without_weights(&weights);
-    if config.activations.reduce_range {
-        reduce_range(&mut weights);
-    }
-    let scheme = scheme(config);
-    let observed = ranges.of_values(model);
-    let mut known = parameters::Known::new();
-    let values = loop {
-        match parameters::assign(model, config, &draft, &observed, scheme, &mut known) {
-            Ok(values) => break values,
-            Err(refused) => draft.refuse(refused),
-        }
-    };
-    let layers = draft.layer_ops();
-    drop_weights(&mut weights, &layers, model);
-    let has_kernels = config.target.computes_with(storage_dtype(scheme.ty));
-    let computes = |op: OpId| layers.contains(&op) && has_kernels;
-    for copy in weights.weights.iter_mut().flat_map(|weight| &mut weight.copies) {
-        sites::only_layers_in_bodies(&mut copy.sites, computes);
-    }
-    let biases = biases::plan(model, config, &draft, &values, &mut weights)?;
-    let target = || config.target.name().to_owned();
-    if !has_kernels && !values.is_empty() {
-        let activations = config.activations.ty.to_string();
-        weights.findings.push(Fact::NoIntegerKernels { target: target(), activations });
-    }
-    let (integer, float_layers) = (draft.integer(), draft.float_layers());
-    let int8 = config.activations.ty == ActivationType::Int8;
-    if int8 && config.target.has_quirk(Quirk::Int8OfOneReader) && !integer.is_empty() {
-        weights.findings.push(Fact::Int8OfSeveralReaders { target: target() });
-    }
-    weights.findings.extend(trips_over_int8(model, config, &integer));
-    if integer.is_empty() && !float_layers.is_empty() {
-        weights.findings.push(Fact::NothingInIntegers);
-    }
-    let mut plan = ActivationPlan { integer, values, biases, float_layers, speed: None };
-    plan.speed = speed::estimate(model, &config.target, &plan, &observed);
-    weights.activations = Some(plan);
-    Ok(weights)
-}
-
-/// Where int8 activations of a new opset may not be loaded: a product that is added to becomes a
-/// Gemm with a Reshape before it, which onnxruntime then puts a pair behind. No pair in the file prevents that.
-fn trips_over_int8(model: &Model, config: &Config, integer: &[IntegerOperator]) -> Option<Fact> {
-    let added = |op: OpId| {
-        let output = model.outputs(op).first().copied().flatten();
-        output.is_some_and(|output| model.uses(output).iter().any(|use_| model.op(use_.op).is("Add")))
-    };
-    let product = integer.iter().find(|integer| model.op(integer.op).is("MatMul") && added(integer.op))?;
-    let opset = model.opset(model.op(product.op).scope());
-    let trips = config.target.has_quirk(Quirk::Int8Moved) && config.activations.ty == ActivationType::Int8;
-    (trips && opset >= pairs::FROM_OPSET).then(|| Fact::Int8ProductNotLoaded {
-        target: config.target.name().to_owned(),
-        release: onnxruntime::VERSION.to_owned(),
-        operator: product.operator.clone(),
-        opset,
-    })
-}
-
-/// Weights of layers that turned out to stay float stay float too.
-fn drop_weights(plan: &mut Plan, layers: &HashSet<OpId>, model: &Model) {
-    let reads = |weight: &WeightPlan| {
-        weight.copies.iter().any(|copy| is_table(copy) || copy.layers.iter().any(|op| layers.contains(op)))
-    };
-    let (kept, dropped) = std::mem::take(&mut plan.weights).into_iter().partition(reads);
-    plan.weights = kept;
-    for weight in dropped {
-        let weight: WeightPlan = weight;
-        let bytes = model.constant(weight.value).map_or(0, |tensor| tensor.byte_len());
-        let operators = weight.copies.into_iter().flat_map(|copy| copy.operators).collect();
-        plan.left_float.push(LeftFloat {
-            value: weight.value,
-            name: weight.name,
-            operators,
-            bytes,
-            reason: Reason::FloatOperator,
-        });
-    }
-    plan.left_float.sort_by_key(|left| left.value);
-}
-
-/// Whether rows are picked from a weight: it is quantized for its size.
-fn is_table(copy: &QuantizedCopy) -> bool {
-    copy.sites.iter().any(|site| matches!(site, Site::BehindGather(_)))
-}
-
-/// How much wider the steps of 7 bits are than those of 8.
-const REDUCED: f32 = 127.0 / 63.0;
-
-/// Scales weights to 7 bits: two products of an activation and such a weight fit into 16 bits.
-fn reduce_range(plan: &mut Plan) {
-    for copy in plan.weights.iter_mut().flat_map(|weight| &mut weight.copies).filter(|copy| !is_table(copy)) {
-        let wider = |params: &QuantParams| QuantParams { scale: params.scale * REDUCED, ..*params };
-        copy.params = copy.params.iter().map(wider).collect();
-    }
-}
-
 /// How activations are stored.
 pub fn scheme(config: &Config) -> Scheme {
     let ty = match config.activations.ty {
@@ -302,10 +206,31 @@ pub fn scheme(config: &Config) -> Scheme {
 }
 
 impl ActivationPlan {
+    /// The operators that become integer kernels.
+    pub fn integer(&self) -> impl Iterator<Item = &OperatorPlan> {
+        self.operators.iter().filter(|operator| operator.decision.is_integer())
+    }
+
+    /// The layers that become integer kernels.
+    pub fn layers(&self) -> impl Iterator<Item = &OperatorPlan> {
+        self.operators.iter().filter(|operator| matches!(operator.decision, Decision::Layer { .. }))
+    }
+
     /// The lowest opset that has all that is planned.
     pub fn needed_opset(&self) -> i64 {
-        let of_values =
-            self.values.iter().map(|value| opset::needed_opset(value.scheme, crate::numeric::Granularity::PerTensor));
+        let of_values = self.values.iter().map(|value| opset::needed_opset(value.scheme, Granularity::PerTensor));
         of_values.max().unwrap_or(0)
+    }
+}
+
+impl Decision {
+    /// Whether the operator becomes an integer kernel.
+    pub fn is_integer(&self) -> bool {
+        matches!(self, Self::Layer { .. } | Self::Bridge { .. })
+    }
+
+    /// Whether the operator has weights.
+    pub fn is_layer(&self) -> bool {
+        matches!(self, Self::Layer { .. } | Self::FloatLayer(_))
     }
 }

@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use super::{
-    FloatCause, Readers, ValuePlan,
-    draft::{Draft, QuantizedValue, Refused},
-    given,
+    FloatCause, Readers, ValuePlan, existing_qdq,
+    region::{IntegerRegion, QuantizedValue, Refused},
 };
 use crate::{
     calibration::Statistics,
@@ -37,12 +36,12 @@ pub(super) type Known = HashMap<(ValueId, bool), Result<QuantParams, FloatCause>
 pub(super) fn assign(
     model: &Model,
     config: &Config,
-    draft: &Draft,
+    region: &IntegerRegion,
     observed: &Observed,
     scheme: Scheme,
     known: &mut Known,
 ) -> Result<Vec<ValuePlan>, Vec<Refused>> {
-    let values = draft.quantized();
+    let values = region.quantized();
     let moved_from: HashMap<ValueId, ValueId> =
         values.iter().filter_map(|value| Some((value.value, value.moved_from?))).collect();
     // Moved from what is quantized already, a value has its parameters.
@@ -51,7 +50,7 @@ pub(super) fn assign(
     let mut own: HashMap<ValueId, (QuantParams, Scheme)> = origins.collect();
     // Each range is searched for by itself.
     let origins: Vec<&QuantizedValue> = values.iter().filter(|value| value.moved_from.is_none()).collect();
-    let key = |value: &QuantizedValue| (value.value, value.readers == Readers::All);
+    let key = |value: &QuantizedValue| (value.value, value.readers == Readers::Everyone);
     let new = origins.par_iter().filter(|value| !known.contains_key(&key(value)));
     let found: Vec<_> = new.map(|value| (key(value), params(model, config, value, observed, scheme))).collect();
     known.extend(found);
@@ -106,8 +105,8 @@ fn params(
     let defined = model.producer(value.value).and_then(|op| output_interval(model, op)).unwrap_or(Interval::ALL);
     // What only some read quantized is not clipped for the others' sake.
     let matters = match value.readers {
-        Readers::All => interval_that_matters(model, value.value),
-        Readers::Some(_) => Interval::ALL,
+        Readers::Everyone => interval_that_matters(model, value.value),
+        Readers::Only(_) => Interval::ALL,
     };
     let limits = [value.bounds, defined, matters].into_iter().fold(Interval::ALL, Interval::intersection);
     let statistics = statistics.clipped(Range { min: limits.min.min(0.0), max: limits.max.max(0.0) });
@@ -129,7 +128,7 @@ fn params(
 
 /// Parameters and scheme of what is quantized already.
 fn given(model: &Model, value: ValueId) -> Option<(QuantParams, Scheme)> {
-    let (params, ty) = given::activation(model, value)?;
+    let (params, ty) = existing_qdq::activation(model, value)?;
     Some((params, Scheme { ty, symmetric: false, scale: ScaleType::default() }))
 }
 

@@ -73,13 +73,12 @@ impl Counts {
             let observed = observed.get(&value.value).filter(|observed| observed.elements() > 0)?;
             elements.insert(value.value, observed.elements() as f64 / observed.runs() as f64);
         }
-        let layers = plan.integer.iter().filter(|integer| integer.layer);
-        let layers: Vec<Work> = layers.map(|layer| work(model, layer.op, &elements)).collect::<Option<_>>()?;
+        let layers: Vec<Work> = plan.layers().map(|layer| work(model, layer.op, &elements)).collect::<Option<_>>()?;
         if layers.is_empty() {
             return None;
         }
         let mut counts = Self { layers, conversions: Vec::new(), activations: Vec::new() };
-        let integer: HashSet<OpId> = plan.integer.iter().map(|integer| integer.op).collect();
+        let integer: HashSet<OpId> = plan.integer().map(|integer| integer.op).collect();
         for value in &plan.values {
             counts.add_conversions(model, target, value.value, &value.readers, elements[&value.value], &integer);
         }
@@ -97,7 +96,7 @@ impl Counts {
         elements: f64,
         integer: &HashSet<OpId>,
     ) {
-        if matches!(readers, Readers::Some(_)) {
+        if matches!(readers, Readers::Only(_)) {
             self.conversions.push(elements);
             return;
         }

@@ -14,11 +14,11 @@ use crate::{
 ///
 /// Other initializers stay inputs: they may be states or settings that are meant to be overridden.
 #[derive(Debug, Clone, Copy)]
-pub struct FixParameters;
+pub struct FreezeParameters;
 
-impl Pass for FixParameters {
+impl Pass for FreezeParameters {
     fn name(&self) -> &'static str {
-        "fix-parameters"
+        "freeze-parameters"
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {

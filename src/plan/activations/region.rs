@@ -1,5 +1,5 @@
-//! What becomes integer, as far as structure decides: layers, and the operators between them that
-//! integers spread through.
+//! The operators that could compute in integers, as far as structure decides: layers, and the operators between
+//! them that integers spread through.
 
 mod reach;
 mod spread;
@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    FloatCause, FloatLayer, FloatReason, IntegerOperator, Readers, given,
-    layers::{Layer, absorbed, is_layer, layer},
+    Decision, FloatCause, FloatReason, OperatorPlan, Readers, existing_qdq,
+    layers::{Layer, absorbed, is_layer, layer, no_kernel},
     scheme,
 };
 use crate::{
@@ -23,19 +23,31 @@ use crate::{
     targets::{Pairs, Role, Target},
 };
 
-/// Layers and what surrounds them; layers can be taken back to float.
-pub(super) struct Draft<'a> {
+/// The operators that could compute in integers. Layers can be taken back to float, and what they carried falls
+/// with them.
+pub(super) struct IntegerRegion<'a> {
     model: &'a Model,
     target: &'a Target,
     /// Whether a QuantizeLinear makes a Relu before it redundant.
     absorbs: bool,
     layers: BTreeMap<OpId, Layer>,
     float: BTreeMap<OpId, FloatReason>,
-    /// Values that cannot be quantized.
-    refused: HashSet<ValueId>,
-    /// Operators between the layers that integers pass, once somebody asked for them; forgotten with every
-    /// layer that is taken back.
-    passages: OnceCell<BTreeMap<OpId, Passage>>,
+    /// Operators without weights that stay float.
+    pinned: BTreeMap<OpId, FloatReason>,
+    /// Values that cannot be quantized, and why.
+    refused: HashMap<ValueId, FloatCause>,
+    /// What becomes of the operators between the layers, once somebody asked for it; forgotten with every layer
+    /// that is taken back.
+    between: OnceCell<Between>,
+}
+
+/// What becomes of operators between layers.
+#[derive(Default)]
+pub(super) struct Between {
+    /// Those that integers pass.
+    bridges: BTreeMap<OpId, Bridge>,
+    /// Those that could be such by themselves, and why they are not.
+    fallen: BTreeMap<OpId, FloatReason>,
 }
 
 /// A value that is to be quantized.
@@ -49,9 +61,10 @@ pub(super) struct QuantizedValue {
     pub moved_from: Option<ValueId>,
 }
 
-/// An operator between layers that integers pass.
+/// An operator without weights that has an integer kernel, so that no conversion is needed around it.
 #[derive(Debug, Clone)]
-struct Passage {
+struct Bridge {
+    rule: String,
     /// Where it reads them.
     uses: Vec<Use>,
     inputs: Vec<ValueId>,
@@ -66,20 +79,21 @@ pub(super) struct Refused {
     pub cause: FloatCause,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> IntegerRegion<'a> {
     pub fn new(model: &'a Model, config: &'a Config) -> Result<Self> {
         let excluded = weights::excluded_layers(model, config);
         // With the zero point in the middle, the integers below it stand for negative numbers.
         let absorbs = !config.activations.symmetric && !scheme(config).ty.is_signed();
         let target = &config.target;
-        let mut draft = Self {
+        let mut region = Self {
             model,
             target,
             absorbs,
             layers: BTreeMap::new(),
             float: BTreeMap::new(),
-            refused: HashSet::new(),
-            passages: OnceCell::new(),
+            pinned: BTreeMap::new(),
+            refused: HashMap::new(),
+            between: OnceCell::new(),
         };
         for op in model.ops() {
             if !is_layer(model, op) {
@@ -90,8 +104,8 @@ impl<'a> Draft<'a> {
                 None => layer(model, target, op, absorbs),
             };
             match found {
-                Ok(layer) => drop(draft.layers.insert(op, layer)),
-                Err(reason) => drop(draft.float.insert(op, reason)),
+                Ok(layer) => drop(region.layers.insert(op, layer)),
+                Err(reason) => drop(region.float.insert(op, reason)),
             }
         }
         // A layer whose output has to be quantized, with no layer behind it.
@@ -101,22 +115,22 @@ impl<'a> Draft<'a> {
         let rounds_outputs = target.writes().pairs == Pairs::EveryOutput;
         let last: Vec<OpId> = match rounds_outputs {
             true => Vec::new(),
-            false => draft.layers.values().filter(is_final).map(|layer| layer.op).collect(),
+            false => region.layers.values().filter(is_final).map(|layer| layer.op).collect(),
         };
         for op in last {
-            draft.take_back(op, FloatReason::Final);
+            region.take_back(op, FloatReason::Final);
         }
         for (op, obstacle) in reach::near_obstacles(model, target) {
-            if draft.layers.contains_key(&op) {
-                draft.take_back(op, FloatReason::Near { operator: model.op(obstacle).describe() });
+            if region.layers.contains_key(&op) {
+                region.take_back(op, FloatReason::Near { operator: model.op(obstacle).describe() });
             }
         }
         for op in reach::before_logarithms(model) {
-            if draft.layers.contains_key(&op) {
-                draft.take_back(op, FloatReason::Logarithm);
+            if region.layers.contains_key(&op) {
+                region.take_back(op, FloatReason::Logarithm);
             }
         }
-        Ok(draft)
+        Ok(region)
     }
 
     pub fn layer_ops(&self) -> HashSet<OpId> {
@@ -152,15 +166,26 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Takes a layer back to float, for a reason.
     fn take_back(&mut self, op: OpId, reason: FloatReason) {
-        self.passages.take();
+        self.between.take();
         self.layers.remove(&op);
         self.float.insert(op, reason);
     }
 
+    /// Has an operator stay float, whatever is around it.
+    pub fn pin(&mut self, op: OpId, reason: FloatReason) {
+        if self.layers.contains_key(&op) {
+            self.take_back(op, reason);
+        } else if !is_layer(self.model, op) {
+            self.between.take();
+            self.pinned.insert(op, reason);
+        }
+    }
+
     /// Takes back to float what needs values that cannot be quantized.
     pub fn refuse(&mut self, refused: Vec<Refused>) {
-        self.passages.take();
+        self.between.take();
         let mut around: HashMap<ValueId, Vec<OpId>> = HashMap::new();
         for layer in self.layers.values() {
             let input = self.model.input(layer.input.op, layer.input.slot);
@@ -169,7 +194,7 @@ impl<'a> Draft<'a> {
             }
         }
         for Refused { value, cause } in refused {
-            self.refused.insert(value);
+            self.refused.insert(value, cause);
             let name = self.model.value(value).name().to_owned();
             for op in around.remove(&value).unwrap_or_default() {
                 // Between two such values, a layer is taken back for the first.
@@ -182,47 +207,63 @@ impl<'a> Draft<'a> {
 
     /// Operators between layers that integers pass: each reads nothing but integers, and makes what is
     /// wanted as integers.
-    fn passages(&self) -> &BTreeMap<OpId, Passage> {
-        self.passages.get_or_init(|| {
+    fn bridges(&self) -> &BTreeMap<OpId, Bridge> {
+        &self.between().bridges
+    }
+
+    fn between(&self) -> &Between {
+        self.between.get_or_init(|| {
             if self.layers.is_empty() || self.target.writes().pairs == Pairs::Inputs {
-                return BTreeMap::new();
+                return Between::default();
             }
-            let possible = self.model.ops().filter_map(|op| Some((op, self.passage(op)?))).collect();
+            let possible = self.model.ops().filter_map(|op| Some((op, self.bridge(op).ok()?))).collect();
             let read: HashSet<ValueId> = self.read_by_layers().collect();
             let made = self.layers.values().filter(|layer| !layer.made_as_integers).map(|layer| layer.output);
             // What a layer reads is there as integers too, wherever it is from.
             let integers: HashSet<ValueId> = read.iter().copied().chain(made).collect();
-            let given = |value| integers.contains(&value) || given::activation(self.model, value).is_some();
-            spread::spread(possible, given, &read)
+            let given = |value| integers.contains(&value) || existing_qdq::activation(self.model, value).is_some();
+            spread::spread(self.model, possible, given, &read)
         })
     }
 
-    fn passage(&self, op: OpId) -> Option<Passage> {
+    /// What an operator needs so that integers pass it, or why they cannot, whatever is around it.
+    fn bridge(&self, op: OpId) -> Result<Bridge, FloatReason> {
         let model = self.model;
-        let kernel = self.target.kernel(model, op).filter(|kernel| kernel.role != Role::Layer)?;
+        if let Some(reason) = self.pinned.get(&op) {
+            return Err(reason.clone());
+        }
+        let kernel = self.target.kernel(model, op).filter(|kernel| kernel.role != Role::Layer);
+        let kernel = kernel.ok_or_else(|| no_kernel(model, self.target, op))?;
         let listed = model.inputs(op);
         let uses = kernel.data_inputs(model, op);
         let inputs: Vec<ValueId> = uses.iter().filter_map(|use_| listed[use_.slot]).collect();
-        if inputs.is_empty()
-            || inputs.iter().any(|input| self.refused.contains(input) || model.constant(*input).is_some())
-        {
-            return None;
+        let name = |value: ValueId| model.value(value).name().to_owned();
+        if let Some(&constant) = inputs.iter().find(|&&input| model.constant(input).is_some()) {
+            return Err(FloatReason::ConstantOperand { value: name(constant) });
         }
         let mut outputs: Vec<ValueId> = model.outputs(op).into_iter().flatten().collect();
         let mut bounds = Interval::ALL;
         if kernel.role == Role::Requantizes {
-            let &[output] = outputs.as_slice() else { return None };
+            let &[output] = outputs.as_slice() else {
+                return Err(FloatReason::Unsupported { what: "several outputs".to_owned() });
+            };
             if let Some((clamped, limits)) = absorbed(model, op, output).filter(|_| self.absorbs) {
                 (outputs, bounds) = (vec![clamped], limits);
             }
         }
-        let refused = outputs.is_empty() || outputs.iter().any(|output| self.refused.contains(output));
-        (!refused).then_some(Passage { uses, inputs, outputs, bounds, moves: kernel.role == Role::KeepsScale })
+        if inputs.is_empty() || outputs.is_empty() {
+            return Err(FloatReason::Unsupported { what: "missing input or output".to_owned() });
+        }
+        let around = inputs.iter().chain(&outputs);
+        if let Some((&value, &cause)) = around.into_iter().find_map(|value| self.refused.get_key_value(value)) {
+            return Err(FloatReason::Value { value: name(value), cause });
+        }
+        Ok(Bridge { rule: kernel.rule, uses, inputs, outputs, bounds, moves: kernel.role == Role::KeepsScale })
     }
 
     /// Values that are read as integers.
-    fn wanted(&self, passages: &BTreeMap<OpId, Passage>) -> HashSet<ValueId> {
-        let of_passages = passages.values().flat_map(|passage| passage.inputs.iter().copied());
+    fn wanted(&self, bridges: &BTreeMap<OpId, Bridge>) -> HashSet<ValueId> {
+        let of_passages = bridges.values().flat_map(|bridge| bridge.inputs.iter().copied());
         self.read_by_layers().chain(of_passages).collect()
     }
 
@@ -231,7 +272,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Values that are made as integers.
-    fn integers(&self, passages: &BTreeMap<OpId, Passage>, wanted: &HashSet<ValueId>) -> HashSet<ValueId> {
+    fn integers(&self, bridges: &BTreeMap<OpId, Bridge>, wanted: &HashSet<ValueId>) -> HashSet<ValueId> {
         let pairs = self.target.writes().pairs;
         let makes = |layer: &&Layer| match pairs {
             Pairs::Inputs => false,
@@ -239,21 +280,22 @@ impl<'a> Draft<'a> {
             Pairs::AsNeeded => layer.to_integers || wanted.contains(&layer.output),
         };
         let of_layers = self.layers.values().filter(makes).filter(|layer| !layer.made_as_integers);
-        let of_passages = passages.values().flat_map(|passage| passage.outputs.iter().copied());
-        let given = wanted.iter().copied().filter(|&value| given::activation(self.model, value).is_some());
+        let of_passages = bridges.values().flat_map(|bridge| bridge.outputs.iter().copied());
+        let given = wanted.iter().copied().filter(|&value| existing_qdq::activation(self.model, value).is_some());
         of_layers.map(|layer| layer.output).chain(of_passages).chain(given).collect()
     }
 
     /// The values that are quantized, in the order of the file.
     pub fn quantized(&self) -> Vec<QuantizedValue> {
         let model = self.model;
-        let passages = self.passages();
-        let wanted = self.wanted(passages);
-        let integers = self.integers(passages, &wanted);
+        let bridges = self.bridges();
+        let wanted = self.wanted(bridges);
+        let integers = self.integers(bridges, &wanted);
         let mut values = BTreeMap::new();
-        let is_given = |value: &ValueId| given::activation(model, *value).is_some();
+        let is_given = |value: &ValueId| existing_qdq::activation(model, *value).is_some();
         for &value in integers.iter().filter(|value| !is_given(value)) {
-            let quantized = QuantizedValue { value, readers: Readers::All, bounds: Interval::ALL, moved_from: None };
+            let quantized =
+                QuantizedValue { value, readers: Readers::Everyone, bounds: Interval::ALL, moved_from: None };
             values.insert(value, quantized);
         }
         let mut readers: HashMap<ValueId, BTreeSet<Use>> = HashMap::new();
@@ -265,24 +307,24 @@ impl<'a> Draft<'a> {
                 made.bounds = layer.bounds;
             }
         }
-        for (&op, passage) in passages {
+        for (&op, bridge) in bridges {
             let inputs = model.inputs(op);
-            for &use_ in &passage.uses {
+            for &use_ in &bridge.uses {
                 if let Some(input) = inputs[use_.slot] {
                     readers.entry(input).or_default().insert(use_);
                 }
             }
-            for output in &passage.outputs {
+            for output in &bridge.outputs {
                 if let Some(made) = values.get_mut(output) {
-                    made.bounds = passage.bounds;
-                    made.moved_from = Some(passage.inputs[0]).filter(|_| passage.moves);
+                    made.bounds = bridge.bounds;
+                    made.moved_from = Some(bridge.inputs[0]).filter(|_| bridge.moves);
                 }
             }
         }
         for (value, uses) in readers.into_iter().filter(|(value, _)| !is_given(value)) {
             values.entry(value).or_insert_with(|| QuantizedValue {
                 value,
-                readers: Readers::Some(uses.into_iter().collect()),
+                readers: Readers::Only(uses.into_iter().collect()),
                 bounds: Interval::ALL,
                 moved_from: None,
             });
@@ -290,28 +332,48 @@ impl<'a> Draft<'a> {
         values.into_values().collect()
     }
 
-    /// The operators that become integer kernels, in the order of the file.
-    pub fn integer(&self) -> Vec<IntegerOperator> {
-        let passages = self.passages();
+    /// What becomes of every layer, of every operator that integers pass, and of every other one that stands where
+    /// integers end: next to one of the values that are quantized. In the order of the file.
+    pub fn decisions(&self, quantized: &HashSet<ValueId>) -> Vec<OperatorPlan> {
         let model = self.model;
-        let operator = |op: OpId, layer| IntegerOperator { op, operator: model.op(op).describe(), layer };
-        model
-            .ops()
-            .filter_map(|op| match self.layers.contains_key(&op) {
-                true => Some(operator(op, true)),
-                false => passages.contains_key(&op).then(|| operator(op, false)),
-            })
-            .collect()
-    }
-
-    /// The layers that stay float, in the order of the file.
-    pub fn float_layers(&self) -> Vec<FloatLayer> {
-        let model = self.model;
-        let layer = |op: OpId| {
-            let reason = self.float.get(&op)?.clone();
-            let path = model.scope_path(model.op(op).scope());
-            Some(FloatLayer { op, operator: model.op(op).describe(), path, reason })
+        let between = self.between();
+        // A Relu or Clip whose work the QuantizeLinear of a kernel does is part of that.
+        let of_layers = self.layers.values().map(|layer| layer.output);
+        let of_kernels: HashSet<ValueId> =
+            of_layers.chain(between.bridges.values().flat_map(|bridge| bridge.outputs.iter().copied())).collect();
+        let is_absorbed =
+            |op: OpId| model.outputs(op).first().copied().flatten().is_some_and(|made| of_kernels.contains(&made));
+        let beside = |op: OpId| {
+            let around = model.inputs(op).into_iter().chain(model.outputs(op));
+            around.flatten().any(|value| quantized.contains(&value))
         };
-        model.ops().filter_map(layer).collect()
+        let decision = |op: OpId| {
+            if let Some(layer) = self.layers.get(&op) {
+                return Some(Decision::Layer { rule: layer.rule.clone() });
+            }
+            if let Some(bridge) = between.bridges.get(&op) {
+                return Some(Decision::Bridge { rule: bridge.rule.clone() });
+            }
+            if let Some(reason) = self.float.get(&op) {
+                return Some(Decision::FloatLayer(reason.clone()));
+            }
+            if !beside(op) || computes_no_numbers(model, op) || is_absorbed(op) {
+                return None;
+            }
+            let fallen = || between.fallen.get(&op).cloned();
+            Some(Decision::Float(self.bridge(op).err().or_else(fallen).unwrap_or(FloatReason::NotWanted)))
+        };
+        let plan = |op: OpId| {
+            let path = model.scope_path(model.op(op).scope());
+            Some(OperatorPlan { op, operator: model.op(op).describe(), path, decision: decision(op)? })
+        };
+        model.ops().filter_map(plan).collect()
     }
+}
+
+/// What only tells a shape, or converts what is quantized already, or hands numbers to bodies and functions.
+fn computes_no_numbers(model: &Model, op: OpId) -> bool {
+    let operator = model.op(op);
+    let no_numbers = matches!(operator.op_type(), "Shape" | "Size" | "QuantizeLinear" | "DequantizeLinear");
+    no_numbers || !operator.bodies().is_empty() || model.called_function(op).is_some()
 }

@@ -3,41 +3,52 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::Passage;
-use crate::ir::{OpId, ValueId};
+use super::{Between, Bridge};
+use crate::{
+    ir::{Model, OpId, ValueId},
+    plan::FloatReason,
+};
 
-/// Those of some operators that are left when all that lack something are taken out, until none does.
-/// Values that are `given` are integers, and those that are `read` are wanted as such, whatever is left.
+/// Those of some operators that are left when all that lack something are taken out, until none does, and what the
+/// others lack. Values that are `given` are integers, and those that are `read` are wanted as such, whatever is
+/// left.
 pub(super) fn spread(
-    mut possible: BTreeMap<OpId, Passage>,
+    model: &Model,
+    mut possible: BTreeMap<OpId, Bridge>,
     given: impl Fn(ValueId) -> bool,
     read: &HashSet<ValueId>,
-) -> BTreeMap<OpId, Passage> {
+) -> Between {
     let (mut makers, mut readers) = (Ends::default(), Ends::default());
-    for (&op, passage) in &possible {
-        passage.outputs.iter().for_each(|&value| makers.add(value, op));
-        passage.inputs.iter().for_each(|&value| readers.add(value, op));
+    for (&op, bridge) in &possible {
+        bridge.outputs.iter().for_each(|&value| makers.add(value, op));
+        bridge.inputs.iter().for_each(|&value| readers.add(value, op));
     }
-    let lacks = |passage: &Passage| {
-        passage.inputs.iter().any(|&input| !makers.has(input) && !given(input))
-            || passage.outputs.iter().any(|&output| !readers.has(output) && !read.contains(&output))
+    let lack = |bridge: &Bridge, makers: &Ends, readers: &Ends| {
+        let float = bridge.inputs.iter().find(|&&input| !makers.has(input) && !given(input));
+        let name = |&value: &ValueId| model.value(value).name().to_owned();
+        let float = float.map(|input| FloatReason::FloatOperand { value: name(input) });
+        let unwanted = || bridge.outputs.iter().any(|&output| !readers.has(output) && !read.contains(&output));
+        float.or_else(|| unwanted().then_some(FloatReason::NotWanted))
     };
-    let mut falling: Vec<OpId> = possible.iter().filter(|(_, passage)| lacks(passage)).map(|(&op, _)| op).collect();
+    let lacks = |bridge: &Bridge| lack(bridge, &makers, &readers).is_some();
+    let mut falling: Vec<OpId> = possible.iter().filter(|(_, bridge)| lacks(bridge)).map(|(&op, _)| op).collect();
+    let mut fallen = BTreeMap::new();
     while let Some(op) = falling.pop() {
-        let Some(passage) = possible.remove(&op) else { continue };
+        let Some(bridge) = possible.remove(&op) else { continue };
+        fallen.extend(lack(&bridge, &makers, &readers).map(|reason| (op, reason)));
         // Only where the last one falls that makes or reads a value do those at its other end.
-        for output in passage.outputs {
+        for output in bridge.outputs {
             if makers.remove(output) && !given(output) {
                 falling.extend(readers.of(output));
             }
         }
-        for input in passage.inputs {
+        for input in bridge.inputs {
             if readers.remove(input) && !read.contains(&input) {
                 falling.extend(makers.of(input));
             }
         }
     }
-    possible
+    Between { bridges: possible, fallen }
 }
 
 /// The operators at one end of each value, and how many of them are left.

@@ -1,0 +1,199 @@
+//! The planner: what it found out about a model is kept, so that it can plan again with more operators pinned to
+//! float.
+
+use std::collections::HashSet;
+
+use super::{
+    ActivationPlan, Decision, FloatReason, biases,
+    parameters::{self, Known, Observed},
+    region::IntegerRegion,
+    scheme, speed,
+};
+use crate::{
+    calibration::Ranges,
+    config::{ActivationType, Config},
+    error::Result,
+    findings::Fact,
+    ir::{Model, OpId, ValueId},
+    numeric::{QuantParams, Scheme},
+    plan::{LeftFloat, Plan, QuantizedCopy, Reason, Site, WeightPlan, pairs, sites, storage_dtype, weights},
+    targets::{Quirk, onnxruntime},
+};
+
+/// The values that have to be observed so that activations can be planned, in the order of the file.
+///
+/// # Errors
+/// The configuration contradicts itself, or a tensor cannot be read.
+pub fn watched(model: &Model, config: &Config) -> Result<Vec<ValueId>> {
+    let region = IntegerRegion::new(model, config)?;
+    Ok(region.quantized().into_iter().map(|value| value.value).collect())
+}
+
+/// Plans the quantization of activations, and of weights and biases with them, once.
+///
+/// # Errors
+/// As [`Planner::new`].
+pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Result<Plan> {
+    Planner::new(model, config, ranges)?.plan()
+}
+
+/// Plans the quantization of activations, and of weights and biases with them, as often as is asked for.
+///
+/// The weights are read once, and the range of each value is searched for once: to plan again, with more operators
+/// [pinned](Self::pin) to float, takes little time.
+///
+/// ```
+/// # #[cfg(feature = "rten")] {
+/// use onnx_quant::{Config, Model, calibrate, calibration::{RtenEngine, Samples}};
+/// use onnx_quant::plan::{FloatReason, Planner};
+///
+/// let model = Model::load("testdata/kws_dscnn.onnx")?;
+/// let config = Config::default();
+/// let samples = Samples::open("testdata/calibration/kws_dscnn", &model, None)?;
+/// let ranges = calibrate(&model, &config, samples, &RtenEngine, &mut |_| {})?;
+/// let mut planner = Planner::new(&model, &config, &ranges)?;
+/// let all = planner.plan()?.activations.unwrap().layers().count();
+/// let gemm = model.ops().find(|&op| model.op(op).is("Gemm")).unwrap();
+/// planner.pin(gemm, FloatReason::Pinned);
+/// assert_eq!(planner.plan()?.activations.unwrap().layers().count(), all - 1);
+/// # }
+/// # Ok::<(), onnx_quant::Error>(())
+/// ```
+pub struct Planner<'a> {
+    model: &'a Model,
+    config: &'a Config,
+    observed: Observed<'a>,
+    region: IntegerRegion<'a>,
+    /// Those of all layers that could be integer kernels by structure.
+    weights: Plan,
+    known: Known,
+}
+
+impl<'a> Planner<'a> {
+    /// A planner that has pinned nothing yet.
+    ///
+    /// # Errors
+    /// As [`plan`](crate::plan::plan).
+    pub fn new(model: &'a Model, config: &'a Config, ranges: &'a Ranges) -> Result<Self> {
+        config.check()?;
+        let mut region = IntegerRegion::new(model, config)?;
+        let mut weights = weights::plan_layers(model, config, &region.layer_ops())?;
+        region.without_weights(&weights);
+        if config.activations.reduce_range {
+            reduce_range(&mut weights);
+        }
+        Ok(Self { model, config, observed: ranges.of_values(model), region, weights, known: Known::new() })
+    }
+
+    /// Has an operator stay float from the next plan on.
+    pub fn pin(&mut self, op: OpId, reason: FloatReason) {
+        self.region.pin(op, reason);
+    }
+
+    /// The plan, with everything that fits together.
+    ///
+    /// # Errors
+    /// A tensor cannot be read.
+    pub fn plan(&mut self) -> Result<Plan> {
+        let Self { model, config, .. } = *self;
+        let scheme = scheme(config);
+        let values = loop {
+            match parameters::assign(model, config, &self.region, &self.observed, scheme, &mut self.known) {
+                Ok(values) => break values,
+                Err(refused) => self.region.refuse(refused),
+            }
+        };
+        let layers = self.region.layer_ops();
+        let mut plan = self.weights.clone();
+        drop_weights(&mut plan, &layers, model);
+        let has_kernels = config.target.computes_with(storage_dtype(scheme.ty));
+        let computes = |op: OpId| layers.contains(&op) && has_kernels;
+        for copy in plan.weights.iter_mut().flat_map(|weight| &mut weight.copies) {
+            sites::only_layers_in_bodies(&mut copy.sites, computes);
+        }
+        let biases = biases::plan(model, config, &self.region, &values, &mut plan)?;
+        let quantized = values.iter().map(|value| value.value).collect();
+        let operators = self.region.decisions(&quantized);
+        let mut activations = ActivationPlan { operators, values, biases, speed: None };
+        activations.speed = speed::estimate(model, &config.target, &activations, &self.observed);
+        plan.findings.extend(findings(model, config, scheme, &activations));
+        plan.activations = Some(activations);
+        Ok(plan)
+    }
+}
+
+/// What a user should know of the activations of a plan.
+fn findings(model: &Model, config: &Config, scheme: Scheme, plan: &ActivationPlan) -> Vec<Fact> {
+    let mut found = Vec::new();
+    let target = || config.target.name().to_owned();
+    let nothing = plan.integer().next().is_none();
+    if !config.target.computes_with(storage_dtype(scheme.ty)) && !plan.values.is_empty() {
+        found.push(Fact::NoIntegerKernels { target: target(), activations: config.activations.ty.to_string() });
+    }
+    let int8 = config.activations.ty == ActivationType::Int8;
+    if int8 && config.target.has_quirk(Quirk::Int8OfOneReader) && !nothing {
+        found.push(Fact::Int8OfSeveralReaders { target: target() });
+    }
+    found.extend(trips_over_int8(model, config, plan));
+    let float = |decision: &Decision| matches!(decision, Decision::FloatLayer(_));
+    if nothing && plan.operators.iter().any(|operator| float(&operator.decision)) {
+        found.push(Fact::NothingInIntegers);
+    }
+    found
+}
+
+/// Where int8 activations of a new opset may not be loaded: a product that is added to becomes a
+/// Gemm with a Reshape before it, which onnxruntime then puts a pair behind. No pair in the file prevents that.
+fn trips_over_int8(model: &Model, config: &Config, plan: &ActivationPlan) -> Option<Fact> {
+    let added = |op: OpId| {
+        let output = model.outputs(op).first().copied().flatten();
+        output.is_some_and(|output| model.uses(output).iter().any(|use_| model.op(use_.op).is("Add")))
+    };
+    let product = plan.layers().find(|layer| model.op(layer.op).is("MatMul") && added(layer.op))?;
+    let opset = model.opset(model.op(product.op).scope());
+    let trips = config.target.has_quirk(Quirk::Int8Moved) && config.activations.ty == ActivationType::Int8;
+    (trips && opset >= pairs::FROM_OPSET).then(|| Fact::Int8ProductNotLoaded {
+        target: config.target.name().to_owned(),
+        release: onnxruntime::VERSION.to_owned(),
+        operator: product.operator.clone(),
+        opset,
+    })
+}
+
+/// Weights of layers that turned out to stay float stay float too.
+fn drop_weights(plan: &mut Plan, layers: &HashSet<OpId>, model: &Model) {
+    let reads = |weight: &WeightPlan| {
+        weight.copies.iter().any(|copy| is_table(copy) || copy.layers.iter().any(|op| layers.contains(op)))
+    };
+    let (kept, dropped) = std::mem::take(&mut plan.weights).into_iter().partition(reads);
+    plan.weights = kept;
+    for weight in dropped {
+        let weight: WeightPlan = weight;
+        let bytes = model.constant(weight.value).map_or(0, |tensor| tensor.byte_len());
+        let operators = weight.copies.into_iter().flat_map(|copy| copy.operators).collect();
+        plan.left_float.push(LeftFloat {
+            value: weight.value,
+            name: weight.name,
+            operators,
+            bytes,
+            reason: Reason::FloatOperator,
+        });
+    }
+    plan.left_float.sort_by_key(|left| left.value);
+}
+
+/// Whether rows are picked from a weight: it is quantized for its size.
+pub(super) fn is_table(copy: &QuantizedCopy) -> bool {
+    copy.sites.iter().any(|site| matches!(site, Site::BehindGather(_)))
+}
+
+/// How much wider the steps of 7 bits are than those of 8.
+pub(super) const REDUCED: f32 = 127.0 / 63.0;
+
+/// Scales weights to 7 bits: two products of an activation and such a weight fit into 16 bits.
+fn reduce_range(plan: &mut Plan) {
+    for copy in plan.weights.iter_mut().flat_map(|weight| &mut weight.copies).filter(|copy| !is_table(copy)) {
+        let wider = |params: &QuantParams| QuantParams { scale: params.scale * REDUCED, ..*params };
+        copy.params = copy.params.iter().map(wider).collect();
+    }
+}
