@@ -61,8 +61,10 @@
 //! operands are all integers. Layers stay float for structural reasons (no kernel, a weight or bias that
 //! is computed, a result that only the user would see rounded, a logarithm behind) and for reasons in the
 //! data: no range, a mask's huge numbers, or a value so unlike from sample to sample that a typical one
-//! is less than 24 dB, four bits, above the noise of its quantization. Each such finding takes a layer
-//! back and the rest is decided anew, until all that remains fits together.
+//! is less than 24 dB, four bits, above the noise of its quantization. Each of these takes a layer
+//! back and the rest is decided anew, until all that remains fits together. The [`Planner`](plan::Planner) keeps
+//! what it found out, so that it can plan again with more operators pinned to float; the plan holds a decision with
+//! its cause for every layer and for every operator that stands where integers end.
 //!
 //! **Targets** ([`targets`]). What a runtime runs, fuses, and how long that takes: rules as data, one file a
 //! runtime, each with the releases that it was seen in. They decide nothing; one function judges an operator by
