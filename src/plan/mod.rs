@@ -34,7 +34,9 @@ pub use findings::{following, unknown_fields};
 pub use opset::{ir_version, scale_dtype, storage_dtype, without_kernels};
 pub use pairs::{repeated, unrepeated};
 pub use select::excluded_pairs;
-pub use weights::{excluded_layers, plan, required_opset};
+pub(crate) use trace::Constants;
+pub use weights::plan;
+pub(crate) use weights::{excluded_layers, plan_traced, required_opset};
 
 /// What is quantized, how, and what is not and why.
 #[derive(Debug, Clone, Default, PartialEq)]

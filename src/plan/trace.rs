@@ -58,9 +58,14 @@ const MAX_CALL_DEPTH: usize = 16;
 /// many places, and take many constants.
 const MAX_STEPS: usize = 1 << 13;
 
-/// Every float constant, in the order of the file.
-pub(super) fn constants(model: &Model) -> Vec<Constant> {
-    model.values().filter_map(|value| constant(model, value)).collect()
+/// The float constants of a model and where each of them goes, traced once, in the order of the file.
+pub struct Constants(pub(super) Vec<Constant>);
+
+impl Constants {
+    /// Follows every float constant of a model.
+    pub fn of(model: &Model) -> Self {
+        Self(model.values().filter_map(|value| constant(model, value)).collect())
+    }
 }
 
 fn constant(model: &Model, value: ValueId) -> Option<Constant> {

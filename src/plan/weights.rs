@@ -10,7 +10,7 @@ use super::{
     opset,
     select::{select, unmatched_patterns},
     sharing::PER_CHANNEL_OPSET,
-    trace::{Constant, WeightUse, constants},
+    trace::{Constant, Constants, WeightUse},
 };
 use crate::{
     config::{Config, WeightScales},
@@ -22,7 +22,7 @@ use crate::{
 /// Plans the quantization of a model's weights.
 ///
 /// Reads every weight once, for its range; nothing is changed. What the model's opset cannot hold is
-/// planned in the form that it can hold; [`required_opset`] tells which opset would do better.
+/// planned in the form that it can hold.
 ///
 /// # Errors
 /// The model's opset cannot hold what was asked for, the configuration contradicts itself, or a tensor
@@ -36,20 +36,34 @@ use crate::{
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
 pub fn plan(model: &Model, config: &Config) -> Result<Plan> {
+    plan_traced(model, &Constants::of(model), config)
+}
+
+/// The same, with the model's constants traced already.
+pub(crate) fn plan_traced(model: &Model, constants: &Constants, config: &Config) -> Result<Plan> {
     config.check()?;
-    plan_those_of(model, config, None)
+    plan_those_of(model, constants, config, None)
 }
 
 /// Plans the weights of these layers only, which are to become integer kernels.
-pub(super) fn plan_layers(model: &Model, config: &Config, layers: &HashSet<OpId>) -> Result<Plan> {
-    plan_those_of(model, config, Some(layers))
+pub(super) fn plan_layers(
+    model: &Model,
+    constants: &Constants,
+    config: &Config,
+    layers: &HashSet<OpId>,
+) -> Result<Plan> {
+    plan_those_of(model, constants, config, Some(layers))
 }
 
-fn plan_those_of(model: &Model, config: &Config, layers: Option<&HashSet<OpId>>) -> Result<Plan> {
-    let constants = constants(model);
+fn plan_those_of(
+    model: &Model,
+    Constants(constants): &Constants,
+    config: &Config,
+    layers: Option<&HashSet<OpId>>,
+) -> Result<Plan> {
     let context = Context { model, config, opset: None, half_scales: true, layers };
-    let mut plan = plan_constants(&context, &constants)?;
-    plan.findings = unmatched_patterns(model, config, &constants);
+    let mut plan = plan_constants(&context, constants)?;
+    plan.findings = unmatched_patterns(model, config, constants);
     if !plan.weights.is_empty() {
         plan.findings.extend(opset::without_kernels(model));
     }
@@ -57,8 +71,11 @@ fn plan_those_of(model: &Model, config: &Config, layers: Option<&HashSet<OpId>>)
 }
 
 /// The operators that take a weight which patterns leave float, with the reason.
-pub fn excluded_layers(model: &Model, config: &Config) -> HashMap<OpId, Reason> {
-    let constants = constants(model);
+pub(crate) fn excluded_layers(
+    model: &Model,
+    Constants(constants): &Constants,
+    config: &Config,
+) -> HashMap<OpId, Reason> {
     let excluded = constants.iter().filter_map(|constant| Some((constant, select(model, config, constant).err()?)));
     excluded
         .flat_map(|(constant, reason)| constant.weight_uses.iter().map(move |use_| (use_.last.op, reason.clone())))
@@ -108,15 +125,19 @@ fn attributes(model: &Model) -> impl Iterator<Item = LeftFloat> {
 ///
 /// # Errors
 /// A tensor cannot be read.
-pub fn required_opset(model: &Model, config: &Config, half_scales: bool) -> Result<Option<i64>> {
-    let constants = constants(model);
-    let half_scales = half_scales && mostly_half(model, &constants);
+pub(crate) fn required_opset(
+    model: &Model,
+    Constants(constants): &Constants,
+    config: &Config,
+    half_scales: bool,
+) -> Result<Option<i64>> {
+    let half_scales = half_scales && mostly_half(model, constants);
     let newest = Context { model, config, opset: Some(i64::MAX), half_scales, layers: None };
     // What is not smaller with a scale for each channel may be with one for the tensor, which is the form
     // before such scales came.
     let older = Context { opset: Some(PER_CHANNEL_OPSET - 1), ..newest };
     let mut needed = None;
-    for constant in &constants {
+    for constant in constants {
         let tensor = tensor(model, constant.value)?;
         let candidate = match newest.candidate(constant, &tensor) {
             Err(Refused::Reason(Reason::NotSmaller { .. })) => older.candidate(constant, &tensor),

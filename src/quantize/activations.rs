@@ -13,7 +13,7 @@ use crate::{
         self, FreezeParameters, Pass, QuantizeActivations, QuantizeWeights, RemoveIdentities, SettleWeights,
         UpgradeOpset, WidenHalves,
     },
-    plan::{Decision, FloatReason, Plan, Trained, excluded_layers, following, plan_activations, watched},
+    plan::{Constants, Decision, FloatReason, Plan, Trained, excluded_layers, following, plan_activations, watched},
     report::Report,
 };
 
@@ -48,7 +48,8 @@ pub fn calibrate(
 ) -> Result<Ranges> {
     config.check_for_activations()?;
     let (model, ..) = prepared(model, config)?;
-    let Settled { model, config, .. } = settled(&model, config, &HashSet::new())?;
+    let except = excluded(&model, config);
+    let Settled { model, config, .. } = settled(&model, config, except)?;
     let collect = Collect::for_method(config.activations.method);
     let mut watched = watched(&model, &config)?;
     // Layers around the others stay float.
@@ -93,10 +94,10 @@ pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges)
 /// The plan of a prepared model, whose layers get weights of their own where they are quantized, and only
 /// there: what stays float would take more room then.
 fn planned(model: &mut Model, config: &Config, ranges: &Ranges) -> Result<Plan> {
-    let mut float: HashSet<OpId> = HashSet::new();
+    let mut float: HashSet<OpId> = excluded(model, config);
     let mut reasons: HashMap<OpId, FloatReason> = HashMap::new();
     loop {
-        let settled = settled(model, config, &float)?;
+        let settled = settled(model, config, float.clone())?;
         let mut plan = plan_activations(&settled.model, &settled.config, ranges)?;
         let quantized: HashSet<ValueId> = plan.weights.iter().map(|weight| weight.value).collect();
         let in_vain: HashSet<OpId> = settled
@@ -134,11 +135,17 @@ struct Settled {
     made: BTreeMap<ValueId, Vec<OpId>>,
 }
 
-/// Settles the weights of all layers but those that patterns exclude, by the names that these have in the file,
-/// and those that are known to stay float.
-fn settled(model: &Model, config: &Config, float: &HashSet<OpId>) -> Result<Settled> {
+/// The layers that patterns exclude, by the names that their weights have in the file.
+fn excluded(model: &Model, config: &Config) -> HashSet<OpId> {
+    if config.include.is_empty() && config.exclude.is_empty() {
+        return HashSet::new();
+    }
+    excluded_layers(model, &Constants::of(model), config).into_keys().collect()
+}
+
+/// Settles the weights of all layers but some.
+fn settled(model: &Model, config: &Config, except: HashSet<OpId>) -> Result<Settled> {
     let (mut model, mut config) = (model.clone(), config.clone());
-    let except = excluded_layers(&model, &config).into_keys().chain(float.iter().copied()).collect();
     let made = SettleWeights { except }.settle(&mut model);
     if !config.include.is_empty() {
         for &weight in made.keys() {

@@ -15,8 +15,8 @@ use crate::{
     ir::{Model, OpId},
     passes::{self, FoldTrainedPairs, QuantizeWeights, RepeatPairs, UpgradeOpset, Upgraded},
     plan::{
-        Plan, Trained, excluded_pairs, following, plan, repeated, required_opset, unknown_fields, unrepeated,
-        without_kernels,
+        Constants, Plan, Trained, excluded_pairs, following, plan_traced, repeated, required_opset, unknown_fields,
+        unrepeated, without_kernels,
     },
     report::Report,
 };
@@ -135,6 +135,7 @@ fn no_longer_inputs(before: &Model, after: &Model) -> Option<Fact> {
 /// A model at the opset that its quantized form needs.
 struct Raised {
     model: Model,
+    constants: Constants,
     /// What the opset was raised to, where it was.
     to: Option<i64>,
     fact: Option<Fact>,
@@ -147,6 +148,7 @@ impl Raised {
     /// operator cannot be carried over, it is raised as far as the next best form needs, or the model keeps
     /// its opset, and the plan what that can hold.
     fn new(model: &Model, config: &Config, limit: i64) -> Result<Self> {
+        let constants = Constants::of(model);
         let lowest = model.scopes().map(|scope| model.opset(scope)).min().unwrap_or(0);
         let one_scale = Config { granularity: Granularity::PerTensor, ..config.clone() };
         let mut forms = vec![(config, true), (config, false)];
@@ -156,7 +158,7 @@ impl Raised {
         }
         let mut refused = None;
         for (form, half_scales) in forms {
-            let needed = required_opset(model, form, half_scales)?.map(|needed| needed.min(limit));
+            let needed = required_opset(model, &constants, form, half_scales)?.map(|needed| needed.min(limit));
             let Some(to) = needed.filter(|&needed| lowest < needed) else {
                 // With another type of scales nothing is lost.
                 refused = refused.filter(|_| form.granularity != config.granularity);
@@ -167,16 +169,17 @@ impl Raised {
                 Ok(upgraded) => {
                     let fact = opset_raised(model.ir_version(), upgraded);
                     let refused = refused.filter(|_| form.granularity != config.granularity);
-                    return Ok(Self { model: raised, to: Some(to), fact, refused });
+                    let constants = Constants::of(&raised);
+                    return Ok(Self { model: raised, constants, to: Some(to), fact, refused });
                 }
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
-        Ok(Self { model: model.clone(), to: None, fact: None, refused })
+        Ok(Self { model: model.clone(), constants, to: None, fact: None, refused })
     }
 
     fn planned(self, config: &Config) -> Result<(Self, Plan)> {
-        match plan(&self.model, config) {
+        match plan_traced(&self.model, &self.constants, config) {
             Ok(plan) => Ok((self, plan)),
             // What the opset has no form for: why it stayed tells more.
             Err(error) if matches!(error.kind(), ErrorKind::Opset { .. }) => Err(match self.refused {
@@ -199,7 +202,7 @@ fn way_out(model: &Model, config: &Config) -> Result<Option<String>> {
             }
             let raised = Raised::new(model, &other, i64::MAX)?;
             let opset = raised.to.unwrap_or_else(|| model.opset(Model::MAIN));
-            if raised.refused.is_some() || required_opset(&raised.model, &other, false)?.is_none() {
+            if raised.refused.is_some() || required_opset(&raised.model, &raised.constants, &other, false)?.is_none() {
                 continue;
             }
             let weights = (weights != config.weights).then(|| format!("--weights {weights}"));

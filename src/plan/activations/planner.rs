@@ -16,7 +16,7 @@ use crate::{
     findings::Fact,
     ir::{Model, OpId, ValueId},
     numeric::{QuantParams, Scheme},
-    plan::{LeftFloat, Plan, QuantizedCopy, Reason, Site, WeightPlan, pairs, sites, storage_dtype, weights},
+    plan::{Constants, LeftFloat, Plan, QuantizedCopy, Reason, Site, WeightPlan, pairs, sites, storage_dtype, weights},
     targets::{Quirk, onnxruntime},
 };
 
@@ -25,7 +25,7 @@ use crate::{
 /// # Errors
 /// The configuration contradicts itself, or a tensor cannot be read.
 pub fn watched(model: &Model, config: &Config) -> Result<Vec<ValueId>> {
-    let region = IntegerRegion::new(model, config)?;
+    let region = IntegerRegion::new(model, &Constants::of(model), config)?;
     Ok(region.quantized().into_iter().map(|value| value.value).collect())
 }
 
@@ -76,8 +76,9 @@ impl<'a> Planner<'a> {
     /// As [`plan`](crate::plan::plan).
     pub fn new(model: &'a Model, config: &'a Config, ranges: &'a Ranges) -> Result<Self> {
         config.check()?;
-        let mut region = IntegerRegion::new(model, config)?;
-        let mut weights = weights::plan_layers(model, config, &region.layer_ops())?;
+        let constants = Constants::of(model);
+        let mut region = IntegerRegion::new(model, &constants, config)?;
+        let mut weights = weights::plan_layers(model, &constants, config, &region.layer_ops())?;
         region.without_weights(&weights);
         if config.activations.reduce_range {
             reduce_range(&mut weights);

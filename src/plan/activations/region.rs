@@ -19,7 +19,7 @@ use crate::{
     error::Result,
     ir::{Model, OpId, Use, ValueId},
     operators::Interval,
-    plan::{Plan, Reason, weights},
+    plan::{Constants, Plan, Reason, weights},
     targets::{Pairs, Role, Target},
 };
 
@@ -80,8 +80,8 @@ pub(super) struct Refused {
 }
 
 impl<'a> IntegerRegion<'a> {
-    pub fn new(model: &'a Model, config: &'a Config) -> Result<Self> {
-        let excluded = weights::excluded_layers(model, config);
+    pub fn new(model: &'a Model, constants: &Constants, config: &'a Config) -> Result<Self> {
+        let excluded = weights::excluded_layers(model, constants, config);
         // With the zero point in the middle, the integers below it stand for negative numbers.
         let absorbs = !config.activations.symmetric && !scheme(config).ty.is_signed();
         let target = &config.target;
