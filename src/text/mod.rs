@@ -183,7 +183,7 @@ impl Printer<'_> {
 fn opset_import(imports: &[OperatorSetIdProto]) -> Option<String> {
     let imports: Vec<String> = imports
         .iter()
-        .map(|import| format!("{}: {}", syntax::quoted_name(import.domain()), import.version()))
+        .map(|import| format!("{}: {}", syntax::quoted(import.domain().as_bytes()), import.version()))
         .collect();
     (!imports.is_empty()).then(|| format!("opset_import: [{}]", imports.join(", ")))
 }

@@ -12,23 +12,19 @@ use crate::{
 const TYPE_WORDS: [&str; 5] = ["seq", "map", "optional", "sparse_tensor", "opaque"];
 
 /// A name of a value, node, graph or function: as it is where the parser takes it for a name, and in
-/// quotes elsewhere. An empty name is `""`. It does not break its line.
+/// quotes elsewhere.
+/// An empty name is `""`. Line breaks and tabs in it stay, as the parser has no escapes for them.
 pub(super) fn name(name: &str) -> String {
     match is_identifier(name) && !begins_type(name) {
         true => name.to_owned(),
-        false => quoted_name(name),
+        false => quoted(name.as_bytes()),
     }
 }
 
 /// An operator's type, a part of its domain, the name of an attribute. The parser takes no quotes
 /// here: such a name, in quotes all the same, is one it cannot read.
 pub(super) fn word(word: &str) -> String {
-    if is_identifier(word) { word.to_owned() } else { quoted_name(word) }
-}
-
-/// A name in quotes. A line break or tab in it would let it look like more than one name.
-pub(super) fn quoted_name(name: &str) -> String {
-    quoted(name.as_bytes()).replace('\n', "\\n").replace('\t', "\\t")
+    if is_identifier(word) { word.to_owned() } else { quoted(word.as_bytes()) }
 }
 
 /// The name of a graph in an attribute. The parser takes no quotes here either, but such a name means
