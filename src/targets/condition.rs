@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::release::Release;
+
 /// One condition of a rule.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
@@ -67,6 +69,8 @@ pub enum Condition {
     SameParameters,
     /// No Relu or Clip stood before the QuantizeLinear.
     NoClamp,
+    /// From this release on: what it makes is quantized, or something else reads it than a Relu or Clip alone.
+    NotClamped(Release),
     /// The opset is at most this.
     OpsetUntil(i64),
     /// The opset is at least this.
@@ -101,6 +105,7 @@ impl Condition {
                 | Self::NoInput(_)
                 | Self::Rank { .. }
                 | Self::Constant(_)
+                | Self::NotClamped(_)
                 | Self::OpsetUntil(_)
                 | Self::OpsetFrom(_)
         )

@@ -93,21 +93,89 @@ impl Target {
         self.description().rules.iter().filter(move |rule| standard && rule.is_for(&op_type))
     }
 
+    /// Whether a condition holds.
+    pub(super) fn holds(&self, condition: &Condition, rule: &Rule, model: &Model, op: OpId, unit: &Unit) -> bool {
+        let operator = model.op(op);
+        match condition {
+            Condition::Attribute { name, is, default } => {
+                let float = operator.float(name).map(f64::from);
+                let value = operator.int(name).map(|value| value as f64).or(float).unwrap_or(*default);
+                !operator.refers_to_caller(name) && is.contains(&value)
+            }
+            Condition::Text { name, is, default } => {
+                !operator.refers_to_caller(name) && is.iter().any(|text| text == operator.text(name).unwrap_or(default))
+            }
+            Condition::Ones(name) => {
+                !operator.refers_to_caller(name)
+                    && operator.ints(name).is_none_or(|all| all.iter().all(|&one| one == 1))
+            }
+            Condition::NoAttribute(name) => operator.attribute(name).is_none(),
+            Condition::NoInput(slot) => matches!(unit.inputs.get(*slot), None | Some(Input::Absent)),
+            Condition::Rank { input, is } => rank(model, op, unit, *input).is_some_and(|rank| is.contains(&rank)),
+            Condition::Constant(slot) => match unit.inputs.get(*slot) {
+                Some(Input::Dequantized(quantized)) => quantized.constant.is_some(),
+                Some(Input::Constant) => true,
+                _ => false,
+            },
+            Condition::FloatConstant(slot) => matches!(unit.inputs.get(*slot), Some(Input::Constant)),
+            Condition::FloatVector(slot) => match unit.inputs.get(*slot) {
+                None | Some(Input::Absent) => true,
+                Some(Input::Constant) => rank(model, op, unit, *slot) == Some(1),
+                _ => false,
+            },
+            Condition::Scales { input, along } => unit
+                .dequantized(*input)
+                .is_some_and(|it| lies(model, op, *input, it).is_some_and(|it| along.contains(&it))),
+            Condition::BlocksFrom(least) => unit.dequantized(WEIGHT).is_some_and(|weight| match weight.block {
+                None => true,
+                Some(size) => {
+                    let size = usize::try_from(size).unwrap_or(0);
+                    size >= *least && size.is_power_of_two() && weight.axis == 0
+                }
+            }),
+            Condition::OneReader(slot) => unit.dequantized(*slot).is_some_and(|it| it.one_reader),
+            Condition::BiasScale(tolerance) => bias_scale(unit, *tolerance),
+            Condition::ZeroPointsZero(slot) => unit.dequantized(*slot).is_none_or(|quantized| {
+                quantized.zero_points.as_ref().is_some_and(|zero_points| zero_points.iter().all(|&zero| zero == 0))
+            }),
+            Condition::NotDequantized(slot) => unit.dequantized(*slot).is_none(),
+            Condition::SameWidth => {
+                let all = unit.all_dequantized().chain(unit.all_quantized());
+                let mut widths = all.map(|it| it.dtype.and_then(element_bits));
+                let first = widths.next().flatten();
+                first.is_some() && widths.all(|width| width == first)
+            }
+            Condition::SameParameters => same_parameters(rule, unit),
+            Condition::NoClamp => {
+                !unit.outputs.iter().any(|output| matches!(output, Output::Quantized { after_clamp: true, .. }))
+            }
+            Condition::NotClamped(since) => {
+                let concerned = self.releases().is_none_or(|(_, newest)| newest >= *since);
+                !concerned || unit.is_quantized() || !is_clamped(model, op)
+            }
+            Condition::OpsetUntil(opset) => model.opset(operator.scope()) <= *opset,
+            Condition::OpsetFrom(opset) => model.opset(operator.scope()) >= *opset,
+            Condition::FoundAtRun(slot) => unit.dequantized(*slot).is_some_and(|it| it.scales.is_none()),
+            Condition::ScaledAfter => scaled_after(model, op),
+        }
+    }
+
     /// The first thing that a rule needs and an operator has not.
     fn lack<'t>(&self, rule: &'t Rule, model: &Model, op: OpId, unit: &Unit) -> Option<Lack<'t>> {
         if !self.has(rule) {
             return Some(Lack::Release);
         }
         inputs(rule, unit).or_else(|| output(rule, unit)).or_else(|| types(rule, unit)).or_else(|| {
-            let lacks = |condition: &&Condition| !holds(condition, rule, model, op, unit);
+            let lacks = |condition: &&Condition| !self.holds(condition, rule, model, op, unit);
             rule.require.iter().find(lacks).map(Lack::Condition)
         })
     }
 }
 
-/// An activation that is int8.
+/// An activation that is int8. Of what computes without weights, constants are activations too.
 fn left_int8<'t>(rule: &Rule, unit: &Unit) -> Option<Lack<'t>> {
-    let is_int8 = |quantized: &Quantized| quantized.dtype == Some(DataType::Int8) && quantized.constant.is_none();
+    let is_weight = |quantized: &Quantized| rule.role == schema::Role::Layer && quantized.constant.is_some();
+    let is_int8 = |quantized: &Quantized| quantized.dtype == Some(DataType::Int8) && !is_weight(quantized);
     let input = (0..unit.inputs.len()).find(|&slot| {
         let counts = rule.dequantized.as_ref().is_none_or(|slots| slots.contains(&slot));
         counts && unit.dequantized(slot).is_some_and(is_int8)
@@ -170,68 +238,6 @@ fn types<'t>(rule: &Rule, unit: &Unit) -> Option<Lack<'t>> {
     })
 }
 
-/// Whether a condition holds.
-pub(super) fn holds(condition: &Condition, rule: &Rule, model: &Model, op: OpId, unit: &Unit) -> bool {
-    let operator = model.op(op);
-    match condition {
-        Condition::Attribute { name, is, default } => {
-            let float = operator.float(name).map(f64::from);
-            let value = operator.int(name).map(|value| value as f64).or(float).unwrap_or(*default);
-            !operator.refers_to_caller(name) && is.contains(&value)
-        }
-        Condition::Text { name, is, default } => {
-            !operator.refers_to_caller(name) && is.iter().any(|text| text == operator.text(name).unwrap_or(default))
-        }
-        Condition::Ones(name) => {
-            !operator.refers_to_caller(name) && operator.ints(name).is_none_or(|all| all.iter().all(|&one| one == 1))
-        }
-        Condition::NoAttribute(name) => operator.attribute(name).is_none(),
-        Condition::NoInput(slot) => matches!(unit.inputs.get(*slot), None | Some(Input::Absent)),
-        Condition::Rank { input, is } => rank(model, op, unit, *input).is_some_and(|rank| is.contains(&rank)),
-        Condition::Constant(slot) => match unit.inputs.get(*slot) {
-            Some(Input::Dequantized(quantized)) => quantized.constant.is_some(),
-            Some(Input::Constant) => true,
-            _ => false,
-        },
-        Condition::FloatConstant(slot) => matches!(unit.inputs.get(*slot), Some(Input::Constant)),
-        Condition::FloatVector(slot) => match unit.inputs.get(*slot) {
-            None | Some(Input::Absent) => true,
-            Some(Input::Constant) => rank(model, op, unit, *slot) == Some(1),
-            _ => false,
-        },
-        Condition::Scales { input, along } => {
-            unit.dequantized(*input).is_some_and(|it| lies(model, op, *input, it).is_some_and(|it| along.contains(&it)))
-        }
-        Condition::BlocksFrom(least) => unit.dequantized(WEIGHT).is_some_and(|weight| match weight.block {
-            None => true,
-            Some(size) => {
-                let size = usize::try_from(size).unwrap_or(0);
-                size >= *least && size.is_power_of_two() && weight.axis == 0
-            }
-        }),
-        Condition::OneReader(slot) => unit.dequantized(*slot).is_some_and(|it| it.one_reader),
-        Condition::BiasScale(tolerance) => bias_scale(unit, *tolerance),
-        Condition::ZeroPointsZero(slot) => unit.dequantized(*slot).is_none_or(|quantized| {
-            quantized.zero_points.as_ref().is_some_and(|zero_points| zero_points.iter().all(|&zero| zero == 0))
-        }),
-        Condition::NotDequantized(slot) => unit.dequantized(*slot).is_none(),
-        Condition::SameWidth => {
-            let all = unit.all_dequantized().chain(unit.all_quantized());
-            let mut widths = all.map(|it| it.dtype.and_then(element_bits));
-            let first = widths.next().flatten();
-            first.is_some() && widths.all(|width| width == first)
-        }
-        Condition::SameParameters => same_parameters(rule, unit),
-        Condition::NoClamp => {
-            !unit.outputs.iter().any(|output| matches!(output, Output::Quantized { after_clamp: true, .. }))
-        }
-        Condition::OpsetUntil(opset) => model.opset(operator.scope()) <= *opset,
-        Condition::OpsetFrom(opset) => model.opset(operator.scope()) >= *opset,
-        Condition::FoundAtRun(slot) => unit.dequantized(*slot).is_some_and(|it| it.scales.is_none()),
-        Condition::ScaledAfter => scaled_after(model, op),
-    }
-}
-
 fn rank(model: &Model, op: OpId, unit: &Unit, slot: usize) -> Option<usize> {
     if let Some(quantized) = unit.dequantized(slot)
         && let Some(shape) = &quantized.constant
@@ -278,6 +284,16 @@ fn same_parameters(rule: &Rule, unit: &Unit) -> bool {
         it.is_per_tensor() && it.scales.is_some() && it.zero_points.as_ref().is_some_and(|zero| zero.len() == 1)
     };
     known(first) && all.all(|it| known(it) && it.scales == first.scales && it.zero_points == first.zero_points)
+}
+
+/// Whether what an operator makes goes into a Relu or Clip, and nowhere else.
+fn is_clamped(model: &Model, op: OpId) -> bool {
+    let output = model.outputs(op).first().copied().flatten();
+    let reader = output.and_then(|output| super::unit::only_reader(model, output));
+    reader.is_some_and(|use_| {
+        let clamps = matches!(model.op(use_.op).op_type(), "Relu" | "Clip");
+        clamps && use_.slot == 0 && is_standard(model, use_.op)
+    })
 }
 
 /// Whether what an operator makes becomes float, and is multiplied by its scales.

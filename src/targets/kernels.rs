@@ -3,7 +3,6 @@
 use super::{
     Target,
     condition::Condition,
-    judge::holds,
     schema::{Form, Output, Role, Rule},
     unit::Unit,
 };
@@ -54,7 +53,8 @@ impl Target {
 
     fn unmet_by<'t>(&'t self, rule: &'t Rule, model: &Model, op: OpId) -> Option<&'t Condition> {
         let unit = Unit::of(model, op);
-        let lacks = |condition: &&Condition| condition.is_of_operator() && !holds(condition, rule, model, op, &unit);
+        let lacks =
+            |condition: &&Condition| condition.is_of_operator() && !self.holds(condition, rule, model, op, &unit);
         rule.require.iter().find(lacks)
     }
 

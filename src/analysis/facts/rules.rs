@@ -269,27 +269,40 @@ impl Rule<'_> {
     fn concatenated(&self) -> Option<Shape> {
         let axis = self.op.int("axis").unwrap_or(1);
         let rank = (0..self.inputs.len()).find_map(|slot| self.rank(slot))?;
-        let mut sizes = unknown(rank);
-        let parts = (0..self.inputs.len()).map(|slot| self.shape(slot)?.get(normalize_axis(axis, rank)?).copied()?);
-        *sizes.get_mut(normalize_axis(axis, rank)?)? =
-            parts.into_iter().try_fold(0usize, |sum, part| sum.checked_add(part?));
+        let axis = normalize_axis(axis, rank)?;
+        let part = |slot: usize| self.shape(slot).filter(|sizes| sizes.len() == rank);
+        // Along the other axes all parts are of the same size.
+        let known = |other: usize| (0..self.inputs.len()).find_map(|slot| part(slot)?[other]);
+        let mut sizes: Shape = (0..rank).map(known).collect();
+        let parts = (0..self.inputs.len()).map(|slot| part(slot)?[axis]);
+        sizes[axis] = parts.into_iter().try_fold(0usize, |sum, part| sum.checked_add(part?));
         Some(sizes)
     }
 
+    /// What is taken of each axis that is named; other axes keep their size.
     fn sliced(&self) -> Option<Shape> {
         let sizes = self.shape(0)?;
-        // Only what is needed to follow vectors that hold a shape: one run of one axis, by ones.
-        let exact = || {
+        let taken = || {
             let (starts, ends) = (self.integers("starts", 1)?, self.integers("ends", 2)?);
-            let steps = self.input(4).is_none_or(|steps| constant_integers(self.model, steps) == Some(vec![1]));
-            let ([size], [start], [end], true) = (sizes.as_slice(), starts.as_slice(), ends.as_slice(), steps) else {
-                return None;
+            let axes = match self.op.attribute("axes").is_some() || self.input(3).is_some() {
+                true => normalized(&self.integers("axes", 3)?, sizes.len())?,
+                false => (0..starts.len()).collect(),
             };
-            let size = i64::try_from((*size)?).ok()?;
-            let index = |at: i64| if at < 0 { at.saturating_add(size).max(0) } else { at.min(size) };
-            usize::try_from((index(*end) - index(*start)).max(0)).ok()
+            let steps = match self.input(4) {
+                Some(steps) => constant_integers(self.model, steps)?,
+                None => vec![1; starts.len()],
+            };
+            if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
+                return None;
+            }
+            let mut sizes = sizes.clone();
+            for (((axis, start), end), step) in axes.into_iter().zip(starts).zip(ends).zip(steps) {
+                let size = sizes.get_mut(axis)?;
+                *size = size.and_then(|size| elements_of_slice(size, start, end, step));
+            }
+            Some(sizes)
         };
-        Some(exact().map_or_else(|| unknown(sizes.len()), |size| vec![Some(size)]))
+        Some(taken().unwrap_or_else(|| unknown(sizes.len())))
     }
 
     fn reduced(&self) -> Option<Shape> {
@@ -303,6 +316,18 @@ impl Rule<'_> {
             None => None,
         }
     }
+}
+
+/// How many elements a Slice takes of an axis; `None` for a step that is none or a size out of all bounds.
+fn elements_of_slice(size: usize, start: i64, end: i64, step: i64) -> Option<usize> {
+    let size = i64::try_from(size).ok()?;
+    let index = |at: i64| if at < 0 { at.saturating_add(size) } else { at };
+    let span = match step {
+        1.. => index(end).clamp(0, size) - index(start).clamp(0, size),
+        0 => return None,
+        _ => index(start).clamp(-1, size - 1) - index(end).clamp(-1, size - 1),
+    };
+    usize::try_from(span.max(0)).ok().map(|span| span.div_ceil(step.unsigned_abs() as usize))
 }
 
 fn unknown(rank: usize) -> Shape {

@@ -3,7 +3,7 @@
 use super::{Fate, Loaded};
 use crate::{
     analysis::Facts,
-    ir::{Model, OpId, ValueId},
+    ir::{DataType, Model, OpId, ValueId},
     operators::is_standard,
 };
 
@@ -79,5 +79,9 @@ fn takes_all(model: &Model, op: OpId) -> bool {
     };
     let steps = model.input(op, 4).is_none_or(|steps| integers(model, steps).is_some_and(|it| all_are(&it, 1)));
     let starts = list("starts", 1).is_some_and(|it| all_are(&it, 0));
-    steps && starts && list("ends", 2).is_some_and(|ends| ends.iter().all(|&end| end >= i64::from(i32::MAX)))
+    // The largest number of their type is what means the end.
+    let wide = operator.ints("ends").is_some()
+        || model.input(op, 2).and_then(|ends| model.fixed(ends)).is_some_and(|ends| ends.dtype() == DataType::Int64);
+    let all = if wide { i64::MAX } else { i64::from(i32::MAX) };
+    steps && starts && list("ends", 2).is_some_and(|ends| all_are(&ends, all))
 }

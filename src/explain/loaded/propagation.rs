@@ -90,23 +90,19 @@ fn forward(loaded: &mut Loaded, pair: OpId) {
 
 /// A pair after operators that move data is made before each of them too.
 fn backward(loaded: &mut Loaded, pair: OpId) {
-    let mut reader = pair;
+    let mut quantizer = pair;
     loop {
         let model = &loaded.model;
         if !one_scale(model, pair) {
             return;
         }
         let alone = |value: ValueId| model.only_use(value).is_some() && !model.is_output(value);
-        let Some(value) = model.input(reader, 0).filter(|&value| alone(value)) else { return };
+        let Some(value) = model.input(quantizer, 0).filter(|&value| alone(value)) else { return };
         let Some(op) = model.producer(value).filter(|&op| moves(model, op)) else { return };
         let Some(input) = model.input(op, 0).filter(|&it| alone(it) && model.constant(it).is_none()) else { return };
-        let maker = model.producer(input);
-        if maker.is_some_and(|maker| is_dequantizer(model, maker)) {
-            return;
-        }
-        let Some(maker) = maker else { return };
-        insert(loaded, maker, input, pair, pair);
-        reader = op;
+        let Some(maker) = model.producer(input).filter(|&maker| !is_dequantizer(model, maker)) else { return };
+        let Some(before) = insert(loaded, maker, input, pair, pair) else { return };
+        quantizer = before;
     }
 }
 
@@ -116,20 +112,22 @@ fn one_scale(model: &Model, op: OpId) -> bool {
     model.input(op, 1).is_some_and(one) && model.input(op, 2).is_none_or(one)
 }
 
-/// Puts a pair with the parameters of `like` on what `maker` makes.
-fn insert(loaded: &mut Loaded, maker: OpId, value: ValueId, like: OpId, original: OpId) {
+/// Puts a pair with the parameters of `like` on what `maker` makes; its QuantizeLinear.
+fn insert(loaded: &mut Loaded, maker: OpId, value: ValueId, like: OpId, original: OpId) -> Option<OpId> {
     let model = &mut loaded.model;
-    let Some(slot) = model.outputs(maker).iter().position(|made| *made == Some(value)) else { return };
+    let slot = model.outputs(maker).iter().position(|made| *made == Some(value))?;
     let scope = model.op(maker).scope();
     let parameters = [model.input(like, 1), model.input(like, 2)];
     let before = model.op_after(maker);
     let made = model.new_value(scope, "made");
     let integers = model.new_value(scope, "integers");
     model.set_output(maker, slot, made);
-    for (op_type, input, output) in [("QuantizeLinear", made, integers), ("DequantizeLinear", integers, value)] {
+    let pair = [("QuantizeLinear", made, integers), ("DequantizeLinear", integers, value)];
+    let [quantizer, dequantizer] = pair.map(|(op_type, input, output)| {
         let inputs = std::iter::once(input).chain(parameters.into_iter().flatten()).collect();
         let new = NewOp { op_type, name: String::new(), inputs, output, attributes: Vec::new() };
-        let copy = model.insert_op(scope, before, new);
-        loaded.copies.entry(original).or_default().push(copy);
-    }
+        model.insert_op(scope, before, new)
+    });
+    loaded.copies.entry(original).or_default().extend([quantizer, dequantizer]);
+    Some(quantizer)
 }

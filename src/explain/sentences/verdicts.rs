@@ -90,6 +90,7 @@ fn needs(condition: &Condition) -> String {
             "input and output would have to have the same scale and zero point, and state both".to_owned()
         }
         Condition::NoClamp => "a Relu or Clip stands before the QuantizeLinear".to_owned(),
+        Condition::NotClamped(_) => "nothing but a Relu or Clip reads what it makes".to_owned(),
         Condition::OpsetUntil(opset) => format!("the opset would have to be {opset} or lower"),
         Condition::OpsetFrom(opset) => format!("the opset would have to be {opset} or higher"),
         Condition::FoundAtRun(slot) => format!("the scale of input {slot} would have to be found in each run"),
