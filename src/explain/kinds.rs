@@ -31,7 +31,8 @@ pub(super) fn kind(model: &Model, facts: &Facts, op: OpId) -> Kind {
     let dtype = |value: Option<ValueId>| value.and_then(|value| facts.dtype(value));
     if op_type == "Cast" && is_number(dtype(model.outputs(op).first().copied().flatten())) {
         let input = model.input(op, 0);
-        if is_number(dtype(input)) || input.is_some_and(|input| is_sum_of_products(model, input)) {
+        let unknown = dtype(input).is_none();
+        if unknown || is_number(dtype(input)) || input.is_some_and(|input| is_sum_of_products(model, input)) {
             return Kind::Conversion;
         }
     }

@@ -81,7 +81,8 @@ pub(super) fn all<'t>(model: &Model, loaded: &Loaded, target: &'t Target) -> Has
     for op in loaded.model.ops().filter(|&op| is_quantizing(&loaded.model, op)) {
         found.insert(op, conversion(&loaded.model, op, &absorbed));
     }
-    fuse_floats(loaded, target, &mut found);
+    fuse(loaded, target, &mut found);
+    fuse_gates(loaded, target, &mut found);
     let verdict = |op: OpId| verdict(model, &facts, loaded, op, &found);
     model.ops().map(|op| (op, verdict(op))).collect()
 }
@@ -90,9 +91,10 @@ pub(super) fn all<'t>(model: &Model, loaded: &Loaded, target: &'t Target) -> Has
 fn verdict<'t>(model: &Model, facts: &Facts, loaded: &Loaded, op: OpId, found: &HashMap<OpId, Found<'t>>) -> Found<'t> {
     let kind = kind(model, facts, op);
     if let (Kind::Numbers, Some(Fate::Clamp { before, after })) = (kind, loaded.fates.get(&op)) {
+        let before = before.map(|before| before_merged_pairs(model, loaded, before));
         let kernel = before.and_then(|before| found.get(&standing(loaded, before)));
         if let (Some(kernel), Some(before)) = (kernel.filter(|it| it.verdict == Verdict::Integer), before) {
-            return Found { cause: Cause::PartOf(*before), ..kernel.clone() };
+            return Found { cause: Cause::PartOf(before), ..kernel.clone() };
         }
         let quantizer = found.get(after);
         let runs_as = quantizer.map_or_else(|| "QuantizeLinear".to_owned(), |it| it.runs_as.clone());
@@ -126,6 +128,13 @@ fn verdict<'t>(model: &Model, facts: &Facts, loaded: &Loaded, op: OpId, found: &
             None => runs_as(Verdict::Other),
         },
     }
+}
+
+/// What made the numbers that a DequantizeLinear gives which was merged with the pair after it.
+fn before_merged_pairs(model: &Model, loaded: &Loaded, op: OpId) -> OpId {
+    let maker = |op: OpId| model.input(op, 0).and_then(|input| model.producer(input));
+    let merged = loaded.fates.get(&op) == Some(&Fate::MergedPair);
+    merged.then(|| maker(op).and_then(maker)).flatten().unwrap_or(op)
 }
 
 /// The operator of the loaded model that one has become part of.
@@ -240,7 +249,9 @@ fn dynamic(loaded: &Loaded, found: &mut HashMap<OpId, Found>, absorbed: &mut Has
         let scales = scales.filter(|&maker| maker != cast && model.op(maker).is("Mul"));
         let bias = reader(scale).filter(|&bias| {
             let inputs = model.inputs(bias).into_iter().flatten();
-            model.op(bias).is("Add") && inputs.into_iter().any(|input| model.constant(input).is_some())
+            let columns =
+                |input: ValueId| model.constant(input).is_some_and(|it| it.shape().last().is_some_and(|&it| it > 1));
+            model.op(bias).is("Add") && inputs.into_iter().any(columns)
         });
         let kernel = "DynamicQuantizeMatMul";
         for part in [scale].into_iter().chain(scales).chain(bias) {
@@ -292,25 +303,78 @@ fn part_of_absorber(model: &Model, op: OpId) -> bool {
             .any(|it| model.op(it).is("DynamicQuantizeLinear"))
 }
 
-/// Float operators that one kernel computes together.
-fn fuse_floats(loaded: &Loaded, target: &Target, found: &mut HashMap<OpId, Found>) {
+/// Operators that one kernel computes together.
+fn fuse(loaded: &Loaded, target: &Target, found: &mut HashMap<OpId, Found>) {
     let model = &loaded.model;
-    for fusion in &target.description().float_fusions {
+    for fusion in target.fusions() {
         for op in model.ops().filter(|&op| model.op(op).is(&fusion.operator) && is_standard(model, op)) {
             let is_float = |op: OpId| found.get(&op).is_some_and(|found| found.verdict == Verdict::Float);
-            let Some(output) = model.outputs(op).first().copied().flatten() else { continue };
-            let next = model.only_use(output).filter(|use_| use_.slot == 0 && !model.is_output(output)).map(|it| it.op);
-            let follows = |&next: &OpId| {
-                let is = fusion.followed_by.iter().any(|known| model.op(next).is(known));
-                is && is_standard(model, next) && is_float(next)
+            let begins = match fusion.integer {
+                true => found.get(&op).is_some_and(|found| found.runs_as == fusion.kernel),
+                false => is_float(op),
             };
-            let Some(next) = next.filter(follows).filter(|_| is_float(op)) else { continue };
+            let Some(output) = model.outputs(op).first().copied().flatten().filter(|_| begins) else { continue };
+            let next = model.only_use(output).filter(|_| !model.is_output(output)).filter(|next| {
+                let is = fusion.followed_by.iter().any(|known| model.op(next.op).is(known));
+                let beside = |other: ValueId| model.constant(other).is_some_and(|it| it.shape().len() == 1);
+                let right = match fusion.vector {
+                    true => model.input(next.op, 1 - next.slot.min(1)).is_some_and(beside),
+                    false => next.slot == 0,
+                };
+                is && right && is_standard(model, next.op) && is_float(next.op) && !begins_gelu(model, next.op)
+            });
+            let Some(next) = next.map(|use_| use_.op) else { continue };
+            let whole = found.get(&op).cloned();
             for part in [op, next] {
-                let fused =
-                    Found { verdict: Verdict::Float, runs_as: fusion.kernel.clone(), cause: Cause::FloatFusion };
-                let cause = found.remove(&part).map(|before| before.cause).filter(|it| *it != Cause::NothingQuantized);
-                found.insert(part, Found { cause: cause.unwrap_or(Cause::FloatFusion), ..fused });
+                let before = found.remove(&part).map(|before| before.cause);
+                let cause = match &whole {
+                    Some(whole) if fusion.integer && part == op => whole.cause.clone(),
+                    Some(_) if fusion.integer => Cause::PartOf(op),
+                    _ => before.filter(|it| *it != Cause::NothingQuantized).unwrap_or(Cause::FloatFusion),
+                };
+                let verdict = if fusion.integer { Verdict::Integer } else { Verdict::Float };
+                found.insert(part, Found { verdict, runs_as: fusion.kernel.clone(), cause });
             }
         }
     }
+}
+
+/// A number times its own Sigmoid, which a factor may be in, is one float kernel.
+fn fuse_gates(loaded: &Loaded, target: &Target, found: &mut HashMap<OpId, Found>) {
+    let model = &loaded.model;
+    let Some(kernel) = &target.description().gate else { return };
+    let is_float =
+        |op: OpId, found: &HashMap<OpId, Found>| found.get(&op).is_some_and(|found| found.verdict == Verdict::Float);
+    let maker = |value: ValueId, op_type: &str| {
+        let only = model.only_use(value).is_some() && !model.is_output(value);
+        model.producer(value).filter(|&op| only && model.op(op).is(op_type) && is_standard(model, op))
+    };
+    for op in model.ops().filter(|&op| model.op(op).is("Mul") && is_standard(model, op)) {
+        let [Some(left), Some(right)] = model.inputs(op)[..] else { continue };
+        let sides = [(left, right), (right, left)];
+        let gate = sides.into_iter().find_map(|(value, gate)| {
+            let sigmoid = maker(gate, "Sigmoid")?;
+            let input = model.input(sigmoid, 0)?;
+            let scaled = maker(input, "Mul").filter(|&scaled| {
+                let inputs: Vec<ValueId> = model.inputs(scaled).into_iter().flatten().collect();
+                inputs.contains(&value) && inputs.iter().any(|&it| model.constant(it).is_some())
+            });
+            (input == value || scaled.is_some()).then(|| scaled.into_iter().chain([sigmoid, op]).collect::<Vec<_>>())
+        });
+        let Some(parts) = gate.filter(|parts| parts.iter().all(|&part| is_float(part, found))) else { continue };
+        for part in parts {
+            let whole = Found { verdict: Verdict::Float, runs_as: kernel.clone(), cause: Cause::FloatFusion };
+            found.insert(part, whole);
+        }
+    }
+}
+
+/// Whether an Add begins a Gelu, which takes it for its own.
+fn begins_gelu(model: &Model, add: OpId) -> bool {
+    let readers = |op: OpId| {
+        let outputs = model.outputs(op).into_iter().flatten();
+        outputs.flat_map(|output| model.uses(output)).map(|use_| use_.op).collect::<Vec<_>>()
+    };
+    let scaled = readers(add).into_iter().filter(|&op| model.op(op).is("Div") || model.op(op).is("Mul"));
+    model.op(add).is("Add") && scaled.flat_map(readers).any(|op| model.op(op).is("Erf"))
 }

@@ -25,8 +25,8 @@ pub use judge::{Judgement, Lack, Unmet};
 pub use kernels::Kernel;
 pub use release::{NoRelease, Release, Releases};
 pub use schema::{
-    BiasForm, Checked, Description, ElementType, FloatFusion, Form, LoadStep, NewestOpset, Output, Pairs, Quirk, Role,
-    Rule, Source, Step, Writes,
+    BiasForm, Checked, Description, ElementType, Form, Fusion, LoadStep, NewestOpset, Output, Pairs, Quirk, Role, Rule,
+    Source, Step, Writes,
 };
 pub use unit::{Input, Output as UnitOutput, Quantized, Unit, is_dequantizer, is_quantizer, quantized};
 
@@ -193,6 +193,11 @@ impl Target {
     pub fn steps(&self) -> impl Iterator<Item = Step> {
         let known = self.description.at_load.iter();
         known.filter(|it| self.in_all(Releases { since: it.since, until: it.until })).map(|it| it.step)
+    }
+
+    /// What operators become together in all releases that are meant.
+    pub fn fusions(&self) -> impl Iterator<Item = &schema::Fusion> {
+        self.description.fusions.iter().filter(|it| self.in_all(Releases { since: it.since, until: None }))
     }
 
     fn in_all(&self, releases: Releases) -> bool {

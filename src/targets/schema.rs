@@ -50,9 +50,11 @@ pub struct Description {
     /// Its integer kernels.
     #[serde(default, rename = "rule")]
     pub rules: Vec<Rule>,
-    /// What float operators become together.
-    #[serde(default, rename = "float-fusion")]
-    pub float_fusions: Vec<FloatFusion>,
+    /// The kernel of a number times its own Sigmoid, if there is one.
+    pub gate: Option<String>,
+    /// What operators become together.
+    #[serde(default, rename = "fusion")]
+    pub fusions: Vec<Fusion>,
 }
 
 /// How it is known that a target runs what is written for it.
@@ -156,6 +158,8 @@ pub enum Step {
     RemoveIdentities,
     /// Of two pairs in a row one goes.
     MergePairs,
+    /// A Reshape to sizes of what it reads takes a constant shape.
+    FuseReshapes,
     /// MatMul and the Add of a vector become a Gemm.
     ProductsWithBias,
     /// Pairs spread through what only moves data.
@@ -274,16 +278,24 @@ pub enum Source {
     Documented,
 }
 
-/// Float operators that become one.
+/// Two operators that become one.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct FloatFusion {
-    /// The first operator.
+pub struct Fusion {
+    /// The first operator, by its type.
     pub operator: String,
     /// What may follow it.
     pub followed_by: Vec<String>,
     /// What they become.
     pub kernel: String,
+    /// Whether the first one must be that kernel already, and computes with integers. Otherwise both are float.
+    #[serde(default)]
+    pub integer: bool,
+    /// Whether what follows must have a constant vector beside what it reads.
+    #[serde(default)]
+    pub vector: bool,
+    /// The first release that does it.
+    pub since: Option<Release>,
 }
 
 /// An element type, by its name in the ONNX textual syntax.

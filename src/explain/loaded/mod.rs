@@ -13,6 +13,7 @@ mod no_effect;
 mod pairs;
 mod products;
 mod propagation;
+mod reshapes;
 mod wide_pairs;
 
 use std::collections::HashMap;
@@ -79,6 +80,7 @@ fn run(step: Step, loaded: &mut Loaded) -> Result<()> {
         Step::RemoveNoEffect => no_effect::remove(loaded),
         Step::MergeEqual => equal::merge(loaded),
         Step::MergePairs => pairs::merge(loaded),
+        Step::FuseReshapes => reshapes::fuse(loaded),
         Step::ProductsWithBias => products::join(loaded),
         Step::DedicateDequantizers => dequantizers::dedicate(loaded),
         Step::PropagatePairs => propagation::propagate(loaded),

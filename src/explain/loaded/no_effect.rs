@@ -29,6 +29,8 @@ fn unchanged(model: &Model, facts: &Facts, op: OpId) -> Option<ValueId> {
         before.is_some_and(|sizes| sizes.iter().all(Option::is_some)) && before == after
     };
     match operator.op_type() {
+        // A gate takes the factor in.
+        "Mul" if is_before_gate(model, op, output) => None,
         "Add" | "Mul" => {
             let neutral = if operator.is("Add") { 0.0 } else { 1.0 };
             let sides = [(input(0)?, input(1)?), (input(1)?, input(0)?)];
@@ -45,6 +47,13 @@ fn unchanged(model: &Model, facts: &Facts, op: OpId) -> Option<ValueId> {
         "Slice" => input(0).filter(|_| takes_all(model, op)),
         _ => None,
     }
+}
+
+/// Whether a Sigmoid is all that reads what an operator makes of floats.
+fn is_before_gate(model: &Model, op: OpId, made: ValueId) -> bool {
+    let makers = model.inputs(op).into_iter().flatten().filter_map(|input| model.producer(input));
+    let floats = makers.into_iter().all(|maker| !model.op(maker).is("DequantizeLinear"));
+    floats && model.only_use(made).is_some_and(|use_| model.op(use_.op).is("Sigmoid"))
 }
 
 /// The most elements of a constant that are looked at.
