@@ -1,15 +1,16 @@
 //! What is not as it could be.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{
     Verdict,
-    loaded::Loaded,
+    loaded::{self, Loaded},
     sentences,
-    verdicts::{Cause, Found},
+    verdicts::{self, Cause, Found},
 };
 use crate::{
-    findings::{Code, Finding, Severity},
+    error::Result,
+    findings::{Code, Fact, Finding, Severity, SlowOperators},
     ir::{Model, OpId, ValueId},
     targets::{Lack, Target},
 };
@@ -22,6 +23,71 @@ pub(super) fn find(model: &Model, loaded: &Loaded, target: &Target, verdicts: &H
     findings.sort_by(|one, other| (one.code, other.elements).cmp(&(other.code, one.elements)));
     findings
 }
+
+/// The operators of a model for which the target dequantizes weights on each run, because no kernel takes these as
+/// integers.
+///
+/// # Errors
+/// The model cannot be loaded as the target does it.
+pub(crate) fn dequantized_every_run(model: &Model, target: &Target) -> Result<Option<Fact>> {
+    if !target.description().dequantizes_every_run || !model.ops().any(|op| model.op(op).is("DequantizeLinear")) {
+        return Ok(None);
+    }
+    let target = target.clone().one_release();
+    let loaded = loaded::load(model, &target)?;
+    let verdicts = verdicts::all(model, &loaded, &target);
+    let mut operators: BTreeMap<String, SlowOperators> = BTreeMap::new();
+    let mut elements = 0;
+    for op in model.ops().filter(|op| verdicts[op].cause == Cause::EveryRun && loaded.model.contains_op(*op)) {
+        let model_of = &loaded.model;
+        let weight = model_of.input(op, 0).and_then(|integers| model_of.constant(integers));
+        let Some(weight) = weight.filter(|weight| weight.shape().len() > 1) else { continue };
+        elements += weight.element_count();
+        for reader in readers(model, model_of, op) {
+            let of_type = operators.entry(model.op(reader).op_type().to_owned()).or_default();
+            of_type.count += 1;
+            of_type.names.extend(Some(model.op(reader).name().to_owned()).filter(|name| !name.is_empty()));
+        }
+    }
+    let target = target.name().to_owned();
+    Ok((!operators.is_empty()).then_some(Fact::DequantizedEveryRun { target, operators, elements }))
+}
+
+/// The operators of the model that read what a DequantizeLinear makes, as the model is loaded; what moves it is passed.
+fn readers(model: &Model, loaded: &Model, op: OpId) -> Vec<OpId> {
+    let mut found = Vec::new();
+    let mut waiting = vec![op];
+    while let Some(op) = waiting.pop() {
+        let made: Vec<ValueId> = loaded.outputs(op).into_iter().flatten().collect();
+        for use_ in made.into_iter().flat_map(|made| loaded.uses(made)) {
+            let moves = MOVES.contains(&loaded.op(use_.op).op_type());
+            if moves && found.len() + waiting.len() < MAX_READERS {
+                waiting.push(use_.op);
+            } else if model.contains_op(use_.op) && !found.contains(&use_.op) {
+                found.push(use_.op);
+            }
+        }
+    }
+    found
+}
+
+/// What a dequantized weight passes on its way to those who compute with it.
+const MOVES: [&str; 11] = [
+    "Cast",
+    "Concat",
+    "Expand",
+    "Flatten",
+    "Identity",
+    "Reshape",
+    "Slice",
+    "Split",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+];
+
+/// How many readers of one weight are told.
+const MAX_READERS: usize = 64;
 
 fn does_not_load(model: &Model, target: &Target) -> Option<Finding> {
     let newest = target.newest_opset()?;

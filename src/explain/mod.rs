@@ -13,6 +13,7 @@ mod verdicts;
 
 use serde::Serialize;
 
+pub(crate) use findings::dequantized_every_run;
 pub use summary::Summary;
 
 use crate::{

@@ -366,6 +366,8 @@ impl Model {
         self.scopes.push(Scope {
             shell: ScopeShell::Graph(graph),
             owner: Some(around),
+            // That of the graph or function around it counts.
+            opset: 1,
             inputs: Vec::new(),
             outputs: Vec::new(),
             initializers: Sequence::new(),

@@ -6,7 +6,7 @@ use crate::proto::{OperatorSetIdProto, StringStringEntryProto};
 impl Model {
     /// The version of the default operator set that a scope's operators follow.
     pub fn opset(&self, scope: ScopeId) -> i64 {
-        default_opset(self.opset_imports(scope))
+        self.scope(self.root(scope)).opset
     }
 
     pub(crate) fn opset_imports(&self, scope: ScopeId) -> &[OperatorSetIdProto] {
@@ -41,6 +41,7 @@ impl Model {
             None => imports.push(OperatorSetIdProto { domain: Some(String::new()), version: Some(version) }),
         }
         if !twice {
+            self.scopes[scope.0].opset = version;
             return;
         }
         let mut seen = false;
@@ -48,6 +49,7 @@ impl Model {
         if let Some(import) = imports.iter_mut().find(|import| is_default(import)) {
             import.domain = Some(String::new());
         }
+        self.scopes[scope.0].opset = version;
         for op in self.ops_within(scope) {
             let shell = &mut self.op_mut(op).shell;
             if shell.domain.is_some() && normal_domain(shell.domain()).is_empty() {

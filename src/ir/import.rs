@@ -10,6 +10,7 @@ use petgraph::stable_graph::StableDiGraph;
 
 use super::{
     Interface, Model, Op, OpId, Scope, ScopeId, Tensor, Value, ValueId,
+    header::default_opset,
     model::{Port, ScopeShell, Vertex},
     op::{Arity, AttributePlace, AttributeTensor, Body, normal_domain},
     sequence::Sequence,
@@ -218,9 +219,16 @@ impl Importer<'_> {
     }
 
     fn add_scope(&mut self, shell: ScopeShell, owner: Option<OpId>) -> ScopeId {
+        let opset = default_opset(match &shell {
+            ScopeShell::Function(function) => &function.opset_import,
+            ScopeShell::Graph(_) if owner.is_none() => &self.model.shell.opset_import,
+            // That of the graph or function around it counts.
+            ScopeShell::Graph(_) => &[],
+        });
         self.model.scopes.push(Scope {
             shell,
             owner,
+            opset,
             inputs: Vec::new(),
             outputs: Vec::new(),
             initializers: Sequence::new(),

@@ -101,6 +101,8 @@ pub struct Scope {
     pub(crate) shell: ScopeShell,
     /// The operator that a body is nested in.
     pub(super) owner: Option<OpId>,
+    /// The version of the default operator set that is imported by the graph or function that this is, or is in.
+    pub(super) opset: i64,
     pub(super) inputs: Vec<Interface>,
     pub(super) outputs: Vec<Interface>,
     pub(super) initializers: Sequence<ValueId>,

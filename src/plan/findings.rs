@@ -1,6 +1,6 @@
 //! What a user should know of a plan besides what becomes of weights and layers: what follows from it.
 
-use super::{Plan, QuantizedCopy, WeightForm, WeightPlan, every_run, storage_dtype};
+use super::{Plan, QuantizedCopy, WeightForm, WeightPlan, storage_dtype};
 use crate::{
     findings::Fact,
     ir::{Model, normal_domain, type_name},
@@ -19,7 +19,6 @@ pub fn following(model: &Model, plan: &Plan) -> Vec<Fact> {
     found.extend(default_opset(model));
     found.extend(outputs(model, plan));
     found.extend(plan.weights.iter().filter(|weight| weight.copies.len() > 1).map(copies));
-    found.extend(every_run::find(model, plan));
     found.extend(opset(model));
     found.extend(runtime(plan));
     found.extend(speed(plan));

@@ -5,7 +5,6 @@
 
 mod activations;
 mod candidates;
-mod every_run;
 mod findings;
 mod opset;
 mod pairs;

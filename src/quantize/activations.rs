@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Raised, check_denied, no_longer_inputs, opset_raised, repeat_pairs, with_trained_integers};
+use super::{Raised, check_denied, finished, no_longer_inputs, opset_raised, with_trained_integers};
 use crate::{
     calibration::{self, Collect, Engine, Ranges, Sample, can_be_watched, value_keys},
     config::{ActivationType, Config, Pattern},
     error::{Error, Result},
-    findings::{Fact, Finding},
+    findings::Fact,
     ir::{Model, OpId, ValueId},
     passes::{
         self, FreezeParameters, Pass, QuantizeActivations, QuantizeWeights, RemoveIdentities, SettleWeights,
@@ -76,7 +76,7 @@ pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges)
     plan.findings.splice(0..0, unknown_values(model, &quantized, ranges)?);
     plan.findings.extend(facts);
     plan.findings.extend(following(&quantized, &plan));
-    check_denied(&plan, config)?;
+    check_denied(&plan.findings, config)?;
     let mut report = Report::of(&quantized, &plan, config)?;
     let mut passes: Vec<&dyn Pass> = Vec::new();
     let weights = QuantizeWeights { plan: &plan };
@@ -86,7 +86,7 @@ pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges)
     // What hid behind a constant does so no longer.
     passes.push(&RemoveIdentities);
     passes::run(&mut quantized, &passes)?;
-    report.findings.splice(0..0, repeat_pairs(&mut quantized)?.map(Finding::from));
+    report.tell(&finished(&mut quantized, config)?);
     *model = quantized;
     Ok(report)
 }

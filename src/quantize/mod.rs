@@ -11,6 +11,7 @@ use std::{borrow::Cow, collections::HashSet};
 use crate::{
     config::{Config, Granularity, TrainedPairs, WeightForm, WeightType},
     error::{Error, ErrorKind, Result},
+    explain::dequantized_every_run,
     findings::{Fact, Finding, Severity},
     ir::{Model, OpId},
     passes::{self, FoldTrainedPairs, QuantizeWeights, RepeatPairs, UpgradeOpset, Upgraded},
@@ -56,12 +57,20 @@ pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
     plan.findings.extend(refused);
     let mut quantized = raised.model;
     plan.findings.extend(following(&quantized, &plan));
-    check_denied(&plan, config)?;
+    check_denied(&plan.findings, config)?;
     let mut report = Report::of(&quantized, &plan, config)?;
     passes::run(&mut quantized, &[&QuantizeWeights { plan: &plan }])?;
-    report.findings.splice(0..0, repeat_pairs(&mut quantized)?.map(Finding::from));
+    report.tell(&finished(&mut quantized, config)?);
     *model = quantized;
     Ok(report)
+}
+
+/// The last changes to a model that is quantized, and what a user should know of it as it is now.
+fn finished(quantized: &mut Model, config: &Config) -> Result<Vec<Fact>> {
+    let mut facts: Vec<Fact> = repeat_pairs(quantized)?.into_iter().collect();
+    facts.extend(dequantized_every_run(quantized, &config.target)?);
+    check_denied(&facts, config)?;
+    Ok(facts)
 }
 
 /// Raises a model's opset to `to`, and repeats pairs of QuantizeLinear and DequantizeLinear that are there already
@@ -111,10 +120,10 @@ fn with_trained_integers<'m>(model: &'m Model, config: &Config) -> (Cow<'m, Mode
 }
 
 /// Whether the configuration puts up with what was found.
-fn check_denied(plan: &Plan, config: &Config) -> Result<()> {
+fn check_denied(facts: &[Fact], config: &Config) -> Result<()> {
     let denied =
         |fact: &&Fact| config.deny.contains(&fact.code()) || config.strict && fact.severity() == Severity::Warning;
-    match plan.findings.iter().find(denied) {
+    match facts.iter().find(denied) {
         Some(fact) => Err(ErrorKind::Denied { code: fact.code(), message: fact.to_string() }.into()),
         None => Ok(()),
     }

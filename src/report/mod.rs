@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     config::Config,
     error::{Error, Result},
-    findings::Finding,
+    findings::{Fact, Finding},
     ir::{Model, Tensor, type_name},
     numeric::{Granularity, Layout, distortion},
     plan::{LeftFloat, Plan, QuantizedCopy, Trained, WeightForm, WeightPlan, storage_dtype, zero_points},
@@ -137,17 +137,23 @@ impl Report {
             float: quantized.iter().map(|tensor| tensor.bytes.float).sum(),
             quantized: quantized.iter().map(|tensor| tensor.bytes.quantized).sum(),
         };
-        let mut findings: Vec<Finding> = plan.findings.iter().cloned().map(Finding::from).collect();
-        findings.sort_by_key(|finding| finding.severity);
-        Ok(Self {
+        let mut report = Self {
             quantized,
             left_float: plan.left_float.iter().map(|left| float(model, left)).collect(),
             other_float: OtherFloat { count: plan.others.count, bytes: plan.others.bytes },
             trained: trained(plan),
             bytes,
-            findings,
+            findings: Vec::new(),
             activations: plan.activations.as_ref().map(|plan| Activations::of(model, plan)),
-        })
+        };
+        report.tell(&plan.findings);
+        Ok(report)
+    }
+
+    /// Adds what a user should know.
+    pub(crate) fn tell(&mut self, facts: &[Fact]) {
+        self.findings.extend(facts.iter().cloned().map(Finding::from));
+        self.findings.sort_by_key(|finding| finding.severity);
     }
 
     /// The report as JSON, with a line break at its end.

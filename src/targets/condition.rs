@@ -52,7 +52,8 @@ pub enum Condition {
         /// How they may lie.
         along: Vec<Along>,
     },
-    /// The blocks of an input are powers of two of at least this size, along its first axis.
+    /// The blocks of a weight are powers of two of at least this size, along its first axis; the axis of other scales
+    /// is counted from the front.
     BlocksFrom(usize),
     /// The DequantizeLinear of an input has no other reader.
     OneReader(usize),

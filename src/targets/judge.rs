@@ -127,7 +127,7 @@ impl Target {
                 .dequantized(*input)
                 .is_some_and(|it| lies(model, op, *input, it).is_some_and(|it| along.contains(&it))),
             Condition::BlocksFrom(least) => unit.dequantized(WEIGHT).is_some_and(|weight| match weight.block {
-                None => true,
+                None => weight.is_per_tensor() || weight.axis >= 0,
                 Some(size) => {
                     let size = usize::try_from(size).unwrap_or(0);
                     size >= *least && size.is_power_of_two() && weight.axis == 0

@@ -50,6 +50,9 @@ pub struct Description {
     /// Its integer kernels.
     #[serde(default, rename = "rule")]
     pub rules: Vec<Rule>,
+    /// Whether constants that no kernel takes as integers are dequantized again in each run.
+    #[serde(default)]
+    pub dequantizes_every_run: bool,
     /// The kernel of a number times its own Sigmoid, if there is one.
     pub gate: Option<String>,
     /// What operators become together.

@@ -193,9 +193,7 @@ impl Rule<'_> {
             }
             "Size" => Some(vec![]),
             "NonZero" | "Flatten" | "Gemm" => Some(unknown(2)),
-            "MatMul" => {
-                Some(unknown(self.rank(0).filter(|&rank| rank >= 2)?.max(self.rank(1).filter(|&rank| rank >= 2)?)))
-            }
+            "MatMul" => self.multiplied(),
             "Transpose" => self.transposed(),
             "Reshape" => match self.integers("shape", 1) {
                 Some(sizes) => sizes_from(&sizes),
@@ -264,6 +262,20 @@ impl Rule<'_> {
                 Some(perm.into_iter().map(|axis| sizes[axis]).collect())
             }
         }
+    }
+
+    /// Rows of the left factor, columns of the right one, behind what either has before.
+    fn multiplied(&self) -> Option<Shape> {
+        let matrices = |slot| self.shape(slot).filter(|sizes| sizes.len() >= 2);
+        let (left, right) = (matrices(0)?, matrices(1)?);
+        let mut sizes = unknown(left.len().max(right.len()));
+        let rank = sizes.len();
+        sizes[rank - 2] = left[left.len() - 2];
+        sizes[rank - 1] = right[right.len() - 1];
+        if right.len() == 2 {
+            sizes[..rank - 2].copy_from_slice(&left[..rank - 2]);
+        }
+        Some(sizes)
     }
 
     fn concatenated(&self) -> Option<Shape> {

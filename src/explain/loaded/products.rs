@@ -45,7 +45,8 @@ fn biased(model: &Model, facts: &Facts, add: OpId) -> Option<(OpId, ValueId)> {
         // More than matrices become matrices where all sizes are known.
         (3.., &[Some(size)]) => size == columns && left.iter().all(Option::is_some),
         (2, &[Some(size)]) => size == columns,
-        (2, &[Some(rows), Some(size)]) => size == columns && (rows == 1 || left[0] == Some(rows)),
+        // Sizes that are not known are mostly the batch's, on both sides.
+        (2, &[rows, Some(size)]) => size == columns && (rows == Some(1) || left[0] == rows),
         _ => false,
     };
     fits.then_some((product, bias))
