@@ -9,10 +9,11 @@ use super::{
     verdicts::{self, Cause, Found},
 };
 use crate::{
+    analysis::Facts,
     error::Result,
     findings::{Code, Fact, Finding, Severity, SlowOperators},
-    ir::{Model, OpId, ValueId},
-    targets::{Lack, Target},
+    ir::{DataType, Model, OpId, ValueId},
+    targets::{Lack, Quirk, Target, is_dequantizer, quantized},
 };
 
 pub(super) fn find(model: &Model, loaded: &Loaded, target: &Target, verdicts: &HashMap<OpId, Found>) -> Vec<Finding> {
@@ -52,6 +53,36 @@ pub(crate) fn dequantized_every_run(model: &Model, target: &Target) -> Result<Op
     let target = target.name().to_owned();
     Ok((!operators.is_empty()).then_some(Fact::DequantizedEveryRun { target, operators, elements }))
 }
+
+/// A product that the target may not load: of int8 activations of other than two axes, where a vector is added to
+/// it. No pair in the file prevents that.
+pub(crate) fn int8_product_not_loaded(model: &Model, target: &Target) -> Option<Fact> {
+    if !target.has_quirk(Quirk::Int8Moved) {
+        return None;
+    }
+    let int8 = |value: ValueId| {
+        let pair = model.producer(value).filter(|&pair| is_dequantizer(model, pair))?;
+        Some(quantized(model, pair, value)).filter(|it| it.dtype == Some(DataType::Int8) && it.constant.is_none())
+    };
+    let concerned = |op: &OpId| model.op(*op).is("MatMul") && model.opset(model.op(*op).scope()) >= INT8_TRIPS_FROM;
+    let mut products =
+        model.ops().filter(concerned).filter(|&op| model.input(op, 0).and_then(int8).is_some()).peekable();
+    products.peek()?;
+    let facts = Facts::as_stated(model);
+    let trips = |op: &OpId| {
+        let output = model.outputs(*op).first().copied().flatten();
+        let add = output.and_then(|it| model.only_use(it)).filter(|add| model.op(add.op).is("Add"));
+        let bias = add.and_then(|add| model.input(add.op, 1 - add.slot.min(1)));
+        let rank = |value: Option<ValueId>| value.and_then(|value| facts.rank(value));
+        bias.is_some() && rank(bias).is_none_or(|rank| rank == 1) && rank(model.input(*op, 0)) != Some(2)
+    };
+    let operator = model.op(products.find(trips)?).describe();
+    Some(Fact::Int8ProductNotLoaded { target: target.name().to_owned(), operator })
+}
+
+/// The opset from which on the type of the integers that a QuantizeLinear makes is an attribute, which onnxruntime
+/// states wrongly for pairs that it makes itself.
+const INT8_TRIPS_FROM: i64 = 21;
 
 /// The operators of the model that read what a DequantizeLinear makes, as the model is loaded; what moves it is passed.
 fn readers(model: &Model, loaded: &Model, op: OpId) -> Vec<OpId> {

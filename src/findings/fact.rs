@@ -45,16 +45,12 @@ pub enum Fact {
         /// The type.
         dtype: &'static str,
     },
-    /// A product with int8 activations that something is added to, at an opset where the target trips over it.
+    /// A product of int8 activations that a vector is added to, at an opset where the target trips over it.
     Int8ProductNotLoaded {
         /// The target.
         target: String,
-        /// Its release.
-        release: String,
         /// The product.
         operator: String,
-        /// The model's opset.
-        opset: i64,
     },
     /// The target has no integer kernels for activations of a type.
     NoIntegerKernels {
@@ -222,7 +218,6 @@ impl Fact {
             Self::UnknownRanges { unknown: names, .. }
             | Self::UnknownFields { fields: names }
             | Self::NoLongerInputs { names } => names.clone(),
-            Self::Int8ProductNotLoaded { operator, .. } => vec![operator.clone()],
             Self::DequantizedEveryRun { operators, .. } => {
                 let described = |(op_type, slow): (&String, &SlowOperators)| {
                     let named = slow.names.iter().map(|name| format!("{op_type} '{name}'")).collect::<Vec<_>>();
@@ -234,6 +229,7 @@ impl Fact {
                 };
                 operators.iter().flat_map(described).collect()
             }
+            Self::Int8ProductNotLoaded { operator, .. } => vec![operator.clone()],
             Self::OutputDequantized { weight } | Self::StoredTwice { weight, .. } => vec![weight.clone()],
             _ => Vec::new(),
         }

@@ -178,11 +178,13 @@ impl Context<'_> {
                 otherwise = Some(Otherwise::AlongColumns);
             }
             let of_integers = |use_: &&WeightUse| is_product(model, use_.last) && reads_integers(model, use_.last.op);
-            let per_channel = matches!(granularity, Granularity::PerChannel { .. });
-            if per_channel
-                && !onnxruntime::multiplies_per_channel(shape.len())
-                && group.weight_uses.iter().any(of_integers)
-            {
+            // Blocks are taken for channels, of which there are others.
+            let wrong = match granularity {
+                Granularity::PerTensor => false,
+                Granularity::PerChannel { .. } => !onnxruntime::multiplies_per_channel(shape.len()),
+                Granularity::PerBlock { .. } => ty.bits() == 8,
+            };
+            if wrong && group.weight_uses.iter().any(of_integers) {
                 granularity = Granularity::PerTensor;
                 otherwise = Some(Otherwise::ProductOfIntegers);
             }

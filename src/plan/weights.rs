@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::{Config, WeightScales},
     error::{Error, ErrorKind, Result},
-    ir::{DataType, Model, OpId, Tensor, ValueId, is_float},
+    ir::{DataType, Model, OpId, Tensor, ValueId, element_bits, is_float},
     numeric::{FloatType, QuantizedType, ScaleMethod, parameters},
 };
 
@@ -152,14 +152,22 @@ pub(crate) fn required_opset(
     Ok(needed)
 }
 
-/// Whether most of the weights' bytes are float16 or bfloat16.
+/// Whether most of the weights' bytes are float16 or bfloat16. What is quantized already counts as the type that it
+/// is dequantized to, so that a second run finds what the first one found.
 fn mostly_half(model: &Model, constants: &[Constant]) -> bool {
     let weights = constants.iter().filter(|constant| !constant.weight_uses.is_empty());
+    let floats = weights.filter_map(|constant| model.constant(constant.value));
+    let floats = floats.map(|tensor| (tensor.dtype(), tensor.element_count()));
+    let stored = model.ops().filter(|&op| model.op(op).is("DequantizeLinear")).filter_map(|op| {
+        let (integers, scales) = (model.input(op, 0)?, model.input(op, 1)?);
+        Some((model.constant(scales)?.dtype(), model.constant(integers)?.element_count()))
+    });
     let (mut half, mut all) = (0, 0);
-    for tensor in weights.filter_map(|constant| model.constant(constant.value)) {
-        all += tensor.byte_len();
-        if matches!(tensor.dtype(), DataType::Float16 | DataType::Bfloat16) {
-            half += tensor.byte_len();
+    for (dtype, elements) in floats.chain(stored) {
+        let bytes = elements.saturating_mul(element_bits(dtype).unwrap_or(0) / 8);
+        all += bytes;
+        if matches!(dtype, DataType::Float16 | DataType::Bfloat16) {
+            half += bytes;
         }
     }
     2 * half > all

@@ -11,7 +11,7 @@ use std::{borrow::Cow, collections::HashSet};
 use crate::{
     config::{Config, Granularity, TrainedPairs, WeightForm, WeightType},
     error::{Error, ErrorKind, Result},
-    explain::dequantized_every_run,
+    explain::{dequantized_every_run, int8_product_not_loaded},
     findings::{Fact, Finding, Severity},
     ir::{Model, OpId},
     passes::{self, FoldTrainedPairs, QuantizeWeights, RepeatPairs, UpgradeOpset, Upgraded},
@@ -69,6 +69,7 @@ pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
 fn finished(quantized: &mut Model, config: &Config) -> Result<Vec<Fact>> {
     let mut facts: Vec<Fact> = repeat_pairs(quantized)?.into_iter().collect();
     facts.extend(dequantized_every_run(quantized, &config.target)?);
+    facts.extend(int8_product_not_loaded(quantized, &config.target));
     check_denied(&facts, config)?;
     Ok(facts)
 }

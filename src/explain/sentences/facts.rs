@@ -43,10 +43,10 @@ impl fmt::Display for Fact {
             Self::TypeWithoutKernel { target, release, dtype } => {
                 write!(f, "{target} {release} cannot run {dtype} weights in this form on the CPU")
             }
-            Self::Int8ProductNotLoaded { target, release, operator, opset } => write!(
+            Self::Int8ProductNotLoaded { target, operator } => write!(
                 f,
-                "{target} {release} may not load {operator} with int8 activations at opset {opset}, because something \
-                 is added to its result"
+                "{target} may not load {operator}, which multiplies int8 activations, because a vector is added to its \
+                 result: it makes a Gemm of both, between two Reshapes that it trips over"
             ),
             Self::NoIntegerKernels { target, activations } => write!(
                 f,

@@ -16,8 +16,8 @@ use crate::{
     findings::Fact,
     ir::{Model, OpId, ValueId},
     numeric::{QuantParams, Scheme},
-    plan::{Constants, LeftFloat, Plan, QuantizedCopy, Reason, Site, WeightPlan, pairs, sites, storage_dtype, weights},
-    targets::{Quirk, onnxruntime},
+    plan::{Constants, LeftFloat, Plan, QuantizedCopy, Reason, Site, WeightPlan, sites, storage_dtype, weights},
+    targets::Quirk,
 };
 
 /// The values that have to be observed so that activations can be planned, in the order of the file.
@@ -117,14 +117,14 @@ impl<'a> Planner<'a> {
         let operators = self.region.decisions(&quantized);
         let mut activations = ActivationPlan { operators, values, biases, speed: None };
         activations.speed = speed::estimate(model, &config.target, &activations, &self.observed);
-        plan.findings.extend(findings(model, config, scheme, &activations));
+        plan.findings.extend(findings(config, scheme, &activations));
         plan.activations = Some(activations);
         Ok(plan)
     }
 }
 
 /// What a user should know of the activations of a plan.
-fn findings(model: &Model, config: &Config, scheme: Scheme, plan: &ActivationPlan) -> Vec<Fact> {
+fn findings(config: &Config, scheme: Scheme, plan: &ActivationPlan) -> Vec<Fact> {
     let mut found = Vec::new();
     let target = || config.target.name().to_owned();
     let nothing = plan.integer().next().is_none();
@@ -135,30 +135,11 @@ fn findings(model: &Model, config: &Config, scheme: Scheme, plan: &ActivationPla
     if int8 && config.target.has_quirk(Quirk::Int8OfOneReader) && !nothing {
         found.push(Fact::Int8OfSeveralReaders { target: target() });
     }
-    found.extend(trips_over_int8(model, config, plan));
     let float = |decision: &Decision| matches!(decision, Decision::FloatLayer(_));
     if nothing && plan.operators.iter().any(|operator| float(&operator.decision)) {
         found.push(Fact::NothingInIntegers);
     }
     found
-}
-
-/// Where int8 activations of a new opset may not be loaded: a product that is added to becomes a
-/// Gemm with a Reshape before it, which onnxruntime then puts a pair behind. No pair in the file prevents that.
-fn trips_over_int8(model: &Model, config: &Config, plan: &ActivationPlan) -> Option<Fact> {
-    let added = |op: OpId| {
-        let output = model.outputs(op).first().copied().flatten();
-        output.is_some_and(|output| model.uses(output).iter().any(|use_| model.op(use_.op).is("Add")))
-    };
-    let product = plan.layers().find(|layer| model.op(layer.op).is("MatMul") && added(layer.op))?;
-    let opset = model.opset(model.op(product.op).scope());
-    let trips = config.target.has_quirk(Quirk::Int8Moved) && config.activations.ty == ActivationType::Int8;
-    (trips && opset >= pairs::FROM_OPSET).then(|| Fact::Int8ProductNotLoaded {
-        target: config.target.name().to_owned(),
-        release: onnxruntime::VERSION.to_owned(),
-        operator: product.operator.clone(),
-        opset,
-    })
 }
 
 /// Weights of layers that turned out to stay float stay float too.

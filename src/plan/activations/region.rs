@@ -15,12 +15,12 @@ use super::{
     scheme,
 };
 use crate::{
-    config::Config,
+    config::{ActivationType, Config},
     error::Result,
     ir::{Model, OpId, Use, ValueId},
     operators::Interval,
     plan::{Constants, Plan, Reason, weights},
-    targets::{Pairs, Role, Target},
+    targets::{Pairs, Quirk, Role, Target},
 };
 
 /// The operators that could compute in integers. Layers can be taken back to float, and what they carried falls
@@ -123,6 +123,13 @@ impl<'a> IntegerRegion<'a> {
         for (op, obstacle) in reach::near_obstacles(model, target) {
             if region.layers.contains_key(&op) {
                 region.take_back(op, FloatReason::Near { operator: model.op(obstacle).describe() });
+            }
+        }
+        if config.activations.ty == ActivationType::Int8 && target.has_quirk(Quirk::Int8Moved) {
+            for (op, add) in reach::before_vectors(model) {
+                if region.layers.contains_key(&op) {
+                    region.take_back(op, FloatReason::Near { operator: model.op(add).describe() });
+                }
             }
         }
         for op in reach::before_logarithms(model) {

@@ -7,6 +7,7 @@ use super::is_layer;
 use crate::{
     ir::{Model, Op, OpId, ScopeId, ValueId},
     operators::output_interval,
+    plan::pairs,
     targets::{
         Quirk, Role, Target,
         onnxruntime::{fails_between_integers, misplaces_axes},
@@ -105,6 +106,20 @@ pub(super) fn near_obstacles(model: &Model, target: &Target) -> BTreeMap<OpId, O
         }
     }
     near
+}
+
+/// Products that a constant vector is added to, of opsets where the runtime trips over pairs that it makes itself,
+/// and the Add: it makes a Gemm of both, between two Reshapes, which int8 does not pass there. (A bias of one row
+/// keeps it from that; where the rank of a product is not known, or is one, there is none.)
+pub(super) fn before_vectors(model: &Model) -> BTreeMap<OpId, OpId> {
+    let added = |product: OpId| {
+        let output = model.outputs(product).first().copied().flatten()?;
+        let add = model.only_use(output).filter(|add| model.op(add.op).is("Add"))?;
+        let bias = model.input(add.op, 1 - add.slot.min(1)).and_then(|bias| model.fixed(bias))?;
+        (bias.shape().len() == 1).then_some(add.op)
+    };
+    let concerned = |op: &OpId| model.op(*op).is("MatMul") && model.opset(model.op(*op).scope()) >= pairs::FROM_OPSET;
+    model.ops().filter(concerned).filter_map(|product| Some((product, added(product)?))).collect()
 }
 
 /// The first layers on all ways from some operators through others that are `passed`, each with the operator
