@@ -102,7 +102,7 @@
 //! | `passes` | `plan`, `analysis`, `operators`, `ir`, `proto`, `numeric`; never the configuration, ranges or targets |
 //! | `explain` | `plan` (for its words), `passes`, `analysis`, `findings`, `targets`, `operators`, `ir` |
 //! | `report` | `plan`, `findings`, `ir`, `numeric`, `config` |
-//! | `quantize` | the order: `calibration`, `explain`, `findings`, `plan`, `passes`, `report`, `ir`, `config` |
+//! | `quantize` | the order: `calibration`, `explain`, `findings`, `plan`, `passes`, `report`, `targets`, `ir`, `config` |
 //!
 //! The library never prints and never exits: command line and terminal are the binary's. A test holds
 //! these walls (`tests/architecture.rs`).

@@ -24,7 +24,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("passes", &["analysis", "error", "ir", "numeric", "operators", "plan", "proto"]),
     ("explain", &["analysis", "error", "findings", "ir", "operators", "passes", "plan", "targets"]),
     ("report", &["config", "error", "findings", "ir", "numeric", "plan"]),
-    ("quantize", &["calibration", "config", "error", "explain", "findings", "ir", "passes", "plan", "report"]),
+    (
+        "quantize",
+        &["calibration", "config", "error", "explain", "findings", "ir", "passes", "plan", "report", "targets"],
+    ),
 ];
 
 #[test]

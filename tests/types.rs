@@ -7,7 +7,10 @@ mod testdata;
 use std::path::PathBuf;
 
 use onnx_quant::{
-    Config, Granularity, Model, SaveOptions, WeightScales, WeightType, plan::plan, quantize, targets::onnxruntime,
+    Config, Granularity, Model, SaveOptions, WeightScales, WeightType,
+    numeric::Scheme,
+    plan::{plan, scale_dtype, storage_dtype},
+    quantize,
 };
 use runtime::{Engine, Inputs, Run, Side, WeightCheck};
 
@@ -44,7 +47,8 @@ fn typed(folder: &std::path::Path) -> Vec<Typed> {
             let path = folder.join(format!("{}.onnx", name.replace([' ', ':'], "_")));
             model.save(&path, &SaveOptions::default()).expect("it can be written");
             let mut copies = plan.weights.iter().flat_map(|weight| &weight.copies);
-            let runs = copies.all(|copy| onnxruntime::runs(copy.scheme));
+            let takes = |scheme: Scheme| config.target.dequantizes(storage_dtype(scheme.ty), scale_dtype(scheme.scale));
+            let runs = copies.all(|copy| takes(copy.scheme));
             let weights =
                 plan.weights.iter().map(|weight| (weight.name.clone(), weight.copies[0].transposed)).collect();
             typed.push(Typed { name, path, runs, weights });

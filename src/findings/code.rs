@@ -52,6 +52,8 @@ codes! {
     OpsetRaised = "opset-raised",
     /// The default operators are imported in several versions.
     SeveralOpsets = "several-opsets",
+    /// Sizes are open that the target must know.
+    DynamicShapes = "dynamic-shapes",
     /// Only newer releases of the target have the opset.
     NeedsRelease = "needs-release",
     /// Initializers are no graph inputs any more.

@@ -106,6 +106,13 @@ pub enum Fact {
         /// Why.
         reason: String,
     },
+    /// Inputs leave sizes open that the target must know when it loads the model.
+    DynamicShapes {
+        /// The target.
+        target: String,
+        /// The inputs.
+        inputs: Vec<String>,
+    },
     /// Only newer releases of the target have the model's opset.
     NeedsRelease {
         /// The target.
@@ -185,6 +192,7 @@ impl Fact {
             Self::DequantizedEveryRun { .. } => Code::DequantizedEveryRun,
             Self::OpsetRaised { .. } => Code::OpsetRaised,
             Self::OpsetNotRaised { .. } => Code::OpsetNotRaised,
+            Self::DynamicShapes { .. } => Code::DynamicShapes,
             Self::NeedsRelease { .. } => Code::NeedsRelease,
             Self::SeveralOpsets { .. } => Code::SeveralOpsets,
             Self::OldIrVersion { .. } | Self::NoLongerInputs { .. } => Code::NoLongerInputs,
@@ -206,6 +214,7 @@ impl Fact {
             | Self::TypeWithoutKernel { .. }
             | Self::Int8ProductNotLoaded { .. }
             | Self::NothingInIntegers
+            | Self::DynamicShapes { .. }
             | Self::OpsetNotRaised { .. } => Severity::Warning,
             _ => Severity::Note,
         }
@@ -215,7 +224,8 @@ impl Fact {
     pub fn subjects(&self) -> Vec<String> {
         match self {
             Self::UnmatchedPattern { pattern } => vec![pattern.clone()],
-            Self::UnknownRanges { unknown: names, .. }
+            Self::DynamicShapes { inputs: names, .. }
+            | Self::UnknownRanges { unknown: names, .. }
             | Self::UnknownFields { fields: names }
             | Self::NoLongerInputs { names } => names.clone(),
             Self::DequantizedEveryRun { operators, .. } => {

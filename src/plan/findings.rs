@@ -1,17 +1,21 @@
 //! What a user should know of a plan besides what becomes of weights and layers: what follows from it.
 
-use super::{Plan, QuantizedCopy, WeightForm, WeightPlan, storage_dtype};
+use super::{
+    Plan, QuantizedCopy, WeightForm, WeightPlan,
+    opset::{kernels_of_opset, scale_dtype, storage_dtype},
+};
 use crate::{
     findings::Fact,
-    ir::{Model, normal_domain, type_name},
+    ir::{Dim, Interface, Model, normal_domain, type_name},
     numeric::Granularity,
     operators::computes_with_integers,
-    targets::onnxruntime,
+    targets::Target,
 };
 
 /// What follows from a plan for a model that it has not been carried out on yet; little where nothing is quantized.
-pub fn following(model: &Model, plan: &Plan) -> Vec<Fact> {
+pub fn following(model: &Model, plan: &Plan, target: &Target) -> Vec<Fact> {
     let mut found: Vec<Fact> = unknown_fields(model).into_iter().chain(quantized_before(model)).collect();
+    found.extend(dynamic_shapes(model, target));
     if plan.weights.is_empty() {
         return found;
     }
@@ -19,9 +23,9 @@ pub fn following(model: &Model, plan: &Plan) -> Vec<Fact> {
     found.extend(default_opset(model));
     found.extend(outputs(model, plan));
     found.extend(plan.weights.iter().filter(|weight| weight.copies.len() > 1).map(copies));
-    found.extend(opset(model));
-    found.extend(runtime(plan));
-    found.extend(speed(plan));
+    found.extend(kernels_of_opset(model, target));
+    found.extend(runtime(plan, target));
+    found.extend(speed(plan, target));
     found
 }
 
@@ -66,26 +70,37 @@ fn copies(weight: &WeightPlan) -> Fact {
     Fact::StoredTwice { weight: weight.name.clone(), axes: weight.copies.iter().map(axis).collect() }
 }
 
-/// Which releases have the opset, where not all of them do.
-fn opset(model: &Model) -> Option<Fact> {
-    let opset = model.opset(Model::MAIN);
-    let release = onnxruntime::first_version(opset)?.to_owned();
-    let newer = opset > onnxruntime::OLDEST_OPSET;
-    newer.then(|| Fact::NeedsRelease { target: "onnxruntime".to_owned(), release, opset })
-}
-
-fn runtime(plan: &Plan) -> Option<Fact> {
+/// A form of weights that the target's DequantizeLinear does not take.
+fn runtime(plan: &Plan, target: &Target) -> Option<Fact> {
     let copies = plan.weights.iter().flat_map(|weight| &weight.copies);
-    let scheme = copies.map(|copy| copy.scheme).find(|scheme| !onnxruntime::runs(*scheme))?;
+    let mut types = copies.map(|copy| (storage_dtype(copy.scheme.ty), scale_dtype(copy.scheme.scale)));
+    let (stored, _) = types.find(|&(stored, scale)| !target.dequantizes(stored, scale))?;
     Some(Fact::TypeWithoutKernel {
-        target: "onnxruntime".to_owned(),
-        release: onnxruntime::VERSION.to_owned(),
-        dtype: type_name(storage_dtype(scheme.ty)),
+        target: target.name().to_owned(),
+        release: target.releases().map(|(_, newest)| newest.to_string()).unwrap_or_default(),
+        dtype: type_name(stored),
     })
 }
 
+/// The inputs whose sizes the file leaves open, where the target needs them.
+fn dynamic_shapes(model: &Model, target: &Target) -> Option<Fact> {
+    let open = |input: &&Interface| {
+        let is_default = model.value(input.value).initializer().is_some();
+        let known = |sizes: Vec<Dim>| sizes.iter().all(|size| size.size().is_some());
+        !is_default && input.tensor_type().is_some_and(|stated| !stated.dims.is_some_and(known))
+    };
+    let inputs: Vec<String> = match target.description().static_shapes {
+        false => Vec::new(),
+        true => {
+            let inputs = model.scope(Model::MAIN).inputs().iter().filter(open);
+            inputs.map(|input| model.value(input.value).name().to_owned()).collect()
+        }
+    };
+    (!inputs.is_empty()).then(|| Fact::DynamicShapes { target: target.name().to_owned(), inputs })
+}
+
 /// Said only where integers gain nothing.
-fn speed(plan: &Plan) -> Option<Fact> {
+fn speed(plan: &Plan, target: &Target) -> Option<Fact> {
     let speed = plan.activations.as_ref()?.speed?;
     let (times, without_vnni) = if speed.with_vnni.ratio() >= 1.0 {
         (speed.with_vnni, false)
@@ -95,7 +110,7 @@ fn speed(plan: &Plan) -> Option<Fact> {
         return None;
     };
     Some(Fact::NoFaster {
-        target: "onnxruntime".to_owned(),
+        target: target.name().to_owned(),
         without_vnni,
         float: times.float,
         saved: times.float - times.integer,

@@ -30,7 +30,7 @@ pub use activations::{
 };
 pub(crate) use candidates::zero_points;
 pub use findings::{following, unknown_fields};
-pub use opset::{ir_version, scale_dtype, storage_dtype, without_kernels};
+pub use opset::{ir_version, kernels_of_opset, scale_dtype, storage_dtype};
 pub use pairs::{repeated, unrepeated};
 pub use select::excluded_pairs;
 pub(crate) use trace::Constants;

@@ -5,16 +5,21 @@ use crate::{
     findings::Fact,
     ir::{DataType, Model},
     numeric::{FloatType, Granularity, QuantizedType, ScaleType, Scheme},
-    targets::onnxruntime,
+    targets::Target,
 };
 
-/// What to warn of where the runtime cannot run the QuantizeLinear and DequantizeLinear of a model's opset.
-/// `model` has some, or will.
-pub fn without_kernels(model: &Model) -> Option<Fact> {
+/// Whether the target has the QuantizeLinear and DequantizeLinear of a model's opset, in newer releases only, or in
+/// none. `model` has some, or will.
+pub fn kernels_of_opset(model: &Model, target: &Target) -> Option<Fact> {
     let opset = model.opset(Model::MAIN);
-    let newest = onnxruntime::NEWEST_OPSET;
-    let (target, release) = ("onnxruntime".to_owned(), onnxruntime::VERSION.to_owned());
-    (opset > newest).then_some(Fact::OpsetWithoutKernels { target, release, opset, newest })
+    let name = target.name().to_owned();
+    Some(match target.release_of_opset(opset)? {
+        Ok(release) => Fact::NeedsRelease { target: name, release: release.to_string(), opset },
+        Err(newest) => {
+            let release = target.releases().map(|(_, newest)| newest.to_string()).unwrap_or_default();
+            Fact::OpsetWithoutKernels { target: name, release, opset, newest }
+        }
+    })
 }
 
 /// The lowest opset in which DequantizeLinear takes this.

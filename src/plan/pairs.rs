@@ -6,7 +6,7 @@ use super::activations::quantized_to_int8;
 use crate::{
     findings::Fact,
     ir::{Model, OpId, ScopeId, ValueId},
-    targets::onnxruntime,
+    targets::{Target, onnxruntime},
 };
 
 /// The opset from which on the runtime trips over a pair that it adds itself.
@@ -40,7 +40,7 @@ pub fn unrepeated(model: &Model) -> Vec<OpId> {
 }
 
 /// What a user should know where pairs are repeated behind so many operators.
-pub fn repeated(operators: usize) -> Option<Fact> {
-    let (target, release) = ("onnxruntime".to_owned(), onnxruntime::VERSION.to_owned());
-    (operators > 0).then_some(Fact::PairsRepeated { target, release, operators })
+pub fn repeated(operators: usize, target: &Target) -> Option<Fact> {
+    let release = target.releases().map(|(_, newest)| newest.to_string()).unwrap_or_default();
+    (operators > 0).then(|| Fact::PairsRepeated { target: target.name().to_owned(), release, operators })
 }

@@ -7,7 +7,6 @@ use rayon::prelude::*;
 use super::{
     LeftFloat, Plan, QuantizedCopy, Reason, WeightPlan,
     candidates::{CandidateCopy, Context, Refused, is_large, layout},
-    opset,
     select::{select, unmatched_patterns},
     sharing::PER_CHANNEL_OPSET,
     trace::{Constant, Constants, WeightUse},
@@ -64,9 +63,6 @@ fn plan_those_of(
     let context = Context { model, config, opset: None, half_scales: true, layers };
     let mut plan = plan_constants(&context, constants)?;
     plan.findings = unmatched_patterns(model, config, constants);
-    if !plan.weights.is_empty() {
-        plan.findings.extend(opset::without_kernels(model));
-    }
     Ok(plan)
 }
 

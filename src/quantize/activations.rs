@@ -75,7 +75,7 @@ pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges)
     plan.trained = trained;
     plan.findings.splice(0..0, unknown_values(model, &quantized, ranges)?);
     plan.findings.extend(facts);
-    plan.findings.extend(following(&quantized, &plan));
+    plan.findings.extend(following(&quantized, &plan, &config.target));
     check_denied(&plan.findings, config)?;
     let mut report = Report::of(&quantized, &plan, config)?;
     let mut passes: Vec<&dyn Pass> = Vec::new();

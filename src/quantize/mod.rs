@@ -16,10 +16,11 @@ use crate::{
     ir::{Model, OpId},
     passes::{self, FoldTrainedPairs, QuantizeWeights, RepeatPairs, UpgradeOpset, Upgraded},
     plan::{
-        Constants, Plan, Trained, excluded_pairs, following, plan_traced, repeated, required_opset, unknown_fields,
-        unrepeated, without_kernels,
+        Constants, Plan, Trained, excluded_pairs, following, kernels_of_opset, plan_traced, repeated, required_opset,
+        unknown_fields, unrepeated,
     },
     report::Report,
+    targets::{Quirk, Target},
 };
 
 /// Quantizes a model as `config` says, and reports what was done, what was not and why. The opset is
@@ -56,7 +57,7 @@ pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
     let refused = raised.refused.map(|error| Fact::OpsetNotRaised { reason: error.without_file().to_string() });
     plan.findings.extend(refused);
     let mut quantized = raised.model;
-    plan.findings.extend(following(&quantized, &plan));
+    plan.findings.extend(following(&quantized, &plan, &config.target));
     check_denied(&plan.findings, config)?;
     let mut report = Report::of(&quantized, &plan, config)?;
     passes::run(&mut quantized, &[&QuantizeWeights { plan: &plan }])?;
@@ -67,7 +68,7 @@ pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
 
 /// The last changes to a model that is quantized, and what a user should know of it as it is now.
 fn finished(quantized: &mut Model, config: &Config) -> Result<Vec<Fact>> {
-    let mut facts: Vec<Fact> = repeat_pairs(quantized)?.into_iter().collect();
+    let mut facts: Vec<Fact> = repeat_pairs(quantized, &config.target)?.into_iter().collect();
     facts.extend(dequantized_every_run(quantized, &config.target)?);
     facts.extend(int8_product_not_loaded(quantized, &config.target));
     check_denied(&facts, config)?;
@@ -88,22 +89,26 @@ fn finished(quantized: &mut Model, config: &Config) -> Result<Vec<Fact>> {
 /// ```
 pub fn upgrade(model: &mut Model, to: i64) -> Result<(Upgraded, Vec<Finding>)> {
     let mut upgraded = UpgradeOpset { to }.upgrade(model)?;
+    let target = Target::default();
     let mut facts = Vec::new();
     if upgraded.changed {
-        facts.extend(repeat_pairs(model)?);
+        facts.extend(repeat_pairs(model, &target)?);
         let quantized = |&op: &OpId| matches!(model.op(op).op_type(), "QuantizeLinear" | "DequantizeLinear");
-        facts.extend(model.ops().find(quantized).and_then(|_| without_kernels(model)));
+        facts.extend(model.ops().find(quantized).and_then(|_| kernels_of_opset(model, &target)));
     }
     upgraded.changed |= !facts.is_empty();
     facts.extend(unknown_fields(model));
     Ok((upgraded, facts.into_iter().map(Finding::from).collect()))
 }
 
-/// Repeats pairs behind what moves int8 activations, where onnxruntime needs them there; says so.
-fn repeat_pairs(model: &mut Model) -> Result<Option<Fact>> {
+/// Repeats pairs behind what moves int8 activations, where the target needs them there; says so.
+fn repeat_pairs(model: &mut Model, target: &Target) -> Result<Option<Fact>> {
+    if !target.has_quirk(Quirk::Int8Moved) {
+        return Ok(None);
+    }
     let behind = unrepeated(model);
     passes::run(model, &[&RepeatPairs { behind: &behind }])?;
-    Ok(repeated(behind.len()))
+    Ok(repeated(behind.len(), target))
 }
 
 /// The model with the integers of what training had quantized, and what that changed.

@@ -206,8 +206,28 @@ impl Target {
 
     /// The newest opset whose QuantizeLinear and DequantizeLinear all releases that are meant have.
     pub fn newest_opset(&self) -> Option<i64> {
+        self.newest_opset_of(self.oldest)
+    }
+
+    /// The first release that has QuantizeLinear and DequantizeLinear of an opset, where they are not in all that are
+    /// meant; or else that none has them, with the newest opset that there is.
+    pub fn release_of_opset(&self, opset: i64) -> Option<Result<Release, i64>> {
+        self.newest_opset().filter(|&common| opset > common)?;
+        let newest = self.newest_opset_of(self.newest)?;
+        let known = self.description.opsets.iter().filter(|known| known.newest >= opset);
+        let first = known.map(|known| known.since).min().filter(|_| opset <= newest);
+        Some(first.ok_or(newest))
+    }
+
+    fn newest_opset_of(&self, release: Option<Release>) -> Option<i64> {
         let known = self.description.opsets.iter();
-        known.filter(|opset| self.oldest.is_none_or(|oldest| opset.since <= oldest)).map(|opset| opset.newest).max()
+        known.filter(|opset| release.is_none_or(|release| opset.since <= release)).map(|opset| opset.newest).max()
+    }
+
+    /// Whether its DequantizeLinear takes elements of a type with scales of another.
+    pub fn dequantizes(&self, stored: DataType, scale: DataType) -> bool {
+        let takes = |types: &[ElementType], dtype| types.is_empty() || types.iter().any(|known| known.0 == dtype);
+        takes(&self.description.dequantizes, stored) && takes(&self.description.scales, scale)
     }
 
     /// Whether an operator computes with integers as it stands in the file.

@@ -31,6 +31,12 @@ pub struct Description {
     /// The newest opset whose QuantizeLinear and DequantizeLinear it has, by release; none: all.
     #[serde(default, rename = "opset")]
     pub opsets: Vec<NewestOpset>,
+    /// The types of integers, or of small floats, that its DequantizeLinear takes; none: all.
+    #[serde(default)]
+    pub dequantizes: Vec<ElementType>,
+    /// The types of scales that its DequantizeLinear takes; none: all.
+    #[serde(default)]
+    pub scales: Vec<ElementType>,
     /// What it changes in a graph before it looks for kernels.
     #[serde(default)]
     pub at_load: Vec<LoadStep>,

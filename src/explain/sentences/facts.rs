@@ -95,6 +95,9 @@ impl fmt::Display for Fact {
             Self::OpsetNotRaised { reason } => {
                 write!(f, "the opset is too old for the best form and could not be raised: {reason}")
             }
+            Self::DynamicShapes { target, inputs } => {
+                write!(f, "{target} must know all sizes when it loads the model: open are those of {}", listed(inputs))
+            }
             Self::NeedsRelease { target, release, opset } => {
                 write!(f, "opset {opset} needs {target} {release} or newer")
             }
@@ -149,6 +152,7 @@ fn help(fact: &Fact) -> &'static str {
         Fact::DequantizedEveryRun { .. } => {
             "with --samples activations are quantized too; --exclude leaves a weight float"
         }
+        Fact::DynamicShapes { .. } => "fix the sizes of the inputs before quantizing",
         Fact::NoLongerInputs { .. } => "--keep-overridable leaves them alone",
         _ => "",
     }

@@ -1,30 +1,11 @@
 //! onnxruntime 1.32, CPU provider.
 
 mod integer;
-mod opsets;
 pub mod speed;
 
 pub use integer::{fails_between_integers, misplaces_axes, propagates};
-pub use opsets::{NEWEST_OPSET, OLDEST_OPSET, first_version};
 
-use crate::numeric::{FloatType, Granularity, QuantizedType, ScaleType, Scheme};
-
-/// The version that the facts were measured with.
-pub const VERSION: &str = "1.32";
-
-/// Whether it has a DequantizeLinear for a weight that is stored like this.
-///
-/// ```
-/// use onnx_quant::{numeric::{QuantizedType, ScaleType, Scheme}, targets::onnxruntime::runs};
-/// let scheme = Scheme { ty: QuantizedType::Int4, symmetric: true, scale: ScaleType::default() };
-/// assert!(runs(scheme));
-/// assert!(!runs(Scheme { ty: QuantizedType::Float4E2M1, ..scheme }));
-/// ```
-pub fn runs(scheme: Scheme) -> bool {
-    use QuantizedType::*;
-    let type_runs = !matches!(scheme.ty, Float4E2M1 | Float6E2M3 | Float6E3M2);
-    type_runs && !matches!(scheme.scale, ScaleType::PowerOfTwo | ScaleType::Float(FloatType::BF16))
-}
+use crate::numeric::{FloatType, Granularity, QuantizedType};
 
 /// Whether a MatMul, or a Gemm with `alpha` and `beta` 1, nothing transposed and a vector as bias, becomes one
 /// MatMulNBits kernel with the DequantizeLinear of its right factor: a matrix `[in, out]` whose
