@@ -1,15 +1,18 @@
 //! `onnx-quant explain`: what a runtime makes of a model.
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use onnx_quant::{
-    explain::{Explanation, Verdict, explain},
+    Config, Error, Model,
+    explain::{Explanation, PlannedRanges, Verdict, explain, is_quantized},
+    explain_planned,
     findings::Code,
     targets::Target,
 };
 
 use super::{
     Failure, STREAM, load,
+    observe::{EngineName, Observing, observe},
     outputs::{Paths, TextOutput},
     print_to_stdout,
     settings::one_of,
@@ -26,6 +29,18 @@ pub struct Args {
     #[arg(long, value_name = "TARGET", default_value = "onnxruntime")]
     target: Target,
 
+    /// Of a float model: plan by what activations are with these samples, instead of assuming that all are alike
+    #[arg(long, visible_alias = "calibrate", value_name = "PATH")]
+    samples: Option<PathBuf>,
+
+    /// Take at most the first N samples
+    #[arg(long, value_name = "N", requires = "samples")]
+    max_samples: Option<NonZeroUsize>,
+
+    /// onnxruntime's library, if it is to run the model with the samples
+    #[arg(long, value_name = "FILE", requires = "samples")]
+    onnxruntime: Option<PathBuf>,
+
     /// Write all of it to a file as JSON; - writes standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -41,7 +56,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     let model = load(&args.input)?;
-    let explanation = explain(&model, &args.target).map_err(|error| error.in_file(&args.input))?;
+    let explanation = explained(args, &model)?;
     let to_stream = args.json.as_ref().is_some_and(|path| path.as_os_str() == STREAM);
     if let Some(path) = &args.json {
         let mut paths = Paths::default();
@@ -61,12 +76,40 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
+/// A quantized model as it is, a float one as it would be.
+fn explained(args: &Args, model: &Model) -> Result<Explanation, Failure> {
+    let in_file = |error: Error| error.in_file(&args.input);
+    if is_quantized(model, &args.target) {
+        if args.samples.is_some() {
+            let message = "the model is quantized already: --samples are for float models".to_owned();
+            return Err(Failure::Usage(message));
+        }
+        return Ok(explain(model, &args.target).map_err(in_file)?);
+    }
+    let config = Config::for_target(args.target.clone());
+    let ranges = match &args.samples {
+        None => None,
+        Some(samples) => {
+            let library = args.onnxruntime.as_deref();
+            let engine = if library.is_some() { EngineName::Onnxruntime } else { EngineName::Rten };
+            let observing = Observing { samples, limit: args.max_samples, engine, library, quiet: true };
+            Some(observe(model, &args.input, &config, &observing)?.0)
+        }
+    };
+    Ok(explain_planned(model, &config, ranges.as_ref()).map_err(in_file)?)
+}
+
 /// What people read.
 fn text(explanation: &Explanation, verbose: bool) -> String {
     let release = explanation.release.as_ref().map(|release| format!(" {release}")).unwrap_or_default();
     let summary = &explanation.summary;
+    let planned = match explanation.planned_with {
+        None => "",
+        Some(PlannedRanges::Observed) => "as it would be quantized, for ",
+        Some(PlannedRanges::Assumed) => "as it would be quantized if the samples spoke against no value, for ",
+    };
     let mut text = format!(
-        "{}{release}: {} operators compute with integers, {} in float; {} conversions are left, {} of them of constants\n",
+        "{planned}{}{release}: {} operators compute with integers, {} in float; {} conversions are left, {} of them of constants\n",
         explanation.target, summary.integer, summary.float, summary.conversions_left, summary.constants_dequantized
     );
     if verbose {

@@ -38,12 +38,25 @@ pub struct Explanation {
     /// The release whose rules were asked, where the target has releases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
+    /// Where the model is a plan's and not a file's: which ranges it was planned with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planned_with: Option<PlannedRanges>,
     /// All together.
     pub summary: Summary,
     /// What is not as it could be, the costliest first.
     pub findings: Vec<Finding>,
     /// Every operator, in the order of the file: the main graph, then bodies and functions.
     pub operators: Vec<Operator>,
+}
+
+/// Which ranges a plan is made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlannedRanges {
+    /// Those that were observed.
+    Observed,
+    /// Made-up ones, for all values the same.
+    Assumed,
 }
 
 /// What becomes of one operator.
@@ -102,6 +115,7 @@ pub fn explain(model: &Model, target: &Target) -> Result<Explanation> {
         version: VERSION,
         target: target.name().to_owned(),
         release: target.releases().map(|(_, newest)| newest.to_string()),
+        planned_with: None,
         summary: summary::sum(model, &loaded, &verdicts),
         findings,
         operators,
@@ -118,6 +132,21 @@ fn operator(model: &Model, target: &Target, op: crate::ir::OpId, found: &verdict
         verdict: found.verdict,
         why: sentences::why(model, target, op, found),
     }
+}
+
+impl Operator {
+    /// Its type and name.
+    pub fn describe(&self) -> String {
+        match self.name.as_str() {
+            "" => format!("{} (unnamed)", self.op_type),
+            name => format!("{} '{name}'", self.op_type),
+        }
+    }
+}
+
+/// Whether a model has anything quantized in it, in any form.
+pub fn is_quantized(model: &Model, target: &Target) -> bool {
+    model.ops().any(|op| kinds::is_quantizing(model, op) || target.is_integer_operator(model, op))
 }
 
 impl Explanation {

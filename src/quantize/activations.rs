@@ -127,16 +127,16 @@ fn planned(model: &mut Model, config: &Config, ranges: &Ranges) -> Result<Plan> 
 }
 
 /// A prepared model whose layers have weights of their own.
-struct Settled {
-    model: Model,
+pub(super) struct Settled {
+    pub model: Model,
     /// With patterns that include these weights: what they are made of is included, or they would not be here.
-    config: Config,
+    pub config: Config,
     /// The weights, and the layers that take them.
     made: BTreeMap<ValueId, Vec<OpId>>,
 }
 
 /// The layers that patterns exclude, by the names that their weights have in the file.
-fn excluded(model: &Model, config: &Config) -> HashSet<OpId> {
+pub(super) fn excluded(model: &Model, config: &Config) -> HashSet<OpId> {
     if config.include.is_empty() && config.exclude.is_empty() {
         return HashSet::new();
     }
@@ -144,7 +144,7 @@ fn excluded(model: &Model, config: &Config) -> HashSet<OpId> {
 }
 
 /// Settles the weights of all layers but some.
-fn settled(model: &Model, config: &Config, except: HashSet<OpId>) -> Result<Settled> {
+pub(super) fn settled(model: &Model, config: &Config, except: HashSet<OpId>) -> Result<Settled> {
     let (mut model, mut config) = (model.clone(), config.clone());
     let made = SettleWeights { except }.settle(&mut model);
     if !config.include.is_empty() {
@@ -157,7 +157,7 @@ fn settled(model: &Model, config: &Config, except: HashSet<OpId>) -> Result<Sett
 
 /// The model in the form that is observed and quantized: simplified, and at the opset that takes what will
 /// be written, with what a user should know of that.
-fn prepared(original: &Model, config: &Config) -> Result<(Model, Trained, Vec<Fact>)> {
+pub(super) fn prepared(original: &Model, config: &Config) -> Result<(Model, Trained, Vec<Fact>)> {
     // First of all, with the numbers as they are.
     let (model, trained) = with_trained_integers(original, config);
     let mut prepared = model.into_owned();

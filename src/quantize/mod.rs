@@ -1,10 +1,12 @@
 //! The order of the stages, and nothing but the order.
 
 mod activations;
+mod foreseen;
 #[cfg(test)]
 mod scaling;
 
 pub use activations::{calibrate, quantize_activations};
+pub use foreseen::explain_planned;
 
 use std::{borrow::Cow, collections::HashSet};
 
