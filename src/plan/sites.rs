@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::{Site, sharing::Group, trace::Constant};
 use crate::{
-    ir::{Model, OpId, ScopeId, Use},
+    ir::{Model, OpId, ScopeId, Use, ValueId},
     numeric::{FloatType, Granularity, QuantizedType},
     operators::is_standard,
     targets::onnxruntime,
@@ -197,6 +197,26 @@ fn untransposed(model: &Model, use_: Use, own: ScopeId) -> Option<Site> {
         return Some(Site::Gemm(use_));
     }
     (use_.slot == 0 && op.scope() == own && transpose_for_products(model, use_.op)).then_some(Site::Transpose(use_.op))
+}
+
+/// Whether a Transpose reads a value as it is, in a function that it is handed to, too.
+pub(super) fn is_transposed(model: &Model, value: ValueId) -> bool {
+    let (mut seen, mut ahead) = (HashSet::new(), vec![value]);
+    while let Some(value) = ahead.pop() {
+        let uses = if seen.insert(value) { model.uses(value) } else { Vec::new() };
+        for use_ in uses {
+            if let Some(function) = model.called_function(use_.op) {
+                ahead.extend(model.scope(function).inputs().get(use_.slot).map(|input| input.value));
+            } else if is_standard(model, use_.op) && use_.slot == 0 {
+                match model.op(use_.op).op_type() {
+                    "Transpose" => return true,
+                    "Identity" => ahead.extend(model.outputs(use_.op).into_iter().flatten()),
+                    _ => {}
+                }
+            }
+        }
+    }
+    false
 }
 
 /// Whether an operator transposes a matrix for nothing but products' right factors.
