@@ -192,6 +192,8 @@ fn both_forms_give_the_same_outputs() {
             "made/tables.onnx" if *output == "given" => false,
             // onnxruntime multiplies in float32 and rounds to float16 where it sees fit.
             name if name.starts_with("made/float16") => difference.relative > 1e-3,
+            // The same products, summed in another order.
+            _ if model.stripped().stored.values().any(|stored| stored.transposed) => difference.relative > 1e-6,
             _ => !difference.identical,
         });
         faults.extend(unlike.map(|(name, difference)| format!("{}: {name}: {difference:?}", model.name())));

@@ -165,17 +165,15 @@ impl Products<'_> {
         matches!(self.shape, &[_, columns] if !self.right(columns))
     }
 
-    /// Whether they fuse with a matrix once it is stored transposed. That changes the graph more than
-    /// quantizing it, and is done for the forms that are chosen for the sake of the fused kernel: few bits,
-    /// or blocks.
+    /// Whether they fuse with a matrix once it is stored transposed.
     fn fuse_transposed(&self, granularity: Granularity) -> bool {
         let &[columns, _] = self.shape else { return false };
-        let (worthwhile, transposed) = match granularity {
-            Granularity::PerTensor => (false, granularity),
-            Granularity::PerChannel { axis } => (false, Granularity::PerChannel { axis: 1 - axis }),
-            Granularity::PerBlock { axis, size } => (true, Granularity::PerBlock { axis: 1 - axis, size }),
+        let transposed = match granularity {
+            Granularity::PerTensor => granularity,
+            Granularity::PerChannel { axis } => Granularity::PerChannel { axis: 1 - axis },
+            Granularity::PerBlock { axis, size } => Granularity::PerBlock { axis: 1 - axis, size },
         };
-        (worthwhile || self.ty.bits() < 8) && onnxruntime::fuses_matmul(self.ty, transposed) && self.right(columns)
+        onnxruntime::fuses_matmul(self.ty, transposed) && self.right(columns)
     }
 
     fn right(&self, columns: usize) -> bool {
