@@ -72,7 +72,7 @@ fn products_share_integers_but_no_dequantizer() {
 fn matrices_are_stored_the_way_the_fused_kernel_wants_them() {
     let fixtures = made(&["gemm_transposed", "transposed_before_products", "float16_table", "mlp"]);
     let expected = |name: &str, way: &str| match (name, way) {
-        (_, "default" | "int8" | "uint8" | "asymmetric" | "per-tensor" | "qdq") => vec![],
+        (_, "qdq") => vec![],
         // The reader's axis 0 is not the one that Gemm sums over.
         (_, "block32@0") => vec![],
         ("made/gemm_transposed.onnx", _) => vec!["plain", "shared"],
@@ -97,7 +97,9 @@ fn fused_kernels_come_about() {
     let expected = [
         ("mixed_float16", "int8", 1, 0),
         ("tables_in_bodies", "int8", 1, 0),
-        ("float16_table", "int8", 1, 1),
+        ("float16_table", "int8", 2, 0),
+        ("gemm_transposed", "int8", 2, 4),
+        ("transposed_before_products", "int8", 1, 2),
         ("embedding", "uint8", 1, 0),
         ("gemm_transposed", "block16", 2, 4),
         ("gemm_transposed", "int4", 2, 4),

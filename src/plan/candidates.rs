@@ -8,7 +8,7 @@ use super::{
     opset::needed_opset,
     select::select,
     sharing::groups,
-    sites::{Products, Sites, gather_takes, is_product, is_table, sites, uses},
+    sites::{Products, Sites, gather_takes, is_product, is_table, is_transposed, sites, uses},
     trace::{Constant, End, WeightUse},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     ir::{DataType, Model, OpId, Tensor},
     numeric::{FloatType, Granularity, Layout, QuantizedType, ScaleType, Scheme},
     operators::has_weights,
-    targets::onnxruntime,
+    targets::{Quirk, onnxruntime},
 };
 
 /// The opset from which on scales, and so what DequantizeLinear makes, may be float16 and bfloat16.
@@ -161,14 +161,28 @@ impl Context<'_> {
                 otherwise = Some(Otherwise::GatherTakesNone { asked: config.weights });
                 (ty, scale) = (QuantizedType::Int8, ScaleType::Float(made_type));
             }
-            let products = Products { ty, float: made_type, shape: &shape, in_body };
             let others: Vec<_> =
                 groups.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, group)| group).collect();
-            let found = if pairs {
-                Sites { sites: vec![Site::Weight(uses(model, constant, group, &others))], transposed: false }
-            } else {
-                sites(model, constant, group, &others, &products, self.layers.is_some())
+            let found = |ty| match pairs {
+                true => Sites { sites: vec![Site::Weight(uses(model, constant, group, &others))], transposed: false },
+                false => {
+                    let products = Products { ty, float: made_type, shape: &shape, in_body };
+                    sites(model, constant, group, &others, &products, self.layers.is_some())
+                }
             };
+            let mut found_sites = found(ty);
+            let in_blocks = matches!(group.granularity, Granularity::PerBlock { .. });
+            if let Some(wider) = wider(ty).filter(|_| config.target.has_quirk(Quirk::TransposedTwoBits))
+                && !in_blocks
+                && !found_sites.transposed
+                && is_transposed(model, constant.value)
+            {
+                otherwise = Some(Otherwise::TransposedTwoBits { asked: config.weights });
+                ty = wider;
+                found_sites = found(ty);
+            }
+            let found = found_sites;
+            let products = Products { ty, float: made_type, shape: &shape, in_body };
             let multiplied = group.weight_uses.iter().any(|use_| is_product(model, use_.last));
             let apart = multiplied && !found.transposed && products.apart();
             let mut granularity = group.granularity;
@@ -199,6 +213,15 @@ impl Context<'_> {
             }
         };
         (0..groups.len()).map(copy).collect()
+    }
+}
+
+/// The integers of 4 bits that are as those of 2.
+fn wider(ty: QuantizedType) -> Option<QuantizedType> {
+    match ty {
+        QuantizedType::Int2 => Some(QuantizedType::Int4),
+        QuantizedType::UInt2 => Some(QuantizedType::UInt4),
+        _ => None,
     }
 }
 

@@ -124,6 +124,11 @@ pub enum Otherwise {
         /// The type.
         asked: WeightType,
     },
+    /// 4 bits, because the runtime does not load 2 bits behind which a Transpose stands.
+    TransposedTwoBits {
+        /// The type that was asked for.
+        asked: WeightType,
+    },
     /// A scale for each column, because the runtime computes the product wrong with a single one.
     AlongColumns,
     /// One scale, because the runtime fails with more in a product of integers.

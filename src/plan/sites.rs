@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::{Site, sharing::Group, trace::Constant};
 use crate::{
-    ir::{Model, OpId, ScopeId, Use},
+    ir::{Model, OpId, ScopeId, Use, ValueId},
     numeric::{FloatType, Granularity, QuantizedType},
     operators::is_standard,
     targets::onnxruntime,
@@ -165,17 +165,15 @@ impl Products<'_> {
         matches!(self.shape, &[_, columns] if !self.right(columns))
     }
 
-    /// Whether they fuse with a matrix once it is stored transposed. That changes the graph more than
-    /// quantizing it, and is done for the forms that are chosen for the sake of the fused kernel: few bits,
-    /// or blocks.
+    /// Whether they fuse with a matrix once it is stored transposed.
     fn fuse_transposed(&self, granularity: Granularity) -> bool {
         let &[columns, _] = self.shape else { return false };
-        let (worthwhile, transposed) = match granularity {
-            Granularity::PerTensor => (false, granularity),
-            Granularity::PerChannel { axis } => (false, Granularity::PerChannel { axis: 1 - axis }),
-            Granularity::PerBlock { axis, size } => (true, Granularity::PerBlock { axis: 1 - axis, size }),
+        let transposed = match granularity {
+            Granularity::PerTensor => granularity,
+            Granularity::PerChannel { axis } => Granularity::PerChannel { axis: 1 - axis },
+            Granularity::PerBlock { axis, size } => Granularity::PerBlock { axis: 1 - axis, size },
         };
-        (worthwhile || self.ty.bits() < 8) && onnxruntime::fuses_matmul(self.ty, transposed) && self.right(columns)
+        onnxruntime::fuses_matmul(self.ty, transposed) && self.right(columns)
     }
 
     fn right(&self, columns: usize) -> bool {
@@ -197,6 +195,26 @@ fn untransposed(model: &Model, use_: Use, own: ScopeId) -> Option<Site> {
         return Some(Site::Gemm(use_));
     }
     (use_.slot == 0 && op.scope() == own && transpose_for_products(model, use_.op)).then_some(Site::Transpose(use_.op))
+}
+
+/// Whether a Transpose reads a value as it is, in a function that it is handed to, too.
+pub(super) fn is_transposed(model: &Model, value: ValueId) -> bool {
+    let (mut seen, mut ahead) = (HashSet::new(), vec![value]);
+    while let Some(value) = ahead.pop() {
+        let uses = if seen.insert(value) { model.uses(value) } else { Vec::new() };
+        for use_ in uses {
+            if let Some(function) = model.called_function(use_.op) {
+                ahead.extend(model.scope(function).inputs().get(use_.slot).map(|input| input.value));
+            } else if is_standard(model, use_.op) && use_.slot == 0 {
+                match model.op(use_.op).op_type() {
+                    "Transpose" => return true,
+                    "Identity" => ahead.extend(model.outputs(use_.op).into_iter().flatten()),
+                    _ => {}
+                }
+            }
+        }
+    }
+    false
 }
 
 /// Whether an operator transposes a matrix for nothing but products' right factors.

@@ -189,6 +189,11 @@ pub enum Quirk {
     DilatedAveragePool,
     /// Of int8 activations that several operators read, no kernel is made.
     Int8OfOneReader,
+    /// A MeanVarianceNormalization of what does not vary is not a number.
+    NormalizedConstant,
+    /// A model is not loaded in which a Transpose reads a weight of 2 bits that has one scale or a scale for each
+    /// channel.
+    TransposedTwoBits,
     /// From opset 21 on, what moves int8 activations must have a pair after it, or the model is not loaded.
     Int8Moved,
 }

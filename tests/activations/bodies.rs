@@ -80,6 +80,21 @@ fn weights_around_that_float_layers_read_too() {
     check("weights_around", &cases);
 }
 
+/// What is dequantized in the graph around a body reaches a product there as floats.
+#[test]
+fn activations_dequantized_around() {
+    let cases = [case(
+        "around",
+        "DequantizeLinear If MatMul MatMulIntegerToFloat QuantizeLinear*2 Sqrt",
+        "g (float[2,16] x, bool c) => (float[2,16] y, float[2,16] m) <float[16,16] w = {?}, float[16,16] v = {?}, float s = {0.02}, uint8 z = {128}>
+         { q = QuantizeLinear (x, s, z) d = DequantizeLinear (q, s, z) m = MatMul (x, v)
+           y = If <then_branch = t () => (float[2,16] p) { p = MatMul (d, w) },
+                   else_branch = e () => (float[2,16] r) { r = Sqrt (d) }> (c) }",
+    )];
+    let cases = cases.map(|it| Case { float: &[("MatMul", "in the graph around")], ..it });
+    check("activations_dequantized_around", &cases);
+}
+
 /// What may run any number of times cannot be observed.
 #[test]
 fn layers_that_cannot_be_observed() {

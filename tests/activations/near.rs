@@ -91,6 +91,53 @@ fn what_cannot_be_written_otherwise() {
     check("near_obstacles", &cases);
 }
 
+/// What varies by less than a step would be a constant, which onnxruntime's MeanVarianceNormalization divides by
+/// zero.
+#[test]
+fn normalized_constants() {
+    let normalized = |name, kernels, middle: &str| {
+        Case {
+        float: &[("Conv", "fails with MeanVarianceNormalization"), ("Conv 'last'", "goes to the outputs")],
+        ..case(
+            name,
+            kernels,
+            &format!(
+                "g (float[1,2,6,6] x) => (float[1,3,6,6] y) <float[2] big = {{100, 50}}, float[2,2,1,1] w = {{0.0001, 0.0002, 0.0003, -0.0001}}, float[3,2,1,1] v = {{?}}>
+                 {{ a = Conv (x, w, big) {middle} n = MeanVarianceNormalization <axes = [0, 2, 3]> (b) [last] y = Conv (n, v) }}"
+            ),
+        )
+    }
+    };
+    let cases = [
+        normalized("directly", "Conv*2 MeanVarianceNormalization ReorderOutput*2", "b = Identity (a)"),
+        normalized(
+            "moved",
+            "Conv*2 MeanVarianceNormalization ReorderOutput*2 Transpose",
+            "r = Relu (a) b = Transpose <perm = [0, 1, 3, 2]> (r)",
+        ),
+    ];
+    check("normalized_constants", &cases);
+}
+
+/// Of opset 21 onnxruntime makes a Gemm of an int8 product and a vector, between Reshapes that it trips over: of
+/// vectors that are no constants, too.
+#[test]
+fn int8_products_before_vectors() {
+    let activations = Activations { ty: ActivationType::Int8, ..Activations::default() };
+    let cases = [Case {
+        config: Config { activations, ..Config::default() },
+        float: &[("MatMul 'first'", "fails with Add")],
+        ..case(
+            "given",
+            "Gemm MatMulIntegerToFloat QuantizeLinear Reshape*2",
+            "<ir_version: 10, opset_import: [\"\": 22]>
+             g (float[2,3,16] x, float[8] b) => (float[2,3,4] y) <float[16,8] w = {?}, float[8,4] v = {?}>
+             { [first] p = MatMul (x, w) a = Add (p, b) [second] y = MatMul (a, v) }",
+        )
+    }];
+    check("int8_products_before_vectors", &cases);
+}
+
 /// Of opset 21 onnxruntime adds pairs behind what moves int8 activations which it cannot read itself.
 #[test]
 fn int8_that_is_moved() {

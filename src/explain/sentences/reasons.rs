@@ -62,6 +62,9 @@ impl fmt::Display for FloatReason {
             Self::Near { operator } => {
                 write!(f, "onnxruntime fails with {operator} next to integer layers")
             }
+            Self::Around { operator } => {
+                write!(f, "{operator} dequantizes its input in the graph around, where no kernel finds it")
+            }
             Self::Logarithm => {
                 f.write_str("a logarithm is taken of its result: integers are too coarse for the small numbers")
             }
@@ -90,6 +93,9 @@ impl fmt::Display for Otherwise {
         match self {
             Self::OldOpset => f.write_str("one scale: per-channel scales need opset 13"),
             Self::NoAxis => f.write_str("one scale: there is no axis for more"),
+            Self::TransposedTwoBits { asked } => {
+                write!(f, "4 bits: onnxruntime loads no {asked} that a Transpose reads, but in blocks")
+            }
             Self::GatherTakesNone { asked } => write!(f, "int8: Gather takes no {asked}"),
             Self::AlongColumns => f.write_str("scales along axis 1: onnxruntime computes the product wrong with one"),
             Self::ProductOfIntegers => f.write_str("one scale: onnxruntime fails with more in a product of integers"),

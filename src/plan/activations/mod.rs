@@ -148,6 +148,11 @@ pub enum FloatReason {
         /// The operator.
         operator: String,
     },
+    /// What it reads is dequantized already, in the graph around the body that it is in.
+    Around {
+        /// The DequantizeLinear.
+        operator: String,
+    },
     /// A logarithm is taken of what it computes: small numbers count as much as large ones then.
     Logarithm,
     /// It has no weights, and reads a constant beside what it computes with.

@@ -132,6 +132,9 @@ impl<'a> IntegerRegion<'a> {
                 }
             }
         }
+        for (op, pair) in reach::dequantized_around(model, region.layers.values()) {
+            region.take_back(op, FloatReason::Around { operator: model.op(pair).describe() });
+        }
         for op in reach::before_logarithms(model) {
             if region.layers.contains_key(&op) {
                 region.take_back(op, FloatReason::Logarithm);

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::is_layer;
+use super::{Layer, existing_qdq, is_layer};
 use crate::{
+    analysis::Facts,
     ir::{Model, Op, OpId, ScopeId, ValueId},
-    operators::output_interval,
+    operators::{is_standard, output_interval},
     plan::pairs,
     targets::{
         Quirk, Role, Target,
@@ -86,6 +87,9 @@ fn hides_size(model: &Model, op: OpId) -> bool {
 /// Layers that must not compute in integers because the runtime fails with an operator near them, and which
 /// operator that is.
 ///
+/// What varies by less than a step is constant once it is rounded, and where a kernel divides by the deviation alone,
+/// it is not a number.
+///
 /// Transposes travel from an integer convolution to where axes are misplaced, through anything but a layer, with
 /// the data and against it. And where only what integers pass lies between an operator and the layer behind it,
 /// it would stand between integers.
@@ -96,6 +100,12 @@ pub(super) fn near_obstacles(model: &Model, target: &Target) -> BTreeMap<OpId, O
     let mut near = BTreeMap::new();
     if target.has_quirk(Quirk::DilatedAveragePool) {
         near = walk(model, |op| fails_between_integers(model, op), passes, true);
+    }
+    if target.has_quirk(Quirk::NormalizedConstant) {
+        let normalizes = |op| is_standard(model, op) && model.op(op).is("MeanVarianceNormalization");
+        for (layer, normalization) in walk(model, normalizes, passes, false) {
+            near.entry(layer).or_insert(normalization);
+        }
     }
     if !target.has_quirk(Quirk::MisplacedAxes) {
         return near;
@@ -108,17 +118,35 @@ pub(super) fn near_obstacles(model: &Model, target: &Target) -> BTreeMap<OpId, O
     near
 }
 
-/// Products that a constant vector is added to, of opsets where the runtime trips over pairs that it makes itself,
+/// Layers in a body whose input a DequantizeLinear in the graph around makes already, and that DequantizeLinear. A
+/// runtime looks for it next to the layer: for onnxruntime a product has dequantized weights only, which it then
+/// looks for in the body, too, and does not load the model.
+pub(super) fn dequantized_around<'a>(model: &Model, layers: impl Iterator<Item = &'a Layer>) -> Vec<(OpId, OpId)> {
+    let around = |layer: &Layer| {
+        let input = model.input(layer.input.op, layer.input.slot)?;
+        existing_qdq::activation(model, input)?;
+        let pair = model.producer(input)?;
+        (model.op(pair).scope() != model.op(layer.op).scope()).then_some((layer.op, pair))
+    };
+    layers.filter_map(around).collect()
+}
+
+/// Products that a vector is added to, or what may be one, of opsets where the runtime trips over pairs that it makes itself,
 /// and the Add: it makes a Gemm of both, between two Reshapes, which int8 does not pass there. (A bias of one row
 /// keeps it from that; where the rank of a product is not known, or is one, there is none.)
 pub(super) fn before_vectors(model: &Model) -> BTreeMap<OpId, OpId> {
+    let concerned = |op: &OpId| model.op(*op).is("MatMul") && model.opset(model.op(*op).scope()) >= pairs::FROM_OPSET;
+    if !model.ops().any(|op| concerned(&op)) {
+        return BTreeMap::new();
+    }
+    let facts = Facts::as_stated(model);
     let added = |product: OpId| {
         let output = model.outputs(product).first().copied().flatten()?;
         let add = model.only_use(output).filter(|add| model.op(add.op).is("Add"))?;
-        let bias = model.input(add.op, 1 - add.slot.min(1)).and_then(|bias| model.fixed(bias))?;
-        (bias.shape().len() == 1).then_some(add.op)
+        let bias = model.input(add.op, 1 - add.slot.min(1))?;
+        let rank = model.fixed(bias).map(|bias| bias.shape().len()).or_else(|| facts.rank(bias));
+        rank.is_none_or(|rank| rank == 1).then_some(add.op)
     };
-    let concerned = |op: &OpId| model.op(*op).is("MatMul") && model.opset(model.op(*op).scope()) >= pairs::FROM_OPSET;
     model.ops().filter(concerned).filter_map(|product| Some((product, added(product)?))).collect()
 }
 
