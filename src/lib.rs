@@ -98,7 +98,7 @@
 //! | `analysis` | `operators`, `ir`, `proto` |
 //! | `calibration` | `ir`, `file`, `proto`, `numeric`, `config`; no operator, no plan |
 //! | `targets` | `operators`, `ir`, `numeric` |
-//! | `plan` | `calibration` (what was observed), `findings`, `targets`, `operators`, `ir`, `numeric`, `config` |
+//! | `plan` | `calibration` (what was observed), `analysis`, `findings`, `targets`, `operators`, `ir`, `numeric`, `config` |
 //! | `passes` | `plan`, `analysis`, `operators`, `ir`, `proto`, `numeric`; never the configuration, ranges or targets |
 //! | `explain` | `plan` (for its words), `passes`, `analysis`, `findings`, `targets`, `operators`, `ir` |
 //! | `report` | `plan`, `findings`, `ir`, `numeric`, `config` |

@@ -19,7 +19,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("operators", &["ir"]),
     ("calibration", &["config", "error", "file", "ir", "numeric", "proto"]),
     ("targets", &["error", "ir", "numeric", "operators"]),
-    ("plan", &["calibration", "config", "error", "findings", "ir", "numeric", "operators", "targets"]),
+    ("plan", &["analysis", "calibration", "config", "error", "findings", "ir", "numeric", "operators", "targets"]),
     ("analysis", &["ir", "numeric", "operators", "proto"]),
     ("passes", &["analysis", "error", "ir", "numeric", "operators", "plan", "proto"]),
     ("explain", &["analysis", "error", "findings", "ir", "operators", "passes", "plan", "targets"]),
