@@ -7,7 +7,7 @@ mod testdata;
 use std::{fs, io::Write, path::Path, process::Stdio};
 
 use command_line::{command, fail, folder, folder_with, read, run, stderr, succeed};
-use onnx_quant::proto::{ModelProto, tensor_proto::DataLocation};
+use onnx_quant::proto::{ModelProto, NodeProto, tensor_proto::DataLocation};
 use prost::Message;
 use runtime::{Comparison, Engine, Inputs, Side};
 
@@ -108,7 +108,9 @@ fn quantized(folder: &Path, arguments: &[&str]) -> Vec<String> {
     succeed(folder, &[&["in.onnx", "out.onnx"], arguments].concat());
     let graph = decoded(folder, "out.onnx").graph.expect("there is a graph");
     let dequantizers = graph.node.into_iter().filter(|node| node.op_type() == "DequantizeLinear");
-    dequantizers.map(|mut node| node.output.remove(0)).collect()
+    // What is stored transposed is dequantized under another name.
+    let weight = |node: NodeProto| node.input[0].strip_suffix("_quantized").expect("the weight's integers").to_owned();
+    dequantizers.map(weight).collect()
 }
 
 #[test]
