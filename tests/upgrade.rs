@@ -56,6 +56,15 @@ fn with_header(opset: i64, text: &str) -> String {
 }
 
 const CASES: &[Case] = &[
+    case(
+        "pad_of_what_a_loop_makes",
+        9,
+        "g (float16[1,2] x) => (float16[1,4] y) <bool go = {1}, int64 n = {2}>
+         { l = Loop <body = b (int64 i, bool c, float16[1,2] s) => (bool d, float16[1,2] t)
+             { d = Identity (c) t = Neg (s) }> (n, go, x)
+           m = Mul (l, x) y = Pad <mode = \"constant\", pads = [0, 1, 0, 1], value = 1.5> (m) }",
+        Itself,
+    ),
     // Attributes that went away or have another default.
     case(
         "consumed_inputs",

@@ -50,8 +50,8 @@ impl Facts {
     /// What an operator tells of the values that it makes or reads.
     pub(super) fn follow(&self, model: &Model, id: OpId) -> Vec<(ValueId, Fact)> {
         let op = model.op(id);
-        if op.is("If") {
-            return self.given_by_branches(model, id);
+        if op.is("If") || op.is("Loop") || op.is("Scan") {
+            return self.given_by_bodies(model, id);
         }
         if op.domain() == "com.microsoft" && model.called_function(id).is_none() {
             return self.made_by_contributed(model, id);
@@ -92,9 +92,12 @@ impl Facts {
         told
     }
 
-    /// The types that both branches of an If give out.
-    fn given_by_branches(&self, model: &Model, id: OpId) -> Vec<(ValueId, Fact)> {
+    /// The types that the branches of an If, or the body of a Loop or Scan, give out.
+    fn given_by_bodies(&self, model: &Model, id: OpId) -> Vec<(ValueId, Fact)> {
+        // What a Loop's body gives first says whether it goes on.
+        let before = usize::from(model.op(id).is("Loop"));
         let given = |slot: usize| {
+            let slot = slot + before;
             let bodies = model.op(id).bodies().iter();
             bodies.filter_map(|body| model.scope(body.scope).outputs().get(slot)).find_map(|it| self.dtype(it.value))
         };

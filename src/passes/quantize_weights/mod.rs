@@ -6,7 +6,7 @@ mod stored;
 
 use std::{collections::HashMap, slice};
 
-use super::Pass;
+use super::{Pass, constants};
 use crate::{
     error::Result,
     ir::{Attribute, Model, NewOp, OpId, ScopeId, Tensor, Use, ValueId},
@@ -171,6 +171,15 @@ impl Dequantize<'_> {
         let mut picked = self.stored.inputs();
         model.set_input(Use { op: gather, slot: 0 }, picked[0]);
         picked[0] = model.new_value(scope, &format!("{name}_quantized"));
+        // Where the indices are constant, a runtime computes what is picked once, and looks for the scales of that
+        // constant next to it.
+        if scope != model.value(self.weight.value).scope() && model.fixed(indices).is_some() {
+            for parameter in &mut picked[1..] {
+                if let Some(tensor) = constant(model, *parameter) {
+                    *parameter = constants::add(model, gather, tensor);
+                }
+            }
+        }
         if matches!(self.copy.granularity, Granularity::PerBlock { .. }) {
             let axis = model.op(gather).int("axis").unwrap_or(0);
             for (parameter, suffix) in picked.iter_mut().skip(1).zip(["scale", "zero_point"]) {
