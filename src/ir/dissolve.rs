@@ -1,6 +1,6 @@
 //! Takes bodies away: their operators go to the scope around them, or go.
 
-use std::{collections::HashMap, mem};
+use std::{collections::HashMap, mem, sync::Arc};
 
 use super::{
     edit::fresh,
@@ -73,7 +73,7 @@ impl Model {
             let adopted = self.value_mut(value);
             adopted.scope = outer;
             adopted.name.clone_from(&new);
-            if let Some(tensor) = &mut adopted.initializer {
+            if let Some(tensor) = adopted.initializer.as_mut().map(Arc::make_mut) {
                 tensor.shell.name = Some(new.clone());
                 self.scopes[outer.0].initializers.push(value);
             }

@@ -1,6 +1,9 @@
 //! Changes to the graph. Names of graph inputs and outputs never change here.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use petgraph::{Direction, stable_graph::NodeIndex, visit::EdgeRef};
 
@@ -52,7 +55,7 @@ impl Model {
             return value;
         }
         tensor.shell.name = Some(self.value(value).name.clone());
-        self.value_mut(value).initializer = Some(tensor);
+        self.value_mut(value).initializer = Some(Arc::new(tensor));
         // What is no initializer need not be looked for among them.
         let before = before.filter(|&before| self.value(before).initializer.is_some());
         self.scopes[scope.0].initializers.insert_before(before.as_ref(), value);
@@ -94,7 +97,7 @@ impl Model {
         };
         let arity = Arity { inputs: new.inputs.len(), outputs: 1 };
         let op = Op { shell, scope, arity, bodies: Vec::new(), tensors: Vec::new() };
-        let id = OpId(self.graph.add_node(Vertex::Op(op)));
+        let id = OpId(self.graph.add_node(Vertex::Op(Box::new(op))));
         for (slot, value) in new.inputs.into_iter().enumerate() {
             self.graph.add_edge(value.0, id.0, Port::Input(slot));
         }
@@ -286,7 +289,7 @@ impl Model {
     pub(crate) fn set_constant(&mut self, value: ValueId, mut tensor: Tensor) {
         if self.value(value).initializer.is_some() {
             tensor.shell.name = Some(self.value(value).name.clone());
-            self.value_mut(value).initializer = Some(tensor);
+            self.value_mut(value).initializer = Some(Arc::new(tensor));
             return;
         }
         let op = self.producer(value).expect("what is no initializer is made by an operator");
@@ -361,7 +364,7 @@ impl Model {
         let place = AttributePlace { attribute: "body".to_owned(), element: None };
         let arity = Arity { inputs: inputs.len(), outputs: outputs.len() };
         let around = Op { shell, scope, arity, bodies: vec![Body { place, scope: body }], tensors: Vec::new() };
-        let around = OpId(self.graph.add_node(Vertex::Op(around)));
+        let around = OpId(self.graph.add_node(Vertex::Op(Box::new(around))));
         let graph = GraphProto { name: Some("body".to_owned()), ..GraphProto::default() };
         self.scopes.push(Scope {
             shell: ScopeShell::Graph(graph),
@@ -409,7 +412,7 @@ impl Model {
     pub fn take_initializer(&mut self, value: ValueId) -> Option<Tensor> {
         let scope = self.value(value).scope;
         self.scopes[scope.0].initializers.remove(&value);
-        self.value_mut(value).initializer.take()
+        self.value_mut(value).initializer.take().map(Arc::unwrap_or_clone)
     }
 
     /// Takes the tensors of several initializers away: each alone would be searched for among all of them.
@@ -460,7 +463,7 @@ impl Model {
         let name = self.fresh_value_name(name);
         self.value_names.insert(name.clone());
         let renamed = self.value_mut(value);
-        if let Some(tensor) = &mut renamed.initializer {
+        if let Some(tensor) = renamed.initializer.as_mut().map(Arc::make_mut) {
             tensor.shell.name = Some(name.clone());
         }
         let (scope, old) = (renamed.scope, std::mem::replace(&mut renamed.name, name.clone()));

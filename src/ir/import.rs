@@ -3,7 +3,10 @@
 //! First all names of a scope are declared, then its operators are wired: a file whose nodes are
 //! not sorted is as good as one whose nodes are.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use petgraph::stable_graph::StableDiGraph;
@@ -58,6 +61,9 @@ pub(crate) fn import(mut shell: ModelProto, external: ExternalData) -> Result<Mo
     Ok(importer.model)
 }
 
+/// After how many initializers the list of those that are left is made smaller.
+const SHRUNK_EVERY: usize = 1 << 16;
+
 struct Importer<'a> {
     model: Model,
     external: ExternalData<'a>,
@@ -75,7 +81,7 @@ impl Importer<'_> {
         let nodes = std::mem::take(&mut graph.node);
         let inputs = std::mem::take(&mut graph.input);
         let outputs = std::mem::take(&mut graph.output);
-        let initializers = std::mem::take(&mut graph.initializer);
+        let mut initializers = std::mem::take(&mut graph.initializer);
         // A type stated for a value that is not there would become the type of a new one.
         self.model.value_names.extend(graph.value_info.iter().map(|info| info.name().to_owned()));
         let scope = self.add_scope(ScopeShell::Graph(graph), owner);
@@ -84,7 +90,12 @@ impl Importer<'_> {
             let name = info.name.take().unwrap_or_default();
             self.define_input(scope, &name, Some(info))?;
         }
-        for shell in initializers {
+        // From the end, so that the list can shrink on the way: of many small ones, the messages take most of the memory.
+        initializers.reverse();
+        while let Some(shell) = initializers.pop() {
+            if initializers.len().is_multiple_of(SHRUNK_EVERY) {
+                initializers.shrink_to_fit();
+            }
             let tensor = self.tensor(shell).map_err(|error| self.in_scope(scope, error))?;
             // An initializer may give an input its default value; that is one value, not two.
             let known = self.model.scopes[scope.0].names.get(tensor.name()).copied();
@@ -92,7 +103,7 @@ impl Importer<'_> {
                 Some(value) if self.model.is_input(value) && self.model.value(value).initializer.is_none() => value,
                 _ => self.define(scope, tensor.name())?,
             };
-            self.model.value_mut(value).initializer = Some(tensor);
+            self.model.value_mut(value).initializer = Some(Arc::new(tensor));
             self.model.scopes[scope.0].initializers.push(value);
         }
         let sparse: Vec<String> = self.model.scopes[scope.0].sparse_names().map(str::to_owned).collect();
@@ -133,7 +144,7 @@ impl Importer<'_> {
         let arity = Arity { inputs: inputs.len(), outputs: outputs.len() };
         self.model.op_names.insert(shell.name().to_owned());
         let op = Op { shell, scope, arity, bodies: Vec::new(), tensors: Vec::new() };
-        let id = OpId(self.model.graph.add_node(Vertex::Op(op)));
+        let id = OpId(self.model.graph.add_node(Vertex::Op(Box::new(op))));
         self.model.scopes[scope.0].ops.push(id);
         for (slot, name) in outputs.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             let value = self.define(scope, name).map_err(|error| self.at(id, error))?;

@@ -9,6 +9,7 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     path::PathBuf,
+    sync::Arc,
 };
 
 use petgraph::{
@@ -68,7 +69,8 @@ pub struct Model {
 
 #[derive(Debug, Clone)]
 pub(super) enum Vertex {
-    Op(Op),
+    /// Much larger than a value, of which there may be many more.
+    Op(Box<Op>),
     Value(Value),
     Removed,
 }
@@ -88,7 +90,8 @@ pub(super) enum Port {
 pub struct Value {
     pub(super) name: String,
     pub(super) scope: ScopeId,
-    pub(super) initializer: Option<Tensor>,
+    /// Copies of a model share it.
+    pub(super) initializer: Option<Arc<Tensor>>,
     /// Whether its scope's inputs list it.
     pub(super) is_input: bool,
     /// The scopes whose outputs list it: its own, and bodies further inside.
@@ -157,7 +160,7 @@ impl Value {
 
     /// Its tensor, if it is an initializer.
     pub fn initializer(&self) -> Option<&Tensor> {
-        self.initializer.as_ref()
+        self.initializer.as_deref()
     }
 }
 
@@ -242,7 +245,7 @@ impl Model {
         self.graph.node_weights().flat_map(|vertex| {
             let (initializer, attributes) = match vertex {
                 Vertex::Op(op) => (None, op.tensors.as_slice()),
-                Vertex::Value(value) => (value.initializer.as_ref(), [].as_slice()),
+                Vertex::Value(value) => (value.initializer.as_deref(), [].as_slice()),
                 Vertex::Removed => (None, [].as_slice()),
             };
             initializer.into_iter().chain(attributes.iter().map(|held| &held.tensor))

@@ -39,7 +39,7 @@ impl Model {
         for vertex in self.graph.node_weights_mut() {
             match vertex {
                 Vertex::Op(op) => widen_op(op),
-                Vertex::Value(Value { initializer: Some(tensor), .. }) => *tensor = tensor.widened(),
+                Vertex::Value(Value { initializer: Some(tensor), .. }) => *tensor = Arc::new(tensor.widened()),
                 Vertex::Value(_) | Vertex::Removed => {}
             }
         }

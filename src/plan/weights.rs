@@ -85,8 +85,8 @@ fn plan_constants(context: &Context, constants: &[Constant]) -> Result<Plan> {
     let mut plan = Plan::default();
     for decision in decisions {
         match decision {
-            Decision::Quantize(weight) => plan.weights.push(weight),
-            Decision::LeaveFloat(left) => plan.left_float.push(left),
+            Decision::Quantize(weight) => plan.weights.push(*weight),
+            Decision::LeaveFloat(left) => plan.left_float.push(*left),
             Decision::NoWeight { bytes } => {
                 plan.others.count += 1;
                 plan.others.bytes += bytes;
@@ -173,9 +173,10 @@ fn tensor(model: &Model, value: ValueId) -> Result<std::borrow::Cow<'_, Tensor>>
     model.constant(value).ok_or_else(|| Error::invalid("a constant has no tensor"))
 }
 
+/// Most constants of a model with very many are no weights: what is said of those is kept small.
 enum Decision {
-    Quantize(WeightPlan),
-    LeaveFloat(LeftFloat),
+    Quantize(Box<WeightPlan>),
+    LeaveFloat(Box<LeftFloat>),
     NoWeight { bytes: usize },
 }
 
@@ -184,7 +185,7 @@ fn decide(context: &Context, constant: &Constant) -> Result<Decision> {
     let tensor = tensor(model, constant.value)?;
     let bytes = tensor.byte_len();
     let decision = match weight(context, constant, &tensor) {
-        Ok(weight) => return Ok(Decision::Quantize(weight)),
+        Ok(weight) => return Ok(Decision::Quantize(Box::new(weight))),
         Err(Refused::Error(error)) => {
             let op = constant.weight_uses.first().map(|use_| model.location(use_.last.op)).unwrap_or_default();
             return Err(error.at(op.path, op.operator));
@@ -194,7 +195,7 @@ fn decide(context: &Context, constant: &Constant) -> Result<Decision> {
             let name = model.value(constant.value).name().to_owned();
             let operators = layers(constant.weight_uses.iter()).into_iter();
             let operators = operators.map(|op| model.op(op).describe()).collect();
-            Decision::LeaveFloat(LeftFloat { value: constant.value, name, operators, bytes, reason })
+            Decision::LeaveFloat(Box::new(LeftFloat { value: constant.value, name, operators, bytes, reason }))
         }
     };
     Ok(decision)
