@@ -159,6 +159,24 @@ pub fn kernels(models: &[PathBuf]) -> Answers<BTreeMap<String, usize>> {
     ask("kernels", &by_model(models))
 }
 
+/// What became of one operator of a model that onnxruntime has optimized.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Became {
+    pub name: String,
+    pub op_type: String,
+    /// The bodies that it is in, outermost first.
+    pub path: Vec<String>,
+    /// The type of the operator that does its work, or nothing.
+    pub runs_as: String,
+    /// `integer`, `float`, `conversion`, `other`, or `unknown`.
+    pub verdict: String,
+}
+
+/// Tells of every operator, in the order of the file, what became of it when onnxruntime had optimized the model.
+pub fn became(models: &[PathBuf]) -> Answers<Vec<Became>> {
+    ask("became", &by_model(models))
+}
+
 /// Reads calibration caches as onnxruntime's quantizer does; the ranges are by name.
 pub fn ranges(caches: &[PathBuf]) -> Answers<BTreeMap<String, (f32, f32)>> {
     ask("ranges", &by_model(caches))

@@ -151,7 +151,15 @@ def corpus(kind):
     return ask
 
 
+def became(request):
+    """What became of every operator in the graph that onnxruntime makes of the model."""
+    import optimized
+
+    return optimized.explained(Path(request["model"]))["operators"]
+
+
 KINDS = {
+    "became": became,
     "check": check,
     "run": run,
     "compare": compare,
