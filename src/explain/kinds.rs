@@ -20,6 +20,14 @@ pub(super) enum Kind {
 const COMPUTE_NOTHING: [&str; 10] =
     ["Constant", "ConstantOfShape", "Dropout", "EyeLike", "Identity", "If", "Loop", "Scan", "Shape", "Size"];
 
+/// Operators that compute with numbers also where nothing tells the types of these, as in functions.
+#[rustfmt::skip]
+const COMPUTES_FLOATS: [&str; 26] = [
+    "AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "Elu", "Erf", "Exp", "FusedConv", "FusedGemm",
+    "FusedMatMul", "GRU", "Gelu", "Gemm", "HardSigmoid", "HardSwish", "InstanceNormalization", "LSTM",
+    "LayerNormalization", "LeakyRelu", "MatMul", "RNN", "Relu", "Sigmoid", "Softmax", "Sqrt", "Tanh",
+];
+
 pub(super) fn kind(model: &Model, facts: &Facts, op: OpId) -> Kind {
     let op_type = model.op(op).op_type();
     if is_quantizing(model, op) {
@@ -36,7 +44,11 @@ pub(super) fn kind(model: &Model, facts: &Facts, op: OpId) -> Kind {
             return Kind::Conversion;
         }
     }
-    let numbers = data(model, op).into_iter().any(|value| is_number(facts.dtype(value)));
+    let values = data(model, op);
+    if COMPUTES_FLOATS.contains(&op_type) && values.iter().all(|&value| facts.dtype(value).is_none()) {
+        return Kind::Numbers;
+    }
+    let numbers = values.into_iter().any(|value| is_number(facts.dtype(value)));
     if numbers { Kind::Numbers } else { Kind::Nothing }
 }
 
@@ -49,7 +61,10 @@ pub(super) fn is_quantizing(model: &Model, op: OpId) -> bool {
 
 /// Whether an operator reads or makes floats.
 pub(super) fn touches_floats(model: &Model, facts: &Facts, op: OpId) -> bool {
-    data(model, op).into_iter().any(|value| facts.dtype(value).is_some_and(is_float))
+    let values = data(model, op);
+    let unknown = || values.iter().all(|&value| facts.dtype(value).is_none());
+    values.iter().any(|&value| facts.dtype(value).is_some_and(is_float))
+        || COMPUTES_FLOATS.contains(&model.op(op).op_type()) && unknown()
 }
 
 /// The values that an operator works on, without scales, indices and the like.

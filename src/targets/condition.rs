@@ -61,6 +61,8 @@ pub enum Condition {
     BiasScale(f32),
     /// The zero points of an input are 0.
     ZeroPointsZero(usize),
+    /// No DequantizeLinear makes an input of int8.
+    NotInt8(usize),
     /// No DequantizeLinear makes an input.
     NotDequantized(usize),
     /// The integers of inputs and outputs have the same number of bits. (Where the types differ, int8 becomes

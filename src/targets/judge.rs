@@ -138,6 +138,7 @@ impl Target {
             Condition::ZeroPointsZero(slot) => unit.dequantized(*slot).is_none_or(|quantized| {
                 quantized.zero_points.as_ref().is_some_and(|zero_points| zero_points.iter().all(|&zero| zero == 0))
             }),
+            Condition::NotInt8(slot) => unit.dequantized(*slot).is_none_or(|it| it.dtype != Some(DataType::Int8)),
             Condition::NotDequantized(slot) => unit.dequantized(*slot).is_none(),
             Condition::SameWidth => {
                 let all = unit.all_dequantized().chain(unit.all_quantized());

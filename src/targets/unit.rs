@@ -69,7 +69,7 @@ pub struct Quantized {
     pub axis: i64,
     /// The size of blocks.
     pub block: Option<i64>,
-    /// Whether nothing else reads what it makes.
+    /// Whether one operator alone reads what it makes, and it alone its integers and scales.
     pub one_reader: bool,
 }
 
@@ -223,7 +223,8 @@ pub fn quantized(model: &Model, op: OpId, made: ValueId) -> Quantized {
         },
         axis: operator.int("axis").unwrap_or(1),
         block: operator.int("block_size").filter(|&size| size > 0),
-        one_reader: only_reader(model, made).is_some(),
+        one_reader: only_reader(model, made).is_some()
+            && [0, 1].iter().all(|&slot| model.input(op, slot).is_none_or(|input| model.only_use(input).is_some())),
     }
 }
 

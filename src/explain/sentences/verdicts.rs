@@ -79,11 +79,14 @@ fn needs(condition: &Condition) -> String {
         Condition::BlocksFrom(size) => {
             format!("blocks would have to lie along axis 0 and be of {size} elements or a larger power of two")
         }
-        Condition::OneReader(slot) => format!("something else reads what the DequantizeLinear of input {slot} makes"),
+        Condition::OneReader(slot) => {
+            format!("something else reads what the DequantizeLinear of input {slot} makes, or reads")
+        }
         Condition::BiasScale(_) => {
             "the bias would have to be in units of the product of the scales of input and weight".to_owned()
         }
         Condition::ZeroPointsZero(slot) => format!("the zero points of input {slot} would have to be 0"),
+        Condition::NotInt8(slot) => format!("input {slot} must not be int8"),
         Condition::NotDequantized(slot) => format!("input {slot} must not come from a DequantizeLinear"),
         Condition::SameWidth => "inputs and outputs would have to be integers of the same number of bits".to_owned(),
         Condition::SameParameters => {
