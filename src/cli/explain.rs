@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 
 use onnx_quant::{
     Config, Error, Model,
-    explain::{Explanation, PlannedRanges, Verdict, explain, is_quantized},
+    explain::{Explanation, PlannedRanges, Summary, Verdict, explain, is_quantized},
     explain_planned,
     findings::Code,
     targets::Target,
@@ -112,6 +112,7 @@ fn text(explanation: &Explanation, verbose: bool) -> String {
         "{planned}{}{release}: {} operators compute with integers, {} in float; {} conversions are left, {} of them of constants\n",
         explanation.target, summary.integer, summary.float, summary.conversions_left, summary.constants_dequantized
     );
+    text += &shares(summary);
     if verbose {
         for operator in &explanation.operators {
             let verdict = match operator.verdict {
@@ -130,4 +131,22 @@ fn text(explanation: &Explanation, verbose: bool) -> String {
             &format!("{}: {}: {}\n  {}\n", finding.code, finding.subjects.join(", "), finding.message, finding.help);
     }
     text
+}
+
+/// How much of weights and of arithmetic is in integers.
+fn shares(summary: &Summary) -> String {
+    let percent = |part: f64, all: f64| if all > 0.0 { 100.0 * part / all } else { 0.0 };
+    let (integer, all) = (summary.integer_multiply_accumulates as f64, summary.multiply_accumulates as f64);
+    let uncounted = match summary.uncounted {
+        0 => String::new(),
+        1 => "; 1 layer, whose sizes are open, is not counted".to_owned(),
+        many => format!("; {many} layers, whose sizes are open, are not counted"),
+    };
+    let bytes = percent(summary.integer_weight_bytes as f64, summary.constant_bytes as f64);
+    format!(
+        "{:.0} % of {:.3} million multiply-accumulates in integers{uncounted}; {bytes:.0} % of the bytes of constants are read as \
+         integers\n",
+        percent(integer, all),
+        all / 1e6
+    )
 }

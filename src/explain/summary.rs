@@ -5,7 +5,11 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 
 use super::{Verdict, loaded::Loaded, verdicts::Found};
-use crate::ir::{Model, OpId};
+use crate::{
+    analysis::Facts,
+    ir::{Model, OpId, ValueId},
+    operators::is_standard,
+};
 
 /// A model in a few numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -23,11 +27,29 @@ pub struct Summary {
     pub integer_weight_bytes: usize,
     /// Bytes of constants in the file.
     pub constant_bytes: usize,
+    /// Multiply-accumulates of convolutions and products in one run, of a batch of one where its size is open.
+    pub multiply_accumulates: u64,
+    /// Those of them that integer kernels do.
+    pub integer_multiply_accumulates: u64,
+    /// Convolutions and products whose sizes are not known, which are not counted.
+    pub uncounted: usize,
 }
 
 pub(super) fn sum(model: &Model, loaded: &Loaded, verdicts: &HashMap<OpId, Found>) -> Summary {
     let mut summary =
         Summary { constant_bytes: model.tensors().map(|tensor| tensor.byte_len()).sum(), ..Summary::default() };
+    let facts = Facts::as_stated(&loaded.model);
+    for op in loaded.model.ops().filter(|&op| is_standard(&loaded.model, op)) {
+        let Some(count) = multiply_accumulates(&loaded.model, &facts, op) else { continue };
+        let Some(count) = count else {
+            summary.uncounted += 1;
+            continue;
+        };
+        summary.multiply_accumulates = summary.multiply_accumulates.saturating_add(count);
+        if verdicts.get(&op).is_some_and(|found| found.verdict == Verdict::Integer) {
+            summary.integer_multiply_accumulates = summary.integer_multiply_accumulates.saturating_add(count);
+        }
+    }
     let mut counted = HashSet::new();
     for (op, found) in model.ops().map(|op| (op, &verdicts[&op])) {
         match found.verdict {
@@ -49,4 +71,37 @@ pub(super) fn sum(model: &Model, loaded: &Loaded, verdicts: &HashMap<OpId, Found
         }
     }
     summary
+}
+
+/// How many numbers an operator multiplies; `None` if it is no convolution and no product, and none inside where the
+/// sizes are not known.
+fn multiply_accumulates(model: &Model, facts: &Facts, op: OpId) -> Option<Option<u64>> {
+    let shape = |value: Option<ValueId>| value.and_then(|value| facts.shape(value));
+    let (input, weight) = (shape(model.input(op, 0)), shape(model.input(op, 1)));
+    let made = shape(model.outputs(op).first().copied().flatten());
+    Some(match model.op(op).op_type() {
+        // Each element that is made is a sum over a kernel.
+        "Conv" => made.zip(weight).and_then(|(made, weight)| Some(elements(made)? * elements(weight.get(1..)?)?)),
+        // Each element that is read is spread over a kernel.
+        "ConvTranspose" => {
+            input.zip(weight).and_then(|(input, weight)| Some(elements(input)? * elements(weight.get(1..)?)?))
+        }
+        "MatMul" => input.zip(weight).and_then(|(left, right)| Some(elements(left)? * last(right)?)),
+        "Gemm" => {
+            let turned = model.op(op).int("transB").unwrap_or(0) != 0;
+            let columns = |right: &Vec<Option<usize>>| if turned { right.first().copied()? } else { *right.last()? };
+            input.zip(weight).and_then(|(left, right)| Some(elements(left)? * columns(right)? as u64))
+        }
+        _ => return None,
+    })
+}
+
+fn last(sizes: &[Option<usize>]) -> Option<u64> {
+    (*sizes.last()?).map(|size| size as u64)
+}
+
+/// The number of elements, of a batch of one where the first size is open.
+fn elements(sizes: &[Option<usize>]) -> Option<u64> {
+    let known = sizes.iter().enumerate().map(|(axis, size)| size.or((axis == 0).then_some(1)));
+    known.map(|size| size.map(|size| size as u64)).try_fold(1u64, |all, size| all.checked_mul(size?))
 }

@@ -5,6 +5,7 @@
 //! is keeps it true. What operators tell is in `rules.rs`.
 
 mod rules;
+mod windows;
 
 use std::collections::HashMap;
 

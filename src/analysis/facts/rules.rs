@@ -21,8 +21,7 @@ const SAME_SHAPE: &[&str] = &[
 /// Operators whose outputs have the type and rank of the first input.
 #[rustfmt::skip]
 const SAME_RANK: &[&str] = &[
-    "AveragePool", "Conv", "ConvTranspose", "DeformConv", "DepthToSpace", "GlobalAveragePool", "GlobalLpPool",
-    "GlobalMaxPool", "LpPool", "MaxPool", "MaxUnpool", "Pad", "Resize", "SpaceToDepth", "Split", "Tile", "TopK",
+    "ConvTranspose", "DeformConv", "DepthToSpace", "MaxUnpool", "Pad", "Resize", "SpaceToDepth", "Split", "Tile", "TopK",
     "Upsample",
 ];
 
@@ -39,10 +38,10 @@ const COMPARE: &[&str] = &["And", "Equal", "Greater", "GreaterOrEqual", "Less", 
 pub(super) const MAX_RANK: usize = 64;
 
 /// An operator, and what is known of what it reads.
-struct Rule<'a> {
+pub(super) struct Rule<'a> {
     facts: &'a Facts,
     model: &'a Model,
-    op: &'a Op,
+    pub(super) op: &'a Op,
     inputs: Vec<Option<ValueId>>,
 }
 
@@ -126,7 +125,7 @@ impl Rule<'_> {
         self.inputs.get(slot).copied().flatten()
     }
 
-    fn shape(&self, slot: usize) -> Option<&Shape> {
+    pub(super) fn shape(&self, slot: usize) -> Option<&Shape> {
         self.facts.shape(self.input(slot)?)
     }
 
@@ -165,8 +164,9 @@ impl Rule<'_> {
             "ConvInteger" | "MatMulInteger" => Some(DataType::Int32),
             "QLinearConv" | "QLinearMatMul" => self.dtype(7),
             _ if COMPARE.contains(&op_type) => Some(DataType::Bool),
-            "Compress" | "Concat" | "Einsum" | "Expand" | "Flatten" | "GRU" | "Gather" | "GatherElements"
-            | "GatherND" | "Gemm" | "LSTM" | "MatMul" | "RNN" | "Reshape" | "Slice" | "Squeeze" | "Transpose"
+            "AveragePool" | "Compress" | "Concat" | "Conv" | "Einsum" | "Expand" | "Flatten" | "GRU" | "Gather"
+            | "GatherElements" | "GatherND" | "Gemm" | "LSTM" | "MatMul" | "RNN" | "Reshape" | "LpPool" | "MaxPool"
+            | "GlobalAveragePool" | "GlobalLpPool" | "GlobalMaxPool" | "Slice" | "Squeeze" | "Transpose"
             | "Unsqueeze" => self.dtype(0),
             _ if SAME_SHAPE.contains(&op_type) || SAME_RANK.contains(&op_type) || BROADCAST.contains(&op_type) => {
                 self.dtype(0)
@@ -180,10 +180,11 @@ impl Rule<'_> {
         let op_type = self.op.op_type();
         match op_type {
             "Cast" | "DequantizeLinear" | "DynamicQuantizeLinear" | "QuantizeLinear" => self.shape(0).cloned(),
-            "Conv" => {
-                let mut sizes = unknown(self.rank(0)?);
-                *sizes.get_mut(1)? = self.shape(1).and_then(|weight| weight.first().copied().flatten());
-                Some(sizes)
+            "Conv" => self.windowed(self.shape(1).and_then(|weight| weight.first().copied().flatten())),
+            "AveragePool" | "LpPool" | "MaxPool" => self.windowed(self.shape(0)?.get(1).copied().flatten()),
+            "GlobalAveragePool" | "GlobalLpPool" | "GlobalMaxPool" => {
+                let one = |(axis, size): (usize, &Option<usize>)| if axis < 2 { *size } else { Some(1) };
+                Some(self.shape(0)?.iter().enumerate().map(one).collect())
             }
             _ if SAME_SHAPE.contains(&op_type) => self.shape(0).cloned(),
             _ if SAME_RANK.contains(&op_type) => self.rank(0).map(unknown),
@@ -195,7 +196,14 @@ impl Rule<'_> {
                 Some(vec![self.rank(0).filter(|_| all)])
             }
             "Size" => Some(vec![]),
-            "NonZero" | "Flatten" | "Gemm" => Some(unknown(2)),
+            "Gemm" => {
+                let size = |slot: usize, transposed: &str, axis: usize| {
+                    let turned = self.op.int(transposed).unwrap_or(0) != 0;
+                    self.shape(slot)?.get(if turned { 1 - axis } else { axis }).copied().flatten()
+                };
+                Some(vec![size(0, "transA", 0), size(1, "transB", 1)])
+            }
+            "NonZero" | "Flatten" => Some(unknown(2)),
             "MatMul" => self.multiplied(),
             "Transpose" => self.transposed(),
             "Reshape" => match self.integers("shape", 1) {
@@ -250,10 +258,20 @@ impl Rule<'_> {
 
     fn broadcast(&self) -> Option<Shape> {
         let shapes: Vec<&Shape> = (0..self.inputs.len()).map(|slot| self.shape(slot)).collect::<Option<_>>()?;
-        if shapes.iter().all(|shape| *shape == shapes[0]) {
-            return shapes.first().map(|shape| (*shape).clone());
-        }
-        shapes.iter().map(|shape| shape.len()).max().map(unknown)
+        let rank = shapes.iter().map(|shape| shape.len()).max()?;
+        let size = |axis: usize| {
+            // Counted from the end; who has no such axis goes along with the others.
+            let from_end = rank - axis;
+            let sizes = shapes.iter().filter_map(|shape| Some(shape[shape.len().checked_sub(from_end)?]));
+            let all: Vec<Option<usize>> = sizes.collect();
+            let larger = all.iter().flatten().find(|&&size| size != 1);
+            match larger {
+                Some(&size) => Some(size),
+                None if all.iter().all(|size| *size == Some(1)) => Some(1),
+                None => None,
+            }
+        };
+        Some((0..rank).map(size).collect())
     }
 
     fn transposed(&self) -> Option<Shape> {
