@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of this module")]
 
+pub mod signals;
+
 use std::{
     fs,
     path::Path,

@@ -14,6 +14,8 @@ mod graphs;
 mod mutate;
 mod nesting;
 mod scale;
+#[path = "../command_line/signals.rs"]
+mod signals;
 mod streams;
 mod tensors;
 #[path = "../testdata/mod.rs"]

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::{
     build::{graph, model, node, weight},
-    testdata,
+    signals, testdata,
 };
 
 fn folder() -> TempDir {
@@ -63,14 +63,6 @@ fn large(folder: &Path) {
     fs::write(folder.join("large.onnx"), large.encode_to_vec()).expect("the folder is ours");
 }
 
-/// Whether a signal is ignored here, as SIGHUP is under nohup: commands that are started ignore it then, too.
-fn is_ignored(signal: i32) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    mask >> (signal - 1) & 1 == 1
-}
-
 #[test]
 fn an_interrupted_command_leaves_nothing_and_ends_by_the_signal() {
     let folder = folder();
@@ -78,7 +70,7 @@ fn an_interrupted_command_leaves_nothing_and_ends_by_the_signal() {
     let out = folder.path().join("out");
     fs::create_dir(&out).expect("a folder");
     for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1), ("QUIT", 3)] {
-        if is_ignored(number) {
+        if signals::is_ignored(number) {
             continue;
         }
         // It may be done before the signal comes: then once more.
@@ -212,6 +204,9 @@ fn nothing_lands_on_anything_else() {
 
 #[test]
 fn a_process_group_that_is_interrupted_is_gone() {
+    if signals::is_ignored(2) {
+        return;
+    }
     // As a terminal does it: the signal comes to all of a pipeline.
     let folder = folder();
     let mut child =
