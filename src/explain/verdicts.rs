@@ -11,7 +11,7 @@ use crate::{
     analysis::Facts,
     ir::{Model, OpId, ValueId},
     operators::is_standard,
-    targets::{Judgement, Lack, Quantized, Rule, Target, Unit},
+    targets::{Form, Fusion, Judgement, Lack, Quantized, Rule, Target, Unit},
 };
 
 /// What was found of one operator.
@@ -201,7 +201,9 @@ fn computing<'t>(
         Judgement::Integer(rule) => {
             let around = unit.all_dequantized().chain(unit.all_quantized());
             absorbed.extend(around.map(|Quantized { op: pair, .. }| (*pair, op)));
-            Some(Found { verdict: Verdict::Integer, runs_as: kernel(rule, op_type), cause: Cause::Rule(rule) })
+            let expanded = rule.form == Form::Weights && target.description().weights_are_expanded;
+            let verdict = if expanded { Verdict::Float } else { Verdict::Integer };
+            Some(Found { verdict, runs_as: kernel(rule, op_type), cause: Cause::Rule(rule) })
         }
         Judgement::Float(_) if !touches_floats(model, facts, op) => {
             Some(Found { verdict: Verdict::Integer, runs_as: op_type.to_owned(), cause: Cause::IntegerOperator })
@@ -308,35 +310,49 @@ fn fuse(loaded: &Loaded, target: &Target, found: &mut HashMap<OpId, Found>) {
     let model = &loaded.model;
     for fusion in target.fusions() {
         for op in model.ops().filter(|&op| model.op(op).is(&fusion.operator) && is_standard(model, op)) {
-            let is_float = |op: OpId| found.get(&op).is_some_and(|found| found.verdict == Verdict::Float);
-            let begins = match fusion.integer {
-                true => found.get(&op).is_some_and(|found| found.runs_as == fusion.kernel),
-                false => is_float(op),
-            };
-            let Some(output) = model.outputs(op).first().copied().flatten().filter(|_| begins) else { continue };
-            let next = model.only_use(output).filter(|_| !model.is_output(output)).filter(|next| {
-                let is = fusion.followed_by.iter().any(|known| model.op(next.op).is(known));
-                let beside = |other: ValueId| model.constant(other).is_some_and(|it| it.shape().len() == 1);
-                let right = match fusion.vector {
-                    true => model.input(next.op, 1 - next.slot.min(1)).is_some_and(beside),
-                    false => next.slot == 0,
-                };
-                is && right && is_standard(model, next.op) && is_float(next.op) && !begins_gelu(model, next.op)
-            });
-            let Some(next) = next.map(|use_| use_.op) else { continue };
-            let whole = found.get(&op).cloned();
-            for part in [op, next] {
-                let before = found.remove(&part).map(|before| before.cause);
-                let cause = match &whole {
-                    Some(whole) if fusion.integer && part == op => whole.cause.clone(),
-                    Some(_) if fusion.integer => Cause::PartOf(op),
-                    _ => before.filter(|it| *it != Cause::NothingQuantized).unwrap_or(Cause::FloatFusion),
-                };
-                let verdict = if fusion.integer { Verdict::Integer } else { Verdict::Float };
-                found.insert(part, Found { verdict, runs_as: fusion.kernel.clone(), cause });
+            let Some(whole) = found.get(&op).filter(|it| it.verdict == fusion.verdict()).cloned() else { continue };
+            if fusion.integer && whole.runs_as != fusion.kernel {
+                continue;
+            }
+            let mut last = op;
+            while let Some(next) = follower(model, fusion, last, found) {
+                for part in [op, next] {
+                    let before = found.remove(&part).map(|before| before.cause);
+                    let cause = match (fusion.integer, part == op) {
+                        (true, true) => whole.cause.clone(),
+                        (true, false) => Cause::PartOf(op),
+                        (false, _) => before.filter(|it| *it != Cause::NothingQuantized).unwrap_or(Cause::FloatFusion),
+                    };
+                    found.insert(part, Found { verdict: fusion.verdict(), runs_as: fusion.kernel.clone(), cause });
+                }
+                last = next;
+                if !fusion.chain {
+                    break;
+                }
             }
         }
     }
+}
+
+impl Fusion {
+    fn verdict(&self) -> Verdict {
+        if self.integer { Verdict::Integer } else { Verdict::Float }
+    }
+}
+
+/// The float operator that alone reads what another makes, and that a fusion takes in.
+fn follower(model: &Model, fusion: &Fusion, op: OpId, found: &HashMap<OpId, Found>) -> Option<OpId> {
+    let output = model.outputs(op).first().copied().flatten().filter(|&output| !model.is_output(output))?;
+    let next = model.only_use(output)?;
+    let is = fusion.followed_by.iter().any(|known| model.op(next.op).is(known)) && is_standard(model, next.op);
+    let beside = || model.input(next.op, 1 - next.slot.min(1)).and_then(|other| model.constant(other));
+    let right = match (fusion.vector, fusion.chain) {
+        (true, _) => beside().is_some_and(|it| it.shape().len() == 1),
+        (false, true) => true,
+        (false, false) => next.slot == 0,
+    };
+    let float = found.get(&next.op).is_some_and(|found| found.verdict == Verdict::Float);
+    (is && right && float && !begins_gelu(model, next.op)).then_some(next.op)
 }
 
 /// A number times its own Sigmoid, which a factor may be in, is one float kernel.

@@ -25,8 +25,8 @@ pub use judge::{Judgement, Lack, Unmet};
 pub use kernels::Kernel;
 pub use release::{NoRelease, Release, Releases};
 pub use schema::{
-    BiasForm, Checked, Description, ElementType, Form, Fusion, LoadStep, NewestOpset, Output, Pairs, Quirk, Role, Rule,
-    Source, Step, Writes,
+    BiasForm, Checked, Description, ElementType, Form, Fusion, LoadStep, Mover, NewestOpset, Output, Pairs, Quirk,
+    Role, Rule, Source, Step, Writes,
 };
 pub use unit::{Input, Output as UnitOutput, Quantized, Unit, is_dequantizer, is_quantizer, quantized};
 

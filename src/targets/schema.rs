@@ -40,6 +40,12 @@ pub struct Description {
     /// What it changes in a graph before it looks for kernels.
     #[serde(default)]
     pub at_load: Vec<LoadStep>,
+    /// What pairs spread through when it loads a model.
+    #[serde(default)]
+    pub moves: Vec<Mover>,
+    /// Whether a product of float activations and packed weights computes in float, though no conversion is left.
+    #[serde(default)]
+    pub weights_are_expanded: bool,
     /// What no rule can say.
     #[serde(default)]
     pub quirks: Vec<Quirk>,
@@ -173,6 +179,8 @@ pub enum Step {
     ProductsWithBias,
     /// Pairs spread through what only moves data.
     PropagatePairs,
+    /// DequantizeLinear spreads forward through operators that move data.
+    PropagateDequantizers,
     /// Pairs of integers of 16 bits and more go: what is between them computes in float.
     DropWidePairs,
     /// A Relu or Clip goes that the QuantizeLinear after it makes redundant.
@@ -292,6 +300,17 @@ pub enum Source {
     Documented,
 }
 
+/// An operator that moves data.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Mover {
+    /// Its type.
+    pub operator: String,
+    /// From which opset on.
+    #[serde(default)]
+    pub opset: i64,
+}
+
 /// Two operators that become one.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -305,6 +324,9 @@ pub struct Fusion {
     /// Whether the first one must be that kernel already, and computes with integers. Otherwise both are float.
     #[serde(default)]
     pub integer: bool,
+    /// Whether what follows that may follow it again, and so on.
+    #[serde(default)]
+    pub chain: bool,
     /// Whether what follows must have a constant vector beside what it reads.
     #[serde(default)]
     pub vector: bool,

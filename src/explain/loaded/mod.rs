@@ -61,12 +61,12 @@ const MAX_ROUNDS: usize = 8;
 pub(super) fn load(model: &Model, target: &Target) -> Result<Loaded> {
     let mut loaded = Loaded { model: model.clone(), fates: HashMap::new(), copies: HashMap::new() };
     for step in target.steps() {
-        run(step, &mut loaded)?;
+        run(step, &mut loaded, target)?;
     }
     Ok(loaded)
 }
 
-fn run(step: Step, loaded: &mut Loaded) -> Result<()> {
+fn run(step: Step, loaded: &mut Loaded, target: &Target) -> Result<()> {
     match step {
         Step::FoldConstants => {
             for _ in 0..MAX_ROUNDS {
@@ -83,7 +83,8 @@ fn run(step: Step, loaded: &mut Loaded) -> Result<()> {
         Step::FuseReshapes => reshapes::fuse(loaded),
         Step::ProductsWithBias => products::join(loaded),
         Step::DedicateDequantizers => dequantizers::dedicate(loaded),
-        Step::PropagatePairs => propagation::propagate(loaded),
+        Step::PropagatePairs => propagation::propagate(loaded, target, true),
+        Step::PropagateDequantizers => propagation::propagate(loaded, target, false),
         Step::DropWidePairs => wide_pairs::drop_wide(loaded),
         Step::AbsorbClamps => clamps::absorb(loaded),
         Step::Int8ToUint8 => int8::convert(loaded),

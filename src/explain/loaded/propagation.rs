@@ -5,31 +5,31 @@ use super::Loaded;
 use crate::{
     ir::{Model, NewOp, OpId, ValueId},
     operators::is_standard,
-    targets::{is_dequantizer, is_quantizer},
+    targets::{Mover, Target, is_dequantizer, is_quantizer},
 };
 
-/// What pairs spread through, from which opset on.
-const MOVES: [(&str, i64); 6] =
-    [("MaxPool", 12), ("Reshape", 5), ("Slice", 1), ("Squeeze", 1), ("Transpose", 1), ("Unsqueeze", 1)];
-
-pub(super) fn propagate(loaded: &mut Loaded) {
+/// Through what the target lists; `both`: also a pair after such an operator to before it.
+pub(super) fn propagate(loaded: &mut Loaded, target: &Target, both: bool) {
     for op in loaded.model.ops().collect::<Vec<_>>() {
         if is_dequantizer(&loaded.model, op) {
-            forward(loaded, op);
+            forward(loaded, target, op);
         }
+    }
+    if !both {
+        return;
     }
     for op in loaded.model.ops().collect::<Vec<_>>() {
         if loaded.model.op(op).op_type() == "QuantizeLinear" {
-            backward(loaded, op);
+            backward(loaded, target, op);
         }
     }
 }
 
-fn moves(model: &Model, op: OpId) -> bool {
+fn moves(model: &Model, target: &Target, op: OpId) -> bool {
     let operator = model.op(op);
     let opset = model.opset(operator.scope());
-    let known = |&(op_type, from): &(&str, i64)| op_type == operator.op_type() && opset >= from;
-    is_standard(model, op) && MOVES.iter().any(known)
+    let known = |mover: &Mover| mover.operator == operator.op_type() && opset >= mover.opset;
+    is_standard(model, op) && target.description().moves.iter().any(known)
 }
 
 /// What an operator makes first.
@@ -38,7 +38,7 @@ fn made(model: &Model, op: OpId) -> Option<ValueId> {
 }
 
 /// A pair before operators that move data is made after each of them too.
-fn forward(loaded: &mut Loaded, pair: OpId) {
+fn forward(loaded: &mut Loaded, target: &Target, pair: OpId) {
     let model = &loaded.model;
     let computed = model.input(pair, 0).is_some_and(|integers| model.constant(integers).is_none());
     let next = made(model, pair).filter(|&it| !model.is_output(it)).and_then(|it| model.only_use(it));
@@ -46,7 +46,7 @@ fn forward(loaded: &mut Loaded, pair: OpId) {
     let mut waiting = vec![next.op];
     while let Some(op) = waiting.pop() {
         let model = &mut loaded.model;
-        let Some(output) = made(model, op).filter(|_| moves(model, op)) else { continue };
+        let Some(output) = made(model, op).filter(|_| moves(model, target, op)) else { continue };
         let uses = model.uses(output);
         if model.is_output(output) {
             if uses.is_empty() {
@@ -83,7 +83,7 @@ fn forward(loaded: &mut Loaded, pair: OpId) {
 }
 
 /// A pair after operators that move data is made before each of them too.
-fn backward(loaded: &mut Loaded, pair: OpId) {
+fn backward(loaded: &mut Loaded, target: &Target, pair: OpId) {
     let mut quantizer = pair;
     loop {
         let model = &loaded.model;
@@ -92,7 +92,7 @@ fn backward(loaded: &mut Loaded, pair: OpId) {
         }
         let alone = |value: ValueId| model.only_use(value).is_some() && !model.is_output(value);
         let Some(value) = model.input(quantizer, 0).filter(|&value| alone(value)) else { return };
-        let Some(op) = model.producer(value).filter(|&op| moves(model, op)) else { return };
+        let Some(op) = model.producer(value).filter(|&op| moves(model, target, op)) else { return };
         let Some(input) = model.input(op, 0).filter(|&it| alone(it) && model.constant(it).is_none()) else { return };
         let Some(maker) = model.producer(input).filter(|&maker| !is_dequantizer(model, maker)) else { return };
         let Some(before) = insert(loaded, maker, input, pair, pair) else { return };
