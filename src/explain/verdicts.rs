@@ -343,7 +343,12 @@ impl Fusion {
 /// The float operator that alone reads what another makes, and that a fusion takes in.
 fn follower(model: &Model, fusion: &Fusion, op: OpId, found: &HashMap<OpId, Found>) -> Option<OpId> {
     let output = model.outputs(op).first().copied().flatten().filter(|&output| !model.is_output(output))?;
-    let next = model.only_use(output)?;
+    let mut next = model.only_use(output)?;
+    // Rounding is one more thing that a chain does.
+    while fusion.chain && is_quantizing(model, next.op) {
+        let output = model.outputs(next.op).first().copied().flatten().filter(|&output| !model.is_output(output))?;
+        next = model.only_use(output)?;
+    }
     let is = fusion.followed_by.iter().any(|known| model.op(next.op).is(known)) && is_standard(model, next.op);
     let beside = || model.input(next.op, 1 - next.slot.min(1)).and_then(|other| model.constant(other));
     let right = match (fusion.vector, fusion.chain) {
