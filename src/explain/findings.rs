@@ -80,6 +80,23 @@ pub(crate) fn int8_product_not_loaded(model: &Model, target: &Target) -> Option<
     Some(Fact::Int8ProductNotLoaded { target: target.name().to_owned(), operator })
 }
 
+/// Products in the main graph that take integers and half floats.
+pub(crate) fn zero_halves(model: &Model, target: &Target) -> Option<Fact> {
+    let takes_halves = |op: OpId| {
+        let weight = model.input(op, 1)?;
+        let pair = model.producer(weight).filter(|&pair| is_dequantizer(model, pair))?;
+        let it = quantized(model, pair, weight);
+        let fuses = it.axis >= 0 && it.constant.is_some() && it.one_reader;
+        (fuses && it.float == Some(DataType::Float16)).then(|| model.op(op).describe())
+    };
+    if !target.has_quirk(Quirk::ZeroHalves) {
+        return None;
+    }
+    let products = model.scope(Model::MAIN).ops().iter().copied().filter(|&op| model.op(op).is("MatMul"));
+    let operators: Vec<String> = products.filter_map(takes_halves).collect();
+    (!operators.is_empty()).then(|| Fact::ZeroHalves { target: target.name().to_owned(), operators })
+}
+
 /// The opset from which on the type of the integers that a QuantizeLinear makes is an attribute, which onnxruntime
 /// states wrongly for pairs that it makes itself.
 const INT8_TRIPS_FROM: i64 = 21;

@@ -52,6 +52,13 @@ pub enum Fact {
         /// The product.
         operator: String,
     },
+    /// Products of half floats are zero where not all of the target's optimizations are on.
+    ZeroHalves {
+        /// The target.
+        target: String,
+        /// The products.
+        operators: Vec<String>,
+    },
     /// The target has no integer kernels for activations of a type.
     NoIntegerKernels {
         /// The target.
@@ -187,6 +194,7 @@ impl Fact {
                 Code::DoesNotLoad
             }
             Self::NoIntegerKernels { .. } | Self::Int8OfSeveralReaders { .. } => Code::NotFused,
+            Self::ZeroHalves { .. } => Code::ComputedOtherwise,
             Self::NothingInIntegers => Code::NothingInIntegers,
             Self::NoFaster { .. } => Code::NoFaster,
             Self::DequantizedEveryRun { .. } => Code::DequantizedEveryRun,
@@ -225,6 +233,7 @@ impl Fact {
         match self {
             Self::UnmatchedPattern { pattern } => vec![pattern.clone()],
             Self::DynamicShapes { inputs: names, .. }
+            | Self::ZeroHalves { operators: names, .. }
             | Self::UnknownRanges { unknown: names, .. }
             | Self::UnknownFields { fields: names }
             | Self::NoLongerInputs { names } => names.clone(),

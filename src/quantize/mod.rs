@@ -13,7 +13,7 @@ use std::{borrow::Cow, collections::HashSet};
 use crate::{
     config::{Config, Granularity, TrainedPairs, WeightForm, WeightType},
     error::{Error, ErrorKind, Result},
-    explain::{dequantized_every_run, int8_product_not_loaded},
+    explain::{dequantized_every_run, int8_product_not_loaded, zero_halves},
     findings::{Fact, Finding, Severity},
     ir::{Model, OpId},
     passes::{self, FoldTrainedPairs, QuantizeWeights, RepeatPairs, UpgradeOpset, Upgraded},
@@ -73,6 +73,7 @@ fn finished(quantized: &mut Model, config: &Config) -> Result<Vec<Fact>> {
     let mut facts: Vec<Fact> = repeat_pairs(quantized, &config.target)?.into_iter().collect();
     facts.extend(dequantized_every_run(quantized, &config.target)?);
     facts.extend(int8_product_not_loaded(quantized, &config.target));
+    facts.extend(zero_halves(quantized, &config.target));
     check_denied(&facts, config)?;
     Ok(facts)
 }

@@ -204,6 +204,8 @@ pub enum Quirk {
     TransposedTwoBits,
     /// From opset 21 on, what moves int8 activations must have a pair after it, or the model is not loaded.
     Int8Moved,
+    /// Products of half floats with weights of few bits are zero unless all optimizations are on.
+    ZeroHalves,
 }
 
 /// One integer kernel.

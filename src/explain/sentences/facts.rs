@@ -57,6 +57,12 @@ impl fmt::Display for Fact {
                 f,
                 "{target} leaves convolutions float whose result several operators read, where activations are int8"
             ),
+            Self::ZeroHalves { target, operators } => write!(
+                f,
+                "{target} computes zeros for {} of half floats at its extended level of optimization (1.27 and newer): {}",
+                counted(operators.len(), "product"),
+                first_of(operators.iter().cloned())
+            ),
             Self::NothingInIntegers => f.write_str("no layer computes in integers"),
             Self::NoFaster { target, without_vnni, float, saved, conversions, depthwise } => {
                 let place = if *without_vnni { " on processors without VNNI" } else { "" };
@@ -152,6 +158,7 @@ fn help(fact: &Fact) -> &'static str {
         Fact::DequantizedEveryRun { .. } => {
             "with --samples activations are quantized too; --exclude leaves a weight float"
         }
+        Fact::ZeroHalves { .. } => "with all optimizations, its default, they are right; so they are without any",
         Fact::DynamicShapes { .. } => "fix the sizes of the inputs before quantizing",
         Fact::NoLongerInputs { .. } => "--keep-overridable leaves them alone",
         _ => "",
@@ -164,9 +171,13 @@ fn counted(number: usize, what: &str) -> String {
 
 /// `'a', 'b', 'c', and 2 more`.
 fn listed(names: &[String]) -> String {
-    let named = names.iter().take(NAMED).map(|name| format!("'{name}'"));
-    let more = names.len().checked_sub(NAMED).filter(|&more| more > 0).map(|more| format!("and {more} more"));
-    named.chain(more).collect::<Vec<_>>().join(", ")
+    first_of(names.iter().map(|name| format!("'{name}'")))
+}
+
+/// The same of what is not to be quoted.
+fn first_of(all: impl ExactSizeIterator<Item = String>) -> String {
+    let more = all.len().checked_sub(NAMED).filter(|&more| more > 0).map(|more| format!("and {more} more"));
+    all.take(NAMED).chain(more).collect::<Vec<_>>().join(", ")
 }
 
 /// `5 Conv ('a', 'b', 'c' and 2 more), 1 LSTM`.
