@@ -216,9 +216,11 @@ impl Model {
     /// The main graph.
     pub const MAIN: ScopeId = ScopeId(0);
 
-    /// Every scope. In a model as it was read, a body comes after the scope that its operator is in.
-    pub fn scopes(&self) -> impl Iterator<Item = ScopeId> + use<> {
-        (0..self.scopes.len()).map(ScopeId).inspect(|_| count(1))
+    /// Every scope, but for bodies of operators that were removed. In a model as it was read, a body comes after the
+    /// scope that its operator is in.
+    pub fn scopes(&self) -> impl Iterator<Item = ScopeId> {
+        let there = |scope: &ScopeId| self.scope(*scope).owner.is_none_or(|owner| self.contains_op(owner));
+        (0..self.scopes.len()).map(ScopeId).inspect(|_| count(1)).filter(there)
     }
 
     /// A scope.

@@ -152,7 +152,10 @@ pub fn is_quantizer(op: &Op) -> bool {
 
 /// Whether an operator is a QuantizeLinear, of the default operator set or of onnxruntime's.
 pub fn is_linear_quantizer(model: &Model, op: OpId) -> bool {
-    is_quantizer(model.op(op)) && model.op(op).op_type() == "QuantizeLinear" && model.called_function(op).is_none()
+    let operator = model.op(op);
+    // None has a use for a body: where there is one, it is some other operator.
+    let plain = operator.bodies().is_empty() && model.called_function(op).is_none();
+    plain && is_quantizer(operator) && operator.op_type() == "QuantizeLinear"
 }
 
 /// Whether an operator makes nothing but scales: those of what was picked from a table are picked from
