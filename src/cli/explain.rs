@@ -99,6 +99,9 @@ fn explained(args: &Args, model: &Model) -> Result<Explanation, Failure> {
     Ok(explain_planned(model, &config, ranges.as_ref()).map_err(in_file)?)
 }
 
+/// How many operators of a finding are named where not all are asked for.
+const SHOWN: usize = 3;
+
 /// What people read.
 fn text(explanation: &Explanation, verbose: bool) -> String {
     let release = explanation.release.as_ref().map(|release| format!(" {release}")).unwrap_or_default();
@@ -127,8 +130,21 @@ fn text(explanation: &Explanation, verbose: bool) -> String {
         }
     }
     for finding in &explanation.findings {
-        text +=
-            &format!("{}: {}: {}\n  {}\n", finding.code, finding.subjects.join(", "), finding.message, finding.help);
+        let shown = if verbose { finding.subjects.len() } else { SHOWN.min(finding.subjects.len()) };
+        let more = match finding.subjects.len() - shown {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let subjects = finding.subjects[..shown].join(", ");
+        let about = if subjects.is_empty() { String::new() } else { format!("{subjects}{more}: ") };
+        let elements = match finding.elements {
+            0 => String::new(),
+            elements => format!(" ({elements} elements)"),
+        };
+        text += &format!("{}[{}]: {about}{}{elements}\n", finding.severity, finding.code, finding.message);
+        if !finding.help.is_empty() {
+            text += &format!("  help: {}\n", finding.help);
+        }
     }
     text
 }

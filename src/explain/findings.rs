@@ -1,6 +1,9 @@
 //! What is not as it could be.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+};
 
 use super::{
     Verdict,
@@ -21,8 +24,34 @@ pub(super) fn find(model: &Model, loaded: &Loaded, target: &Target, verdicts: &H
     for (op, found) in model.ops().map(|op| (op, &verdicts[&op])) {
         findings.extend(of_operator(model, loaded, target, verdicts, op, found));
     }
-    findings.sort_by(|one, other| (one.code, other.elements).cmp(&(other.code, one.elements)));
+    let mut findings = merged(findings);
+    rank(&mut findings);
     findings
+}
+
+/// What is the same of several operators is one finding of all of them.
+fn merged(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut merged: Vec<Finding> = Vec::new();
+    let mut places: HashMap<(Code, String), usize> = HashMap::new();
+    for finding in findings {
+        match places.entry((finding.code, finding.message.clone())) {
+            Entry::Occupied(place) => {
+                let known = &mut merged[*place.get()];
+                known.subjects.extend(finding.subjects);
+                known.elements = known.elements.saturating_add(finding.elements);
+            }
+            Entry::Vacant(place) => {
+                place.insert(merged.len());
+                merged.push(finding);
+            }
+        }
+    }
+    merged
+}
+
+/// The worst first: warnings before notes, then by how many elements it costs.
+pub(crate) fn rank(findings: &mut [Finding]) {
+    findings.sort_by_key(|finding| (Reverse(finding.severity), Reverse(finding.elements), finding.code));
 }
 
 /// The operators of a model for which the target dequantizes weights on each run, because no kernel takes these as
@@ -187,15 +216,16 @@ fn of_operator(
             let made: Vec<ValueId> = model_of.outputs(op).into_iter().flatten().collect();
             let readers = made.iter().flat_map(|&made| model_of.uses(made)).map(|use_| use_.op);
             let reader = readers.into_iter().find(|&reader| model.contains_op(reader))?;
-            // A small parameter of a pair is no weight.
             let why = verdicts.get(&reader).map(|found| sentences::why(model, target, reader, found));
-            let message = format!(
-                "every run dequantizes {elements} elements for {}{}",
-                model.op(reader).describe(),
-                why.map(|why| format!(" ({why})")).unwrap_or_default()
-            );
-            let help = "quantize its activations too (--calibrate), or leave this weight float".to_owned();
-            finding(Code::DequantizedEveryRun, elements, message, help)
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            Some(Finding {
+                code: Code::DequantizedEveryRun,
+                severity: Severity::Warning,
+                subjects: vec![model.op(reader).describe()],
+                elements,
+                message: format!("every run dequantizes the weight{why}"),
+                help: "quantize activations too (--samples), or leave the weight float".to_owned(),
+            })
         }
         Cause::Unmet(rule, lack) if found.verdict == Verdict::Float && !matches!(lack, Lack::Dequantized(0)) => {
             let message = format!("computes in float: {}", sentences::lack(rule, lack));

@@ -13,7 +13,7 @@ mod verdicts;
 
 use serde::Serialize;
 
-pub(crate) use findings::{dequantized_every_run, int8_product_not_loaded, zero_halves};
+pub(crate) use findings::{dequantized_every_run, int8_product_not_loaded, rank, zero_halves};
 pub use summary::Summary;
 
 use crate::{

@@ -7,7 +7,7 @@ use crate::{
     calibration::{Collect, Ranges, Statistics, can_be_watched, value_keys},
     config::Config,
     error::Result,
-    explain::{Explanation, PlannedRanges, Verdict, explain},
+    explain::{Explanation, PlannedRanges, Verdict, explain, rank},
     findings::Code,
     ir::Model,
     plan::watched,
@@ -58,6 +58,7 @@ pub fn explain_planned(model: &Model, config: &Config, ranges: Option<&Ranges>) 
     // What each run dequantizes is told weight by weight already, and of assumed values no time is known.
     let told = |code| code == Code::DequantizedEveryRun || code == Code::NoFaster && ranges.is_none();
     explanation.findings.extend(report.findings.into_iter().filter(|finding| !told(finding.code)));
+    rank(&mut explanation.findings);
     Ok(explanation)
 }
 
