@@ -81,16 +81,16 @@ fn multiply_accumulates(model: &Model, facts: &Facts, op: OpId) -> Option<Option
     let made = shape(model.outputs(op).first().copied().flatten());
     Some(match model.op(op).op_type() {
         // Each element that is made is a sum over a kernel.
-        "Conv" => made.zip(weight).and_then(|(made, weight)| Some(elements(made)? * elements(weight.get(1..)?)?)),
+        "Conv" => made.zip(weight).and_then(|(made, weight)| elements(made)?.checked_mul(elements(weight.get(1..)?)?)),
         // Each element that is read is spread over a kernel.
         "ConvTranspose" => {
-            input.zip(weight).and_then(|(input, weight)| Some(elements(input)? * elements(weight.get(1..)?)?))
+            input.zip(weight).and_then(|(input, weight)| elements(input)?.checked_mul(elements(weight.get(1..)?)?))
         }
-        "MatMul" => input.zip(weight).and_then(|(left, right)| Some(elements(left)? * last(right)?)),
+        "MatMul" => input.zip(weight).and_then(|(left, right)| elements(left)?.checked_mul(last(right)?)),
         "Gemm" => {
             let turned = model.op(op).int("transB").unwrap_or(0) != 0;
             let columns = |right: &Vec<Option<usize>>| if turned { right.first().copied()? } else { *right.last()? };
-            input.zip(weight).and_then(|(left, right)| Some(elements(left)? * columns(right)? as u64))
+            input.zip(weight).and_then(|(left, right)| elements(left)?.checked_mul(columns(right)? as u64))
         }
         _ => return None,
     })
