@@ -72,6 +72,9 @@ impl Evaluation<'_> {
     pub(super) fn concat(&self) -> Option<Array> {
         let first = self.input(0)?;
         let axis = Axis(normalize_axis(self.op.int("axis")?, first.rank())?);
+        if self.inputs.iter().flatten().any(|part| part.rank() != first.rank()) {
+            return None;
+        }
         let total = self.inputs.iter().flatten().map(|part| part.shape().iter().product::<usize>()).sum();
         self.allow(&[total], first)?;
         macro_rules! joined {
