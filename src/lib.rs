@@ -93,7 +93,8 @@
 //! | `numeric`, `proto`, `findings` | nothing else here |
 //! | `config` | `targets`, `findings`, `ir` |
 //! | `ir` | `proto` |
-//! | `file`, `text` | `ir`, `proto` |
+//! | `text` | `ir`, `proto` |
+//! | `file` | `text`, `ir`, `proto` |
 //! | `operators` | `ir` |
 //! | `analysis` | `operators`, `ir`, `proto` |
 //! | `calibration` | `ir`, `file`, `proto`, `numeric`, `config`; no operator, no plan |
@@ -139,4 +140,4 @@ pub use file::{OutputFile, PreparedFile, SaveOptions, Saved, is_same_file, remov
 pub use ir::Model;
 pub use quantize::{calibrate, explain_planned, quantize, quantize_activations, upgrade};
 pub use report::Report;
-pub use text::TextOptions;
+pub use text::{ParseOptions, RandomFill, TextOptions};

@@ -6,6 +6,7 @@ mod explain;
 mod interrupt;
 mod observe;
 mod outputs;
+mod parse;
 mod print;
 mod quantize;
 mod settings;
@@ -42,6 +43,7 @@ pub struct Cli {
 enum Command {
     Calibrate(Box<calibrate::Args>),
     Explain(Box<explain::Args>),
+    Parse(parse::Args),
     Print(print::Args),
     Upgrade(upgrade::Args),
 }
@@ -62,6 +64,7 @@ impl Cli {
         match self.command {
             Some(Command::Calibrate(args)) => calibrate::run(*args),
             Some(Command::Explain(args)) => explain::run(&args),
+            Some(Command::Parse(args)) => parse::run(&args),
             Some(Command::Print(args)) => print::run(&args),
             Some(Command::Upgrade(args)) => upgrade::run(&args),
             None => quantize::run(self.quantize),

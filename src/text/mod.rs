@@ -23,6 +23,7 @@
 
 mod attribute;
 mod node;
+mod parse;
 mod scope;
 mod small_float;
 mod syntax;
@@ -31,6 +32,8 @@ mod tensor;
 mod tests;
 mod writer;
 
+pub use self::parse::{ParseOptions, RandomFill};
+pub(crate) use self::parse::{is_text, parse};
 use self::{
     syntax::{quoted, quoted_entries},
     writer::Writer,
