@@ -31,11 +31,24 @@ fn compare(path: &Path) -> Result<(), String> {
     fields::differ(&model, &parsed)
 }
 
+/// What has parts that the text says in comments at most: sparse tensors, training graphs, annotations, unknown fields.
+const UNSAID: [&str; 5] = [
+    "made/constant_sparse.onnx",
+    "made/metadata_everywhere.onnx",
+    "made/sparse_initializer.onnx",
+    "made/training_info.onnx",
+    "made/unknown_fields.onnx",
+];
+
 #[test]
 fn every_fixture_printed_and_parsed_is_the_same_model() {
     let wrong: Vec<String> = testdata::fixtures()
         .iter()
-        .filter_map(|fixture| Some(format!("{}: {}", fixture.name, compare(&fixture.path()).err()?)))
+        .filter_map(|fixture| match (compare(&fixture.path()), UNSAID.contains(&fixture.name.as_str())) {
+            (Ok(()), false) | (Err(_), true) => None,
+            (Err(error), false) => Some(format!("{}: {error}", fixture.name)),
+            (Ok(()), true) => Some(format!("{}: the text says everything", fixture.name)),
+        })
         .collect();
     assert_eq!(wrong.join("\n"), "");
 }
@@ -93,8 +106,9 @@ fn the_models_of_the_onnx_package() {
         }
         let _ = fs::remove_file(&request.parsed);
     }
+    // Not print!, which the test harness would keep to itself.
     let _ = std::io::stderr().write_all(report.text().as_bytes());
-    fs::write(folder.join("report.txt"), report.text()).expect("the target directory can be written");
+    assert!(report.counts.values().all(|(_, failed)| failed.is_empty()), "{}", report.text());
 }
 
 #[derive(Default)]

@@ -89,7 +89,7 @@ impl Reader<'_> {
         } else if self.next_is_type() {
             let offset = self.here();
             let ty = self.type_proto()?;
-            if self.next_is("{") || self.next_is("=") || self.next_is("...") || self.peek_word().is_some() {
+            if ["{", "=", "...", "\""].iter().any(|sign| self.next_is(sign)) || self.peek_word().is_some() {
                 value.set_type(AttributeType::Tensor);
                 value.t = Some(self.attribute_tensor(offset, &ty)?);
             } else {

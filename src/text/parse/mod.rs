@@ -2,7 +2,7 @@
 //!
 //! What the reference parser reads is read, as it reads it, and besides
 //!
-//! - names in quotes wherever there are names: operators, their domains, attributes;
+//! - names in quotes wherever there are names: operators, their domains, attributes, the tensors in these;
 //! - lists of tensors, graphs and types, whose elements the reference parser drops;
 //! - elements of less than a byte, which it does not pack.
 //!
@@ -17,6 +17,8 @@ mod graph;
 mod header;
 mod node;
 mod tensor;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod types;
 
