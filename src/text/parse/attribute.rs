@@ -6,7 +6,7 @@ use crate::proto::{AttributeProto, attribute_proto::AttributeType};
 /// An attribute that a function takes.
 pub(super) enum Parameter {
     Required(String),
-    Default(AttributeProto),
+    Default(Box<AttributeProto>),
 }
 
 impl Reader<'_> {
@@ -18,7 +18,7 @@ impl Reader<'_> {
     pub fn parameter(&mut self) -> Read<Parameter> {
         let name = self.name("the name of an attribute")?;
         match self.next_is(":") || self.next_is("=") {
-            true => self.attribute_named(name).map(Parameter::Default),
+            true => self.attribute_named(name).map(|attribute| Parameter::Default(Box::new(attribute))),
             false => Ok(Parameter::Required(name)),
         }
     }

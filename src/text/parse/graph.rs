@@ -42,7 +42,7 @@ impl Reader<'_> {
             for parameter in self.enclosed("<", ">", Self::parameter)? {
                 match parameter {
                     Parameter::Required(name) => function.attribute.push(name),
-                    Parameter::Default(attribute) => function.attribute_proto.push(attribute),
+                    Parameter::Default(attribute) => function.attribute_proto.push(*attribute),
                 }
             }
         }

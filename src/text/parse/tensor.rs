@@ -207,7 +207,7 @@ struct Packed {
 
 impl Packed {
     fn push(&mut self, bits: usize, pattern: u64) {
-        if bits % 8 == 0 {
+        if bits.is_multiple_of(8) {
             return self.bytes.extend(&pattern.to_le_bytes()[..bits / 8]);
         }
         self.rest |= (pattern & ((1 << bits) - 1)) << self.bits;
