@@ -122,6 +122,12 @@ impl Op {
         std::str::from_utf8(self.attribute(name)?.s.as_ref()?).ok()
     }
 
+    /// A list of texts; empty if it is not there.
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        let texts = self.attribute(name).map_or([].as_slice(), |attribute| attribute.strings.as_slice());
+        texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+    }
+
     /// A list of integers; `None` if it is not there.
     pub fn ints(&self, name: &str) -> Option<&[i64]> {
         let own = self.attribute(name).filter(|attribute| attribute.ref_attr_name().is_empty());

@@ -66,6 +66,21 @@ fn plan_those_of(
     Ok(plan)
 }
 
+/// The plan with the weights of layers that stay float, too, stored as the type that was asked for, if one was.
+///
+/// # Errors
+/// A tensor cannot be read.
+pub fn store_float_layers(mut plan: Plan, model: &Model, config: &Config) -> Result<Plan> {
+    let Some(weights) = config.store_float_layers else { return Ok(plan) };
+    let rest = Config { weights, ..config.clone() };
+    let all = plan_those_of(model, &Constants::of(model), &rest, None)?;
+    let known: HashSet<ValueId> = plan.weights.iter().map(|weight| weight.value).collect();
+    plan.weights.extend(all.weights.into_iter().filter(|weight| !known.contains(&weight.value)));
+    plan.weights.sort_by_key(|weight| weight.value);
+    plan.left_float = all.left_float.into_iter().filter(|left| !known.contains(&left.value)).collect();
+    Ok(plan)
+}
+
 /// The operators that take a weight which patterns leave float, with the reason.
 pub(crate) fn excluded_layers(
     model: &Model,
