@@ -27,11 +27,11 @@ impl Pass for QuantizeDynamically<'_> {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut products = products::Products::default();
+        let mut products = products::Products::of(model);
         let mut unread = Vec::new();
         for layer in self.plan.layers() {
             unread.extend(match model.op(layer.op).op_type() {
-                "MatMul" => products.write(model, layer.op),
+                "MatMul" => products.write(model, layer.op)?,
                 "LSTM" => lstm::write(model, layer.op)?,
                 _ => None,
             });

@@ -3,12 +3,18 @@
 use std::collections::HashMap;
 
 use super::Weight;
-use crate::ir::{Attribute, DataType, Model, NewOp, OpId, ScopeId, Use, ValueId};
+use crate::{
+    analysis::Facts,
+    error::Result,
+    ir::{Attribute, DataType, Model, NewOp, OpId, ScopeId, Use, ValueId},
+    operators::is_standard,
+    passes::constants,
+};
 
 /// What has been written of a model's products so far: those that read the same value in the same graph share its
 /// integers.
-#[derive(Default)]
 pub(super) struct Products {
+    facts: Facts,
     quantized: HashMap<(ValueId, ScopeId), Quantized>,
 }
 
@@ -21,10 +27,14 @@ struct Quantized {
 }
 
 impl Products {
+    pub fn of(model: &Model) -> Self {
+        Self { facts: Facts::guaranteed(model), quantized: HashMap::new() }
+    }
+
     /// Makes a MatMul one of integers; returns what it read before.
-    pub fn write(&mut self, model: &mut Model, op: OpId) -> Option<Vec<ValueId>> {
-        let weight = Weight::of(model, op, 1)?;
-        let (input, [Some(output)]) = (model.input(op, 0)?, &model.outputs(op)[..]) else { return None };
+    pub fn write(&mut self, model: &mut Model, op: OpId) -> Result<Option<Vec<ValueId>>> {
+        let (Some(weight), Some(input)) = (Weight::of(model, op, 1), model.input(op, 0)) else { return Ok(None) };
+        let [Some(output)] = &model.outputs(op)[..] else { return Ok(None) };
         let (output, scope) = (*output, model.op(op).scope());
         let left = *self.quantized.entry((input, scope)).or_insert_with(|| quantize(model, op, input));
         model.set_op_type(op, "MatMulInteger");
@@ -44,8 +54,34 @@ impl Products {
         add("Cast", vec![sums], float, vec![("to", Attribute::Int(DataType::Float as i64))]);
         add("Mul", vec![left.scale, weight.scales], scale, vec![]);
         add("Mul", vec![float, scale], output, vec![]);
-        Some(vec![weight.dequantized])
+        let mut unread = vec![weight.dequantized];
+        if self.facts.rank(input).is_some_and(|rank| rank >= 2) {
+            unread.extend(settle_bias(model, output)?);
+        }
+        Ok(Some(unread))
     }
+}
+
+/// Makes the Add that alone reads a product read a constant bias behind it, and as a vector if it is a matrix of one
+/// row; returns the bias that was read before. (onnxruntime 1.17 to 1.22 takes no other into the kernel, 1.32 all.)
+fn settle_bias(model: &mut Model, product: ValueId) -> Result<Option<ValueId>> {
+    let Some(use_) = model.only_use(product).filter(|_| !model.is_output(product)) else { return Ok(None) };
+    let add = use_.op;
+    if !model.op(add).is("Add") || !is_standard(model, add) {
+        return Ok(None);
+    }
+    let slot = 1 - use_.slot.min(1);
+    let Some(bias) = model.input(add, slot) else { return Ok(None) };
+    let Some(tensor) = model.fixed(bias).map(|tensor| tensor.into_owned()) else { return Ok(None) };
+    if slot == 0 {
+        model.set_input(Use { op: add, slot: 0 }, product);
+        model.set_input(Use { op: add, slot: 1 }, bias);
+    }
+    let [1, columns] = tensor.shape()[..] else { return Ok(None) };
+    let vector = tensor.with_bytes(&[columns], tensor.bytes()?)?.named(model.value(bias).name());
+    let vector = constants::add(model, add, vector);
+    model.set_input(Use { op: add, slot: 1 }, vector);
+    Ok(Some(bias))
 }
 
 /// Quantizes what an operator reads, in front of it: it is the first of its graph to read these integers.
