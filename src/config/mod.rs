@@ -171,7 +171,9 @@ impl Config {
         self.check()?;
         self.check_weights_of_kernels()?;
         if self.weight_form == WeightForm::Qdq {
-            return Err(Error::config("dynamic activations need weights that are integers: leave out --weight-form qdq"));
+            return Err(Error::config(
+                "dynamic activations need weights that are integers: leave out --weight-form qdq",
+            ));
         }
         if !self.target.has_dynamic_kernels() {
             return Err(Error::config(format!(

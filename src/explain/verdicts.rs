@@ -255,7 +255,9 @@ fn dynamic(loaded: &Loaded, found: &mut HashMap<OpId, Found>, absorbed: &mut Has
                 |input: ValueId| model.constant(input).is_some_and(|it| it.shape().last().is_some_and(|&it| it > 1));
             model.op(bias).is("Add") && inputs.into_iter().any(columns)
         });
-        let kernel = "DynamicQuantizeMatMul";
+        // Integers that several products read are made once, and by themselves.
+        let alone = model.input(op, 0).is_some_and(|integers| model.only_use(integers).is_some());
+        let kernel = if alone { "DynamicQuantizeMatMul" } else { "MatMulIntegerToFloat" };
         for part in [scale].into_iter().chain(scales).chain(bias) {
             let whole = Found { verdict: Verdict::Integer, runs_as: kernel.to_owned(), cause: Cause::PartOf(op) };
             found.insert(part, whole);
@@ -264,7 +266,9 @@ fn dynamic(loaded: &Loaded, found: &mut HashMap<OpId, Found>, absorbed: &mut Has
             .insert(op, Found { verdict: Verdict::Integer, runs_as: kernel.to_owned(), cause: Cause::IntegerOperator });
         let cause = Cause::PartOf(op);
         found.insert(cast, Found { verdict: Verdict::Conversion, runs_as: String::new(), cause });
-        absorbed.insert((quantizer, op));
+        if alone {
+            absorbed.insert((quantizer, op));
+        }
     }
 }
 

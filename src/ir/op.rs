@@ -122,6 +122,11 @@ impl Op {
         std::str::from_utf8(self.attribute(name)?.s.as_ref()?).ok()
     }
 
+    /// Whether it is an operator of this domain and type.
+    pub fn is_of(&self, domain: &str, op_type: &str) -> bool {
+        self.domain() == domain && self.op_type() == op_type
+    }
+
     /// A list of texts; empty if it is not there.
     pub fn texts(&self, name: &str) -> Vec<String> {
         let texts = self.attribute(name).map_or([].as_slice(), |attribute| attribute.strings.as_slice());

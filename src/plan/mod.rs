@@ -36,8 +36,8 @@ pub use opset::{ir_version, kernels_of_opset, scale_dtype, storage_dtype};
 pub use pairs::{repeated, unrepeated};
 pub use select::excluded_pairs;
 pub(crate) use trace::Constants;
-pub use weights::{plan, store_float_layers};
 pub(crate) use weights::{excluded_layers, plan_traced, required_opset};
+pub use weights::{plan, store_float_layers};
 
 /// What is quantized, how, and what is not and why.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -71,14 +71,32 @@ fn plan_those_of(
 /// # Errors
 /// A tensor cannot be read.
 pub fn store_float_layers(mut plan: Plan, model: &Model, config: &Config) -> Result<Plan> {
-    let Some(weights) = config.store_float_layers else { return Ok(plan) };
-    let rest = Config { weights, ..config.clone() };
-    let all = plan_those_of(model, &Constants::of(model), &rest, None)?;
-    let known: HashSet<ValueId> = plan.weights.iter().map(|weight| weight.value).collect();
-    plan.weights.extend(all.weights.into_iter().filter(|weight| !known.contains(&weight.value)));
-    plan.weights.sort_by_key(|weight| weight.value);
-    plan.left_float = all.left_float.into_iter().filter(|left| !known.contains(&left.value)).collect();
+    if let Some(weights) = config.store_float_layers {
+        let config = Config { weights, ..config.clone() };
+        store_weights_of(&mut plan, model, &Constants::of(model), &config, |_| true)?;
+    }
     Ok(plan)
+}
+
+/// Adds the weights that only these operators take, and that the plan leaves float.
+pub(super) fn store_weights_of(
+    plan: &mut Plan,
+    model: &Model,
+    constants: &Constants,
+    config: &Config,
+    those: impl Fn(OpId) -> bool,
+) -> Result<()> {
+    let all = plan_those_of(model, constants, config, None)?;
+    let known: HashSet<ValueId> = plan.weights.iter().map(|weight| weight.value).collect();
+    let stored = |weight: &WeightPlan| {
+        let mut layers = weight.copies.iter().flat_map(|copy| &copy.layers);
+        !known.contains(&weight.value) && layers.all(|&op| those(op))
+    };
+    plan.weights.extend(all.weights.into_iter().filter(stored));
+    plan.weights.sort_by_key(|weight| weight.value);
+    let known: HashSet<ValueId> = plan.weights.iter().map(|weight| weight.value).collect();
+    plan.left_float.retain(|left| !known.contains(&left.value));
+    Ok(())
 }
 
 /// The operators that take a weight which patterns leave float, with the reason.

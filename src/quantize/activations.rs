@@ -13,7 +13,10 @@ use crate::{
         self, FreezeParameters, Pass, QuantizeActivations, QuantizeWeights, RemoveIdentities, SettleWeights,
         UpgradeOpset, WidenHalves,
     },
-    plan::{Constants, Decision, FloatReason, Plan, Trained, excluded_layers, following, plan_activations, store_float_layers, watched},
+    plan::{
+        Constants, Decision, FloatReason, Plan, Trained, excluded_layers, following, plan_activations,
+        store_float_layers, watched,
+    },
     report::Report,
 };
 

@@ -70,7 +70,8 @@ fn planned(model: &mut Model, config: &Config) -> Result<Plan> {
             *model = settled.model;
             return store_float_layers(plan, model, &settled.config);
         }
-        reasons.extend(layers.into_iter().filter(|(op, _)| in_vain.contains(op)).map(|(op, reason)| (op, reason.clone())));
+        reasons
+            .extend(layers.into_iter().filter(|(op, _)| in_vain.contains(op)).map(|(op, reason)| (op, reason.clone())));
         float.extend(in_vain);
     }
 }

@@ -90,7 +90,8 @@ fn quantize(model: &mut Model, op: OpId, input: ValueId) -> Quantized {
     let name = model.value(input).name().to_owned();
     let integers = model.new_value(scope, &format!("{name}_quantized"));
     let op_type = "DynamicQuantizeLinear";
-    let new = NewOp { op_type, name: format!("{name}_{op_type}"), inputs: vec![input], output: integers, attributes: vec![] };
+    let new =
+        NewOp { op_type, name: format!("{name}_{op_type}"), inputs: vec![input], output: integers, attributes: vec![] };
     let quantizer = model.insert_op(scope, Some(op), new);
     let [scale, zero_point] = ["scale", "zero_point"].map(|it| model.add_op_output(quantizer, &format!("{name}_{it}")));
     Quantized { integers, scale, zero_point }

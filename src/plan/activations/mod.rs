@@ -26,8 +26,8 @@ use crate::{
 pub(super) use existing_qdq::quantized_to_int8;
 pub(super) use layers::{is_layer, no_constant, unsupported_by};
 pub(super) use parameters::LEAST_SIGNAL_TO_NOISE;
-pub(super) use planner::{drop_weights, reduce_range};
 pub use planner::{Planner, plan_activations, watched};
+pub(super) use planner::{drop_weights, reduce_range};
 pub use speed::{Speed, Times};
 
 /// What becomes of activations.

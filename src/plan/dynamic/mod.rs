@@ -14,10 +14,12 @@ use super::{
     sites, weights,
 };
 use crate::{
+    analysis::Facts,
     config::Config,
     error::Result,
     findings::Fact,
     ir::{DataType, Model, OpId, ValueId, type_name},
+    operators::computes_with_integers,
     targets::Target,
 };
 
@@ -45,7 +47,17 @@ pub fn plan_dynamic(model: &Model, config: &Config) -> Result<Plan> {
     for copy in plan.weights.iter_mut().flat_map(|weight| &mut weight.copies) {
         sites::only_layers_in_bodies(&mut copy.sites, |op| integer.contains(&op));
     }
-    if integer.is_empty() && !layers.is_empty() {
+    // What has several scales is small at least, unless so few steps make that slow.
+    let facts = Facts::as_stated(model);
+    let several =
+        |op: OpId| matches!(decisions.get(&op), Some(Decision::FloatLayer(FloatReason::SeveralScales { .. })));
+    let stored: HashSet<OpId> =
+        layers.iter().copied().filter(|&op| several(op) && !is_short(model, &facts, op)).collect();
+    if !stored.is_empty() && config.store_float_layers.is_none() {
+        weights::store_weights_of(&mut plan, model, &constants, config, |op| stored.contains(&op))?;
+    }
+    let before = || model.ops().any(|op| computes_with_integers(model.op(op)) && !model.op(op).is("DequantizeLinear"));
+    if integer.is_empty() && !layers.is_empty() && !before() {
         plan.findings.push(Fact::NothingInIntegers);
     }
     let operators = layers.into_iter().map(|op| OperatorPlan {
@@ -110,6 +122,24 @@ fn recurrent(model: &Model, op: OpId) -> Result<(), FloatReason> {
         Some(value) => Err(FloatReason::SeveralScales { value: model.value(value).name().to_owned() }),
         None => Ok(()),
     }
+}
+
+/// The sequences that are shorter than this are run faster with weights that are floats. (Measured in onnxruntime 1.32:
+/// to dequantize the weights of an LSTM takes as long as 14 of its steps.)
+const SHORT: usize = 32;
+
+/// Whether a recurrent layer is known to run few steps.
+fn is_short(model: &Model, facts: &Facts, op: OpId) -> bool {
+    let Some(input) = model.input(op, 0) else { return false };
+    let steps = facts.shape(input).and_then(|shape| shape.first().copied().flatten());
+    steps.is_some_and(|steps| steps < SHORT) || is_one_step(model, input)
+}
+
+/// Whether an Unsqueeze makes the first axis of a value, as of the one step that a streaming model is given at a time.
+fn is_one_step(model: &Model, value: ValueId) -> bool {
+    let Some(maker) = model.producer(value).filter(|&maker| model.op(maker).is("Unsqueeze")) else { return false };
+    let axes = model.input(maker, 1).and_then(|axes| model.constant(axes)?.to_i64().ok());
+    axes.is_some_and(|axes| axes.iter().any(|&axis| axis == 0))
 }
 
 /// The layers of which a weight cannot be quantized, each with the reason.

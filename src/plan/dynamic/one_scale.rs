@@ -51,10 +51,16 @@ fn sources(model: &Model, value: ValueId) -> Option<Vec<ValueId>> {
     let inputs = || model.inputs(id).into_iter().flatten();
     match op.op_type() {
         // Of about one size whatever they read.
-        "Tanh" | "Sigmoid" | "HardSigmoid" | "Softsign" | "LayerNormalization" | "InstanceNormalization"
-        | "GroupNormalization" | "RMSNormalization" | "SimplifiedLayerNormalization" | "BatchNormalization" => {
-            Some(Vec::new())
-        }
+        "Tanh"
+        | "Sigmoid"
+        | "HardSigmoid"
+        | "Softsign"
+        | "LayerNormalization"
+        | "InstanceNormalization"
+        | "GroupNormalization"
+        | "RMSNormalization"
+        | "SimplifiedLayerNormalization"
+        | "BatchNormalization" => Some(Vec::new()),
         "LSTM" | "GRU" | "RNN" | "DynamicQuantizeLSTM" if op.attribute("activations").is_none() => {
             // The states of the cells have no bounds.
             let cells = model.outputs(id).get(2).copied().flatten();
@@ -73,9 +79,9 @@ fn sources(model: &Model, value: ValueId) -> Option<Vec<ValueId>> {
                 _ => None,
             }
         }
-        "Relu" | "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "Gelu" | "Clip" | "HardSwish" | "Softplus" | "Cast" | "Identity"
-        | "Dropout" | "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" | "Split" | "Pad" | "Slice"
-        | "Expand" | "Tile" => Some(vec![input(0)?]),
+        "Relu" | "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "Gelu" | "Clip" | "HardSwish" | "Softplus" | "Cast"
+        | "Identity" | "Dropout" | "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" | "Split"
+        | "Pad" | "Slice" | "Expand" | "Tile" => Some(vec![input(0)?]),
         // Sums of many such numbers.
         "Conv" | "Gemm" | "MatMul" => {
             let weight = input(1)?;
@@ -91,7 +97,7 @@ fn sources(model: &Model, value: ValueId) -> Option<Vec<ValueId>> {
 /// Whether a run before wrote the LSTM that makes a value.
 fn is_contributed_lstm(model: &Model, value: ValueId) -> bool {
     let op = model.producer(value).map(|op| model.op(op));
-    op.is_some_and(|op| (op.domain(), op.op_type()) == ("com.microsoft", "DynamicQuantizeLSTM"))
+    op.is_some_and(|op| op.is_of("com.microsoft", "DynamicQuantizeLSTM"))
 }
 
 /// Whether a constant is well above the noise of 255 steps from its smallest to its largest number.
@@ -110,4 +116,3 @@ fn is_even(tensor: &Tensor) -> bool {
     let noise = step * step / 12.0;
     10.0 * (squares / numbers.len() as f64 / noise).log10() >= LEAST_SIGNAL_TO_NOISE
 }
-
