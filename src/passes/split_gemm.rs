@@ -1,6 +1,6 @@
 //! Makes a product and an addition of a Gemm.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{Pass, constants};
 use crate::{
@@ -36,8 +36,9 @@ impl Pass for SplitGemm {
 
     fn run(&self, model: &mut Model) -> Result<bool> {
         let gemms: Vec<OpId> = model.ops().filter(|op| self.only.contains(op) && can_be_split(model, *op)).collect();
+        let mut made = HashMap::new();
         for &op in &gemms {
-            split(model, op)?;
+            split(model, op, &mut made)?;
         }
         Ok(!gemms.is_empty())
     }
@@ -55,7 +56,11 @@ pub(crate) fn can_be_split(model: &Model, id: OpId) -> bool {
         && matches!(model.outputs(id)[..], [Some(_)])
 }
 
-fn split(model: &mut Model, op: OpId) -> Result<()> {
+/// A factor, whether it is transposed and what it is multiplied by, as the bits of a float; of what is no initializer,
+/// for which Gemm.
+type Made = (ValueId, bool, u32, Option<OpId>);
+
+fn split(model: &mut Model, op: OpId, made: &mut HashMap<Made, ValueId>) -> Result<()> {
     let inputs = model.inputs(op);
     let ([Some(left), Some(right), ..], [Some(output)]) = (&inputs[..], &model.outputs(op)[..]) else { return Ok(()) };
     let (left, right, output) = (*left, *right, *output);
@@ -67,17 +72,33 @@ fn split(model: &mut Model, op: OpId) -> Result<()> {
         model.take_attribute(op, attribute);
     }
     for (slot, (value, transposed)) in [left, right].into_iter().zip(transposed).enumerate() {
-        let mut factor = if transposed { before(model, op, "Transpose", value, None) } else { value };
-        if slot == 1 && alpha != 1.0 {
-            factor = scaled(model, op, factor, alpha)?;
+        let factor = if slot == 1 { alpha } else { 1.0 };
+        if !transposed && factor == 1.0 {
+            continue;
         }
-        if factor != value {
-            model.set_input(Use { op, slot }, factor);
-        }
+        let key = (value, transposed, factor.to_bits(), model.value(value).initializer().is_none().then_some(op));
+        let input = match made.get(&key) {
+            Some(&known) => known,
+            None => {
+                let turned = if transposed { before(model, op, "Transpose", value, None) } else { value };
+                let input = if factor == 1.0 { turned } else { scaled(model, op, turned, factor)? };
+                made.insert(key, input);
+                input
+            }
+        };
+        model.set_input(Use { op, slot }, input);
     }
     model.set_op_type(op, "MatMul");
-    let Some(added) = added else { return Ok(()) };
-    let added = if beta == 1.0 { added } else { scaled(model, op, added, beta)? };
+    let Some(original) = added else { return Ok(()) };
+    let added = match model.fixed(original).filter(|tensor| tensor.dtype() == DataType::Float) {
+        _ if beta == 1.0 => original,
+        Some(tensor) => {
+            let bytes = tensor.to_f32()?.iter().flat_map(|element| (element * beta).to_le_bytes()).collect::<Vec<u8>>();
+            let tensor = tensor.with_bytes(&tensor.shape(), bytes)?.named(model.value(original).name());
+            constants::add(model, op, tensor)
+        }
+        None => scaled(model, op, original, beta)?,
+    };
     model.omit_input(op, 2);
     let scope = model.op(op).scope();
     let product = model.new_value(scope, &format!("{}_product", model.value(output).name()));
@@ -86,6 +107,7 @@ fn split(model: &mut Model, op: OpId) -> Result<()> {
     let behind = model.op_after(op);
     let add = NewOp { op_type: "Add", name, inputs: vec![product, added], output, attributes: vec![] };
     model.insert_op(scope, behind, add);
+    constants::remove_unread(model, vec![original]);
     Ok(())
 }
 
@@ -97,9 +119,12 @@ fn scaled(model: &mut Model, op: OpId, value: ValueId, factor: f32) -> Result<Va
     Ok(before(model, op, "Mul", value, Some(factor)))
 }
 
-/// What another operator in front of `op` makes of a value.
+/// What another operator in front of `op` makes of a value; a Transpose of an initializer is in front of all that
+/// read it.
 fn before(model: &mut Model, op: OpId, op_type: &'static str, value: ValueId, other: Option<ValueId>) -> ValueId {
-    let scope = model.op(op).scope();
+    let initializer = model.value(value).initializer().is_some() && op_type == "Transpose";
+    let scope = if initializer { model.value(value).scope() } else { model.op(op).scope() };
+    let position = if initializer { model.first_reader(value) } else { Some(op) };
     let suffix = if op_type == "Mul" { "scaled" } else { "transposed" };
     let name = format!("{}_{suffix}", model.value(value).name());
     let output = model.new_value(scope, &name);
@@ -108,6 +133,6 @@ fn before(model: &mut Model, op: OpId, op_type: &'static str, value: ValueId, ot
         _ => vec![],
     };
     let inputs = [value].into_iter().chain(other).collect();
-    model.insert_op(scope, Some(op), NewOp { op_type, name, inputs, output, attributes });
+    model.insert_op(scope, position, NewOp { op_type, name, inputs, output, attributes });
     output
 }
