@@ -292,6 +292,14 @@ fn lstm_of_all_kinds() {
             )
         },
         lstm(
+            "weights_of_two_branches",
+            "DynamicQuantizeLSTM*2 If Tanh",
+            "g (float[9,2,3] x, bool c) => (float[9,1,2,4] y) <float[1,16,3] w = {?}, float[1,16,4] r = {?}>
+             { t = Tanh (x)
+               y = If (c) <then_branch = a () => (float[9,1,2,4] p) { p = LSTM <hidden_size = 4> (t, w, r) },
+                           else_branch = b () => (float[9,1,2,4] q) { q = LSTM <hidden_size = 4, direction = \"reverse\"> (t, w, r) }> }",
+        ),
+        lstm(
             "one_behind_another",
             "DequantizeLinear*2 DynamicQuantizeLSTM LSTM Squeeze",
             "g (float[40,2,3] x) => (float[40,1,2,4] y) <float[1,16,3] w = {?}, float[1,16,4] r = {?}, float[1,16,4] v = {?}, float[1,16,4] s = {?}, int64[1] a = {1}>
@@ -299,9 +307,11 @@ fn lstm_of_all_kinds() {
         ),
     ];
     let mut cases = cases;
-    cases[4].float = &[("LSTM", "nothing tells that 'x' is of one size")];
-    cases[4].config.allow_growth = true;
+    cases[5].float = &[("LSTM", "nothing tells that 'x' is of one size")];
+    cases[5].config.allow_growth = true;
     if let Some(files) = check("lstm_of_all_kinds", &cases) {
+        let constants = Model::load(&files[4]).expect("it loads").tensors().count();
+        assert_eq!(constants, 6, "branches share a weight, its scales and zero points");
         insta::assert_snapshot!(Model::load(&files[1]).expect("it loads").to_text());
     }
 }

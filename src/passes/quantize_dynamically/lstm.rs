@@ -1,10 +1,11 @@
 //! LSTM, as onnxruntime has it with weights that are integers.
 
+use std::collections::HashMap;
+
 use super::Weight;
 use crate::{
     error::Result,
     ir::{Model, OpId, Tensor, Use, ValueId},
-    passes::constants,
 };
 
 /// onnxruntime's operators.
@@ -12,27 +13,51 @@ const DOMAIN: &str = "com.microsoft";
 /// The inputs of an LSTM: those of DynamicQuantizeLSTM come behind them.
 const INPUTS: usize = 8;
 
-/// Makes an LSTM a DynamicQuantizeLSTM; returns what it read before. (onnxruntime's documentation of contributed
-/// operators: W and R are `[directions, inputs or hidden, 4 * hidden]`, the transpose of ONNX's, and have a scale and
-/// a zero point for each of the last axis, in each direction.)
-pub(super) fn write(model: &mut Model, op: OpId) -> Result<Option<Vec<ValueId>>> {
-    let (Some(input), Some(hidden)) = (Weight::of(model, op, 1), Weight::of(model, op, 2)) else { return Ok(None) };
-    let (Some(stored_input), Some(stored_hidden)) = (stored(model, &input)?, stored(model, &hidden)?) else {
-        return Ok(None);
-    };
-    for (index, (weight, stored)) in [(&input, stored_input), (&hidden, stored_hidden)].into_iter().enumerate() {
-        let names = [weight.integers, weight.scales, weight.zero_points.unwrap_or(weight.integers)];
-        let slots = [1 + index, INPUTS + 2 * index, INPUTS + 1 + 2 * index];
-        for ((tensor, like), slot) in stored.into_iter().zip(names).zip(slots) {
-            let tensor = tensor.named(model.value(like).name());
-            let value = constants::add(model, op, tensor);
-            model.set_input(Use { op, slot }, value);
+/// What has been stored for a model's LSTMs so far, by the integers that it was made of: a weight may have several
+/// readers, in branches.
+#[derive(Default)]
+pub(super) struct Weights {
+    stored: HashMap<ValueId, [ValueId; 3]>,
+}
+
+impl Weights {
+    /// Makes an LSTM a DynamicQuantizeLSTM; returns what it read before. (onnxruntime's documentation of contributed
+    /// operators: W and R are `[directions, inputs or hidden, 4 * hidden]`, the transpose of ONNX's, and have a scale
+    /// and a zero point for each of the last axis, in each direction.)
+    pub fn write(&mut self, model: &mut Model, op: OpId) -> Result<Option<Vec<ValueId>>> {
+        let (Some(input), Some(hidden)) = (Weight::of(model, op, 1), Weight::of(model, op, 2)) else { return Ok(None) };
+        let (Some(inputs), Some(hiddens)) = (self.store(model, &input)?, self.store(model, &hidden)?) else {
+            return Ok(None);
+        };
+        for (index, values) in [inputs, hiddens].into_iter().enumerate() {
+            let slots = [1 + index, INPUTS + 2 * index, INPUTS + 1 + 2 * index];
+            for (value, slot) in values.into_iter().zip(slots) {
+                model.set_input(Use { op, slot }, value);
+            }
         }
+        model.set_op_of_domain(op, DOMAIN, "DynamicQuantizeLSTM");
+        // A default of ONNX's operator that this one does not know.
+        model.take_attribute(op, "layout");
+        Ok(Some(vec![input.dequantized, hidden.dequantized]))
     }
-    model.set_op_of_domain(op, DOMAIN, "DynamicQuantizeLSTM");
-    // A default of ONNX's operator that this one does not know.
-    model.take_attribute(op, "layout");
-    Ok(Some(vec![input.dequantized, hidden.dequantized]))
+
+    fn store(&mut self, model: &mut Model, weight: &Weight) -> Result<Option<[ValueId; 3]>> {
+        if let Some(&known) = self.stored.get(&weight.integers) {
+            return Ok(Some(known));
+        }
+        let Some(tensors) = stored(model, weight)? else { return Ok(None) };
+        let scope = model.value(weight.integers).scope();
+        let place = model.producer(weight.integers);
+        let names = [weight.integers, weight.scales, weight.zero_points.unwrap_or(weight.integers)];
+        let mut tensors = tensors.into_iter().zip(names);
+        let values = names.map(|before| {
+            let (tensor, like) = tensors.next().expect("there are as many tensors as names");
+            let tensor = tensor.named(model.value(like).name());
+            model.new_constant(scope, tensor, Some(before), place)
+        });
+        self.stored.insert(weight.integers, values);
+        Ok(Some(values))
+    }
 }
 
 /// A weight's integers with the last two axes swapped, and scales and zero points for each direction.

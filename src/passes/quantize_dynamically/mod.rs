@@ -28,11 +28,12 @@ impl Pass for QuantizeDynamically<'_> {
 
     fn run(&self, model: &mut Model) -> Result<bool> {
         let mut products = products::Products::of(model);
+        let mut recurrent = lstm::Weights::default();
         let mut unread = Vec::new();
         for layer in self.plan.layers() {
             unread.extend(match model.op(layer.op).op_type() {
                 "MatMul" => products.write(model, layer.op)?,
-                "LSTM" => lstm::write(model, layer.op)?,
+                "LSTM" => recurrent.write(model, layer.op)?,
                 _ => None,
             });
         }
