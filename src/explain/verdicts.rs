@@ -251,8 +251,14 @@ fn dynamic(loaded: &Loaded, found: &mut HashMap<OpId, Found>, absorbed: &mut Has
         let scales = scales.filter(|&maker| maker != cast && model.op(maker).is("Mul"));
         let bias = reader(scale).filter(|&bias| {
             let inputs = model.inputs(bias).into_iter().flatten();
-            let columns =
-                |input: ValueId| model.constant(input).is_some_and(|it| it.shape().last().is_some_and(|&it| it > 1));
+            // One number for each column; a matrix is added by itself.
+            let columns = |input: ValueId| {
+                let shape = model.constant(input).map(|bias| bias.shape());
+                shape.is_some_and(|shape| {
+                    let columns = shape.last().copied().unwrap_or(1);
+                    columns > 1 && shape.iter().product::<usize>() == columns
+                })
+            };
             model.op(bias).is("Add") && inputs.into_iter().any(columns)
         });
         // Integers that several products read are made once, and by themselves.
