@@ -13,7 +13,10 @@ use crate::{
         self, FreezeParameters, Pass, QuantizeActivations, QuantizeWeights, RemoveIdentities, SettleWeights,
         UpgradeOpset, WidenHalves,
     },
-    plan::{Constants, Decision, FloatReason, Plan, Trained, excluded_layers, following, plan_activations, watched},
+    plan::{
+        Constants, Decision, FloatReason, Plan, Trained, excluded_layers, following, plan_activations,
+        store_float_layers, watched,
+    },
     report::Report,
 };
 
@@ -119,7 +122,7 @@ fn planned(model: &mut Model, config: &Config, ranges: &Ranges) -> Result<Plan> 
                 }
             }
             *model = settled.model;
-            return Ok(plan);
+            return store_float_layers(plan, model, &settled.config);
         }
         reasons.extend(layers.filter(|(op, _)| in_vain.contains(op)).map(|(op, reason)| (op, reason.clone())));
         float.extend(in_vain);
@@ -132,7 +135,7 @@ pub(super) struct Settled {
     /// With patterns that include these weights: what they are made of is included, or they would not be here.
     pub config: Config,
     /// The weights, and the layers that take them.
-    made: BTreeMap<ValueId, Vec<OpId>>,
+    pub made: BTreeMap<ValueId, Vec<OpId>>,
 }
 
 /// The layers that patterns exclude, by the names that their weights have in the file.
@@ -146,7 +149,8 @@ pub(super) fn excluded(model: &Model, config: &Config) -> HashSet<OpId> {
 /// Settles the weights of all layers but some.
 pub(super) fn settled(model: &Model, config: &Config, except: HashSet<OpId>) -> Result<Settled> {
     let (mut model, mut config) = (model.clone(), config.clone());
-    let made = SettleWeights { except }.settle(&mut model);
+    let recurrent = config.activations.is_dynamic();
+    let made = SettleWeights { except, recurrent }.settle(&mut model);
     if !config.include.is_empty() {
         for &weight in made.keys() {
             config.include.push(Pattern::exactly(model.value(weight).name())?);
@@ -235,7 +239,7 @@ fn way_out(model: &Model, prepared: &Model, config: &Config) -> Result<Option<St
 /// and 16 bits.
 fn opset(activations: ActivationType) -> i64 {
     match activations {
-        ActivationType::Uint8 | ActivationType::Int8 => 13,
+        ActivationType::Uint8 | ActivationType::Int8 | ActivationType::Dynamic => 13,
         ActivationType::Uint16 | ActivationType::Int16 => 21,
     }
 }

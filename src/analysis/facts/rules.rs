@@ -107,6 +107,13 @@ impl Facts {
     /// The type that an operator of onnxruntime's own makes first, by the input that it shares it with.
     fn made_by_contributed(&self, model: &Model, id: OpId) -> Vec<(ValueId, Fact)> {
         let like = |slot: usize| model.input(id, slot).and_then(|input| self.dtype(input));
+        if model.op(id).is_of("com.microsoft", "DynamicQuantizeLSTM") {
+            let made = |(slot, value): (usize, Option<ValueId>)| {
+                let rank = if slot == 0 { 4 } else { 3 };
+                Some((value?, Fact { dtype: like(0), shape: Some(unknown(rank)) }))
+            };
+            return model.outputs(id).into_iter().enumerate().filter_map(made).collect();
+        }
         let dtype = match model.op(id).op_type() {
             "QLinearConcat" | "QLinearWhere" => like(1),
             "MatMulIntegerToFloat" | "GatherBlockQuantized" => like(2),
@@ -204,7 +211,7 @@ impl Rule<'_> {
                 Some(vec![size(0, "transA", 0), size(1, "transB", 1)])
             }
             "NonZero" | "Flatten" => Some(unknown(2)),
-            "MatMul" => self.multiplied(),
+            "MatMul" | "MatMulInteger" => self.multiplied(),
             "Transpose" => self.transposed(),
             "Reshape" => match self.integers("shape", 1) {
                 Some(sizes) => sizes_from(&sizes),
