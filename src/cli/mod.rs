@@ -9,6 +9,7 @@ mod outputs;
 mod print;
 mod quantize;
 mod settings;
+mod simplify;
 mod summary;
 mod upgrade;
 
@@ -43,6 +44,7 @@ enum Command {
     Calibrate(Box<calibrate::Args>),
     Explain(Box<explain::Args>),
     Print(print::Args),
+    Simplify(simplify::Args),
     Upgrade(upgrade::Args),
 }
 
@@ -63,6 +65,7 @@ impl Cli {
             Some(Command::Calibrate(args)) => calibrate::run(*args),
             Some(Command::Explain(args)) => explain::run(&args),
             Some(Command::Print(args)) => print::run(&args),
+            Some(Command::Simplify(args)) => simplify::run(&args),
             Some(Command::Upgrade(args)) => upgrade::run(&args),
             None => quantize::run(self.quantize),
         }
