@@ -462,8 +462,8 @@ const CASES: &[Case] = &[
     case(
         "pads_by_way_of_floats",
         13,
-        "g (float[\"n\",3,9,9] x) => (float[\"n\",100] y) <float[4,3,3,3] w = {?}, int64 i2 = {2}, int64 i3 = {3}, float st = {2}, float one = {1}, float k = {3}, int64 twoi = {2}, int64[1] zero = {0}, int64[1] onei = {1}, int64[1] four = {4}, int64[2] z2 = {0, 0}>
-         { s = Shape (x) hi = Gather (s, i2) wi = Gather (s, i3) hf = Cast <to = 1> (hi) r = Div (hf, st) c = Ceil (r) m = Sub (c, one) n = Mul (m, st) e = Add (n, k) t = Sub (e, hf)
+        "g (float[\"n\",3,9,9] x) => (float[\"n\",100] y) <float[4,3,3,3] w = {?}, int64 i2 = {2}, float st = {2}, float one = {1}, float k = {3}, int64 twoi = {2}, int64[1] zero = {0}, int64[1] onei = {1}, int64[1] four = {4}, int64[2] z2 = {0, 0}>
+         { s = Shape (x) hi = Gather (s, i2) hf = Cast <to = 1> (hi) r = Div (hf, st) c = Ceil (r) m = Sub (c, one) n = Mul (m, st) e = Add (n, k) t = Sub (e, hf)
            ti = Cast <to = 7> (t) a = Div (ti, twoi) b = Sub (ti, a) a1 = Unsqueeze (a, zero) b1 = Unsqueeze (b, zero) p = Concat <axis = 0> (z2, a1, a1, z2, b1, b1)
            q = Pad (x, p) l = Conv <strides = [2, 2]> (q, w) s2 = Shape (l) bb = Slice (s2, zero, onei) m2 = Slice (s2, onei, four) pr = ReduceProd (m2) f = Concat <axis = 0> (bb, pr) y = Reshape (l, f) }",
         "Conv Shape Slice Concat Reshape",

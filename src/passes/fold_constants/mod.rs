@@ -64,6 +64,8 @@ impl Pass for FoldConstants {
                 break;
             }
             unread.extend(folded);
+            // Bodies may tell more of what follows from the new constants than what is spread from each.
+            facts = Facts::guaranteed(model);
         }
         let changed = !unread.is_empty();
         remove_unread(model, unread);
