@@ -56,19 +56,17 @@ impl Pass for FoldConstants {
 
     fn run(&self, model: &mut Model) -> Result<bool> {
         let mut facts = Facts::guaranteed(model);
-        let mut unread = Vec::new();
+        let mut changed = false;
         // What one operator frees may be what another one's result may take.
         for _ in 0..MAX_ROUNDS {
             let folded = fold_all(model, &mut facts);
             if folded.is_empty() {
                 break;
             }
-            unread.extend(folded);
-            // Bodies may tell more of what follows from the new constants than what is spread from each.
-            facts = Facts::guaranteed(model);
+            changed = true;
+            // What only made sizes that are known now reads what others could be alone with.
+            remove_unread(model, folded);
         }
-        let changed = !unread.is_empty();
-        remove_unread(model, unread);
         Ok(changed)
     }
 }
