@@ -143,6 +143,6 @@ pub use config::{
 pub use error::{Error, ErrorKind, Location, Result};
 pub use file::{OutputFile, PreparedFile, SaveOptions, Saved, is_same_file, remove_unfinished_files};
 pub use ir::Model;
-pub use quantize::{calibrate, explain_planned, quantize, quantize_activations, upgrade};
+pub use quantize::{Simplified, calibrate, explain_planned, quantize, quantize_activations, simplify, upgrade};
 pub use report::Report;
 pub use text::{ParseOptions, RandomFill, TextOptions};

@@ -10,6 +10,7 @@ mod parse;
 mod print;
 mod quantize;
 mod settings;
+mod simplify;
 mod summary;
 mod upgrade;
 
@@ -45,6 +46,7 @@ enum Command {
     Explain(Box<explain::Args>),
     Parse(parse::Args),
     Print(print::Args),
+    Simplify(simplify::Args),
     Upgrade(upgrade::Args),
 }
 
@@ -66,6 +68,7 @@ impl Cli {
             Some(Command::Explain(args)) => explain::run(&args),
             Some(Command::Parse(args)) => parse::run(&args),
             Some(Command::Print(args)) => print::run(&args),
+            Some(Command::Simplify(args)) => simplify::run(&args),
             Some(Command::Upgrade(args)) => upgrade::run(&args),
             None => quantize::run(self.quantize),
         }

@@ -7,6 +7,7 @@
 mod constants;
 mod fold_batch_normalization;
 mod fold_constants;
+mod fold_pads;
 mod fold_scales;
 mod fold_trained_pairs;
 mod freeze_parameters;
@@ -25,6 +26,7 @@ mod write_out_axes;
 
 pub use fold_batch_normalization::FoldBatchNormalization;
 pub use fold_constants::FoldConstants;
+pub use fold_pads::FoldPads;
 pub use fold_scales::FoldScales;
 pub use fold_trained_pairs::FoldTrainedPairs;
 pub use freeze_parameters::FreezeParameters;
@@ -52,7 +54,7 @@ use crate::{error::Result, ir::Model};
 /// assert!(!model.ops().any(|op| model.op(op).is("BatchNormalization")));
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
-pub fn before_activations() -> [&'static dyn Pass; 8] {
+pub fn before_activations() -> [&'static dyn Pass; 9] {
     [
         // What callers may override is no constant to the others.
         &FreezeParameters,
@@ -68,6 +70,8 @@ pub fn before_activations() -> [&'static dyn Pass; 8] {
         &FoldScales,
         // Behind what makes constants of axes.
         &WriteOutAxes,
+        // Behind what makes constants of pads, and has them for all axes.
+        &FoldPads,
     ]
 }
 

@@ -191,9 +191,10 @@ pub(super) fn prepared(original: &Model, config: &Config) -> Result<(Model, Trai
 }
 
 /// Two do for most models.
-const MAX_ROUNDS: usize = 8;
+pub(super) const MAX_ROUNDS: usize = 8;
 
-fn simplify(model: &mut Model, config: &Config) -> Result<bool> {
+/// Runs the passes once; tells whether anything changed.
+pub(super) fn simplify(model: &mut Model, config: &Config) -> Result<bool> {
     let mut changed = false;
     for pass in passes::before_activations() {
         let fixes = pass.name() == FreezeParameters.name();

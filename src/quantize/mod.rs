@@ -5,9 +5,11 @@ mod dynamic;
 mod foreseen;
 #[cfg(test)]
 mod scaling;
+mod simplified;
 
 pub use activations::{calibrate, quantize_activations};
 pub use foreseen::explain_planned;
+pub use simplified::{Simplified, simplify};
 
 use std::{borrow::Cow, collections::HashSet};
 

@@ -21,7 +21,7 @@ const SAME_SHAPE: &[&str] = &[
 /// Operators whose outputs have the type and rank of the first input.
 #[rustfmt::skip]
 const SAME_RANK: &[&str] = &[
-    "ConvTranspose", "DeformConv", "DepthToSpace", "MaxUnpool", "Pad", "Resize", "SpaceToDepth", "Split", "Tile", "TopK",
+    "ConvTranspose", "DeformConv", "DepthToSpace", "MaxUnpool", "Resize", "SpaceToDepth", "Split", "Tile", "TopK",
     "Upsample",
 ];
 
@@ -237,6 +237,7 @@ impl Rule<'_> {
             }
             "Concat" => self.concatenated(),
             "Slice" => self.sliced(),
+            "Pad" => self.padded(),
             "Gather" => {
                 let (data, indices) = (self.shape(0)?, self.shape(1)?);
                 let axis = normalize_axis(self.op.int("axis").unwrap_or(0), data.len())?;
@@ -343,6 +344,32 @@ impl Rule<'_> {
             Some(sizes)
         };
         Some(taken().unwrap_or_else(|| unknown(sizes.len())))
+    }
+
+    /// Each size with what is put before and behind it.
+    fn padded(&self) -> Option<Shape> {
+        let sizes = self.shape(0)?;
+        let sum = || {
+            let (pads, axes) = (self.integers("pads", 1)?, self.input(3));
+            let axes = match axes {
+                Some(axes) => normalized(&constant_integers(self.model, axes)?, sizes.len())?,
+                None => (0..sizes.len()).collect(),
+            };
+            if pads.len() != 2 * axes.len() {
+                return None;
+            }
+            let mut sizes = sizes.clone();
+            for (index, &axis) in axes.iter().enumerate() {
+                let (before, behind) = (pads[index], pads[axes.len() + index]);
+                let padded = |size: usize| {
+                    let size = i64::try_from(size).ok()?.checked_add(before)?.checked_add(behind)?;
+                    usize::try_from(size).ok()
+                };
+                sizes[axis] = sizes[axis].and_then(padded);
+            }
+            Some(sizes)
+        };
+        Some(sum().unwrap_or_else(|| unknown(sizes.len())))
     }
 
     fn reduced(&self) -> Option<Shape> {
