@@ -14,7 +14,7 @@ use crate::{
 /// Longer lists are no shapes.
 const MAX_ELEMENTS: usize = 64;
 /// Operators that are looked at for one list: beyond what exporters write.
-const MAX_OPS: usize = 128;
+const MAX_OPS: usize = 32;
 
 /// A list of integers, or one.
 #[derive(Debug, Clone)]
@@ -80,7 +80,10 @@ impl Lists<'_> {
         self.left.set(self.left.get().checked_sub(1)?);
         let op = self.model.op(id);
         let opset = self.model.opset(op.scope());
-        if !is_standard(self.model, id) || op.has_attributes_of_caller() || opset < 7 {
+        let output = self.model.outputs(id).into_iter().flatten().next()?;
+        let no_sizes =
+            self.facts.dtype(output).is_some_and(|dtype| !matches!(dtype, DataType::Int32 | DataType::Int64));
+        if no_sizes || !is_standard(self.model, id) || op.has_attributes_of_caller() || opset < 7 {
             return None;
         }
         let input = |slot: usize| self.value(self.model.input(id, slot)?);

@@ -57,6 +57,10 @@ fn sample(model: &Model, number: usize, random: &mut Random) -> Option<Sample> {
         let dtype = ty.dtype.unwrap_or(DataType::Float);
         let shape = shape(&ty, &mut sizes, random);
         let count = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size))?;
+        // Empty, but too large all the same.
+        if shape.iter().any(|&size| size > LARGEST_SAMPLE) {
+            return None;
+        }
         elements += count;
         if elements > LARGEST_SAMPLE || element_bits(dtype).is_none() {
             return None;
