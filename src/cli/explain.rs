@@ -161,8 +161,11 @@ fn shares(summary: &Summary) -> String {
     let bytes = percent(summary.integer_weight_bytes as f64, summary.constant_bytes as f64);
     format!(
         "{:.0} % of {:.3} million multiply-accumulates in integers{uncounted}; {bytes:.0} % of the bytes of constants are read as \
-         integers\n",
+         integers\n\
+         a run reads and writes {:.3} MB, {:.3} MB if all were float\n",
         percent(integer, all),
-        all / 1e6
+        all / 1e6,
+        summary.bytes_moved as f64 / 1e6,
+        summary.bytes_moved_in_float as f64 / 1e6
     )
 }

@@ -4,7 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
-use super::{Verdict, loaded::Loaded, verdicts::Found};
+use super::{
+    Verdict,
+    loaded::Loaded,
+    moved::{Moved, moved},
+    verdicts::Found,
+};
 use crate::{
     analysis::Facts,
     ir::{Model, OpId, ValueId},
@@ -31,6 +36,11 @@ pub struct Summary {
     pub multiply_accumulates: u64,
     /// Those of them that integer kernels do.
     pub integer_multiply_accumulates: u64,
+    /// Bytes that operators read and write in one run, each value once for its writer and once for each reader; of
+    /// a batch of one where its size is open, and without values of which more is open.
+    pub bytes_moved: u64,
+    /// The same if the model computed in float throughout, without conversions.
+    pub bytes_moved_in_float: u64,
     /// Convolutions and products whose sizes are not known, which are not counted.
     pub uncounted: usize,
 }
@@ -39,6 +49,8 @@ pub(super) fn sum(model: &Model, loaded: &Loaded, verdicts: &HashMap<OpId, Found
     let mut summary =
         Summary { constant_bytes: model.tensors().map(|tensor| tensor.byte_len()).sum(), ..Summary::default() };
     let facts = Facts::as_stated(&loaded.model);
+    let Moved { bytes, bytes_in_float } = moved(loaded, verdicts, &facts);
+    (summary.bytes_moved, summary.bytes_moved_in_float) = (bytes, bytes_in_float);
     for op in loaded.model.ops() {
         let Some(count) = multiply_accumulates(&loaded.model, &facts, op) else { continue };
         let Some(count) = count else {

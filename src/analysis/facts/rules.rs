@@ -173,7 +173,7 @@ impl Rule<'_> {
             _ if COMPARE.contains(&op_type) => Some(DataType::Bool),
             "AveragePool" | "Compress" | "Concat" | "Conv" | "Einsum" | "Expand" | "Flatten" | "GRU" | "Gather"
             | "GatherElements" | "GatherND" | "Gemm" | "LSTM" | "MatMul" | "RNN" | "Reshape" | "LpPool" | "MaxPool"
-            | "GlobalAveragePool" | "GlobalLpPool" | "GlobalMaxPool" | "Slice" | "Squeeze" | "Transpose"
+            | "GlobalAveragePool" | "GlobalLpPool" | "GlobalMaxPool" | "Pad" | "Slice" | "Squeeze" | "Transpose"
             | "Unsqueeze" => self.dtype(0),
             _ if SAME_SHAPE.contains(&op_type) || SAME_RANK.contains(&op_type) || BROADCAST.contains(&op_type) => {
                 self.dtype(0)
