@@ -107,6 +107,7 @@
 //! | `plan` | `calibration` (what was observed), `analysis`, `findings`, `targets`, `operators`, `ir`, `numeric`, `config` |
 //! | `passes` | `plan`, `analysis`, `operators`, `ir`, `proto`, `numeric`; never the configuration, ranges or targets |
 //! | `explain` | `plan` (for its words), `passes`, `analysis`, `findings`, `targets`, `operators`, `ir` |
+//! | `compare` | `calibration` (to run both models), `analysis`, `targets` (what a pair is), `ir` |
 //! | `report` | `plan`, `findings`, `ir`, `numeric`, `config` |
 //! | `quantize` | the order: `calibration`, `explain`, `findings`, `plan`, `passes`, `report`, `targets`, `ir`, `config` |
 //!
@@ -120,6 +121,7 @@ extern crate self as onnx_quant;
 
 mod analysis;
 pub mod calibration;
+pub mod compare;
 mod config;
 mod error;
 pub mod explain;

@@ -2,6 +2,7 @@
 //! terminal.
 
 mod calibrate;
+mod compare;
 mod explain;
 mod interrupt;
 mod observe;
@@ -43,6 +44,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Calibrate(Box<calibrate::Args>),
+    Compare(compare::Args),
     Explain(Box<explain::Args>),
     Parse(parse::Args),
     Print(print::Args),
@@ -65,6 +67,7 @@ impl Cli {
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
             Some(Command::Calibrate(args)) => calibrate::run(*args),
+            Some(Command::Compare(args)) => compare::run(&args),
             Some(Command::Explain(args)) => explain::run(&args),
             Some(Command::Parse(args)) => parse::run(&args),
             Some(Command::Print(args)) => print::run(&args),

@@ -14,7 +14,7 @@ use ort::{
     value::{DynValue, TensorElementType, ValueType},
 };
 
-use super::{Engine, Observed, Session, guarded};
+use super::{Engine, Observed, ObservedValue, Session, guarded};
 use crate::{
     calibration::Observation,
     error::{Error, Result},
@@ -114,26 +114,29 @@ impl Session for OnnxruntimeSession<'_> {
             .map_err(|panic| Error::engine(NAME, format!("failed to run the model: {panic}")))?
             .map_err(failed)?;
         // Doubles are few; the others are handed over where onnxruntime has them.
-        let mut narrowed: Vec<(usize, Vec<f32>)> = Vec::new();
-        let mut observed: Vec<(usize, &[f32])> = Vec::new();
+        let mut narrowed: Vec<(usize, Vec<usize>, Vec<f32>)> = Vec::new();
+        let mut kept: Vec<(usize, Vec<usize>, &[f32])> = Vec::new();
+        let sizes = |shape: &ort::value::Shape| shape.iter().map(|&size| size.max(0) as usize).collect::<Vec<_>>();
         for (index, name) in self.observation.outputs().iter().enumerate() {
             let value = &outputs[name.as_str()];
             match value.dtype() {
                 ValueType::Tensor { ty: TensorElementType::Float32, .. } => {
-                    observed.push((index, value.try_extract_tensor::<f32>().map_err(failed)?.1));
+                    let (shape, elements) = value.try_extract_tensor::<f32>().map_err(failed)?;
+                    kept.push((index, sizes(shape), elements));
                 }
                 ValueType::Tensor { ty: TensorElementType::Float64, .. } => {
-                    let (_, elements) = value.try_extract_tensor::<f64>().map_err(failed)?;
-                    narrowed.push((index, elements.iter().map(|&number| number as f32).collect()));
+                    let (shape, elements) = value.try_extract_tensor::<f64>().map_err(failed)?;
+                    narrowed.push((index, sizes(shape), elements.iter().map(|&number| number as f32).collect()));
                 }
                 other => {
                     return Err(Error::invalid(format!("'{name}' is a {other}, and only floats are observed")));
                 }
             }
         }
-        observed.extend(narrowed.iter().map(|(index, elements)| (*index, elements.as_slice())));
-        observed.retain(|(_, elements)| !elements.is_empty());
-        observed.sort_by_key(|(index, _)| *index);
+        let given = kept.iter().map(|(index, shape, elements)| ObservedValue { index: *index, shape, elements });
+        let made = narrowed.iter().map(|(index, shape, elements)| ObservedValue { index: *index, shape, elements });
+        let mut observed: Vec<ObservedValue> = given.chain(made).filter(|it| !it.elements.is_empty()).collect();
+        observed.sort_by_key(|it| it.index);
         observe(&observed);
         Ok(())
     }
