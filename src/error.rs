@@ -52,7 +52,7 @@ pub enum ErrorKind {
     },
     /// A text has a digest, or `...`, in the place of the elements of tensors.
     #[error(
-        "the text has no elements of {}; print the model with more of them, or let `parse --fill random` \
+        "the text has no elements of {}; `print --elements all` has them, or let `parse --fill random` \
          (`ParseOptions::fill`) make some up",
         listed(.tensors)
     )]

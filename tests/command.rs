@@ -368,3 +368,15 @@ fn a_text_is_taken_where_a_model_is() {
     succeed(folder, &["parse", "elided.txt", "again.onnx", "--fill", "random"]);
     assert_eq!(read(folder, "filled.onnx"), read(folder, "again.onnx"));
 }
+
+#[test]
+fn a_text_with_all_elements_is_the_model() {
+    let folder = folder_with(&["kws_dscnn.onnx"]);
+    let ended = run(folder.path(), &["print", "kws_dscnn.onnx", "--elements", "all"]);
+    fs::write(folder.path().join("all.txt"), &ended.stdout).expect("it can be written");
+    succeed(folder.path(), &["parse", "all.txt", "parsed.onnx"]);
+    succeed(folder.path(), &["kws_dscnn.onnx", "expected.onnx"]);
+    succeed(folder.path(), &["parsed.onnx", "out.onnx"]);
+    let text = |name| run(folder.path(), &["print", name, "--elements", "0"]).stdout;
+    assert!(text("out.onnx") == text("expected.onnx"));
+}
