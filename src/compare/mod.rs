@@ -58,7 +58,8 @@ pub struct ComparedValue {
     /// The same behind the QuantizeLinear and DequantizeLinear that it goes through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after_pair: Option<ErrorOf>,
-    /// By how many decibels it is worse than the worst value that its operator reads: what the operator adds.
+    /// By how many decibels it is worse, as others read it, than the worst value that its operator reads: what the
+    /// operator adds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<f64>,
 }
@@ -72,6 +73,13 @@ pub struct NotCompared {
     pub reason: &'static str,
 }
 
+impl ComparedValue {
+    /// How far off it is for those that read it: behind its pair, which may do what a Relu or Clip did, if it has one.
+    pub fn as_read(&self) -> &ErrorOf {
+        self.after_pair.as_ref().unwrap_or(&self.error)
+    }
+}
+
 impl Comparison {
     /// It as JSON, with a line break at its end.
     pub fn to_json(&self) -> String {
@@ -82,7 +90,7 @@ impl Comparison {
 
     /// The first value, in the order of computation, that is below a bound in decibels.
     pub fn first_below(&self, bound: f64) -> Option<&ComparedValue> {
-        self.values.iter().find(|value| value.error.is_below(bound))
+        self.values.iter().find(|value| value.as_read().is_below(bound))
     }
 }
 
@@ -215,14 +223,14 @@ fn results(
         let producer = quantized.producer(it.quantized);
         let inputs = producer.map(|op| quantized.inputs(op)).unwrap_or_default();
         let worst = inputs.iter().flatten().filter_map(|input| *read.get(input)?).min_by(f64::total_cmp);
-        let lost = worst.zip(error.sqnr).map(|(before, after)| before - after);
-        let value = ComparedValue {
+        let mut value = ComparedValue {
             name: it.name.clone(),
             operator: producer.map(|op| quantized.op(op).describe()),
             error,
             after_pair: after_pair.finished(),
-            lost,
+            lost: None,
         };
+        value.lost = worst.zip(value.as_read().sqnr).map(|(before, after)| before - after);
         if it.is_output { outputs.push(value) } else { values.push(value) }
     }
     (outputs, values)
