@@ -100,3 +100,41 @@ fn what_cannot_be_compared_is_told() {
     let empty = fail(folder.path(), 1, &["compare", "float.txt", "near.txt", "--samples", "empty"]);
     assert!(empty.contains("empty"), "{empty}");
 }
+
+/// A convolution of integers, and the same with floats.
+#[test]
+fn integers_are_convolved_as_floats_are_or_refused() {
+    let folder = folder();
+    let weight: Vec<String> = (0..24).map(|number| (number * 7 % 11 - 5).to_string()).collect();
+    let put = |name: &str, pads: &str, size: usize, integer: bool| {
+        let (ty, zero) = if integer { ("int8", "") } else { ("float", " d = DequantizeLinear (q, one, zero)") };
+        let conv = match integer {
+            true => format!("a = ConvInteger {pads} (q, w, zero) y = Cast <to = 1> (a)"),
+            false => format!("{zero} y = Conv {pads} (d, w)"),
+        };
+        let text = format!(
+            "<ir_version: 8, opset_import: [\"\": 17]>
+             g (float[1,3,4,4] x) => (float[1,2,{size},{size}] y)
+             <{ty}[2,3,2,2] w = {{{}}}, float one = {{1}}, uint8 zero = {{128}}> {{ q = QuantizeLinear (x, one, zero) {conv} }}",
+            weight.join(", ")
+        );
+        fs::write(folder.path().join(name), text).expect("it can be written");
+    };
+    let elements: Vec<f32> = (0..48).map(|number| (number * 13 % 41) as f32 - 20.0).collect();
+    fs::create_dir(folder.path().join("image")).expect("a folder can be made");
+    fs::write(folder.path().join("image/0.npz"), npz(&[("x", floats(&[1, 3, 4, 4], &elements))], false))
+        .expect("a file");
+    let arguments = ["compare", "f.txt", "i.txt", "--samples", "image", "--quiet", "--json", "c.json"];
+
+    put("f.txt", "", 3, false);
+    put("i.txt", "", 3, true);
+    succeed(folder.path(), &arguments);
+    let found: serde_json::Value = serde_json::from_slice(&read(folder.path(), "c.json")).expect("it is JSON");
+    assert_eq!(found["outputs"][0]["largest"], 0.0);
+
+    let pads = "<pads = [1, 1, 0, 0]>";
+    put("f.txt", pads, 4, false);
+    put("i.txt", pads, 4, true);
+    let said = fail(folder.path(), 1, &arguments);
+    assert!(said.contains("ConvInteger 'a'") && said.contains("rten pads integers"), "{said}");
+}
