@@ -102,11 +102,12 @@ impl Comparison {
 /// both models; the engine fails with one of them; a value has other sizes in the two models.
 ///
 /// ```
+/// use std::path::Path;
 /// use onnx_quant::{Config, Model, calibration::{RtenEngine, Samples}, compare::compare, quantize};
 /// let float = Model::load("testdata/kws_dscnn.onnx")?;
 /// let mut quantized = float.clone();
 /// quantize(&mut quantized, &Config::default())?;
-/// let samples = Samples::open("testdata/calibration/kws_dscnn".as_ref(), &float, Some(2))?;
+/// let samples = Samples::open(Path::new("testdata/calibration/kws_dscnn"), &float, Some(2))?;
 /// let comparison = compare(&float, &quantized, samples, &RtenEngine, &mut |_| {})?;
 /// assert!(comparison.outputs[0].error.sqnr.unwrap() > 20.0);
 /// # Ok::<(), onnx_quant::Error>(())
