@@ -1,13 +1,16 @@
 //! `onnx-quant parse`: a model of its text.
 
 use std::{
-    io::{self, IsTerminal, Read},
+    io::{self, Read},
     path::PathBuf,
 };
 
 use onnx_quant::{Model, ParseOptions, RandomFill, SaveOptions};
 
-use super::{Failure, STREAM, failed};
+use super::{
+    Failure, STREAM, failed,
+    outputs::{check_no_terminal, write_model},
+};
 
 /// Read a model in the ONNX textual syntax, and write it as a file
 #[derive(Debug, clap::Args)]
@@ -36,10 +39,7 @@ enum Fill {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let to_stream = args.output.as_os_str() == STREAM;
-    if to_stream && io::stdout().is_terminal() {
-        return Err(Failure::Usage("a model is binary: it is not written to a terminal".to_owned()));
-    }
+    check_no_terminal(&args.output)?;
     let options = ParseOptions { fill: args.fill.map(|Fill::Random| RandomFill::default()) };
     let model = if args.input.as_os_str() == STREAM {
         let mut text = String::new();
@@ -48,10 +48,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     } else {
         Model::load_text(&args.input, &options)?
     };
-    if to_stream {
-        model.write_to(&mut io::stdout().lock()).map_err(|error| error.in_file("standard output"))?;
-    } else {
-        model.save(&args.output, &SaveOptions { overwrite: args.overwrite, ..SaveOptions::default() })?;
-    }
+    let saved = SaveOptions { overwrite: args.overwrite, ..SaveOptions::default() };
+    write_model(&model, &args.output, &saved)?;
     Ok(())
 }

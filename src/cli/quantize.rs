@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::{self, IsTerminal},
     path::{Path, PathBuf},
 };
 
@@ -17,7 +16,7 @@ use onnx_quant::{
 use super::{
     Failure, STREAM, calibrate, load,
     observe::{Observing, observe},
-    outputs::{Paths, PreparedText, TextOutput},
+    outputs::{Paths, PreparedText, TextOutput, check_no_terminal, write_model},
     print_to_stderr,
     settings::{ACTIVATIONS, Settings},
     summary, use_threads,
@@ -85,9 +84,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let (Some(input), Some(output)) = (&args.input, &args.output) else {
         return Err(Failure::Usage("an input and an output are needed".to_owned()));
     };
-    if output.as_os_str() == STREAM && io::stdout().is_terminal() {
-        return Err(Failure::Usage("a model is binary: it is not written to a terminal".to_owned()));
-    }
+    check_no_terminal(output)?;
     let settings = args.settings.clone().with_engine_of(args.onnxruntime.as_deref())?;
     let settings = settings.with_file(args.config.as_deref())?;
     args.check(settings.is_dynamic())?;
@@ -131,10 +128,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let report = report.map_err(|error| error.in_file(input))?;
     let json = if report_output.is_some() { report.to_json() } else { String::new() };
     let report_file = report_output.as_ref().map(|output| output.prepare(&json)).transpose()?;
-    let saved = match output.as_os_str() == STREAM {
-        true => model.write_to(&mut io::stdout().lock()).map_err(|error| error.in_file("standard output"))?,
-        false => model.save(output, &options)?,
-    };
+    let saved = write_model(&model, output, &options)?;
     report_file.map_or(Ok(()), PreparedText::put)?;
     if !args.quiet {
         print_to_stderr(&summary::text(&report, &config, output, before, saved, args.verbose));

@@ -1,14 +1,16 @@
 //! `onnx-quant simplify`: a model with what is constant computed, and without what does nothing.
 
-use std::{
-    fmt::Write as _,
-    io::{self, IsTerminal},
-    path::PathBuf,
-};
+use std::{fmt::Write as _, path::PathBuf};
 
 use onnx_quant::{SaveOptions, Simplified, simplify};
 
-use super::{Failure, STREAM, load, print_to_stderr, summary::findings, use_threads};
+use super::{
+    Failure, load,
+    outputs::{check_no_terminal, write_model},
+    print_to_stderr,
+    summary::findings,
+    use_threads,
+};
 
 /// Compute what is constant, and remove what does nothing; the model computes the same
 #[derive(Debug, clap::Args)]
@@ -35,18 +37,12 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let to_stream = args.output.as_os_str() == STREAM;
-    if to_stream && io::stdout().is_terminal() {
-        return Err(Failure::Usage("a model is binary: it is not written to a terminal".to_owned()));
-    }
+    check_no_terminal(&args.output)?;
     use_threads(None)?;
     let mut model = load(&args.input)?;
     let simplified = simplify(&mut model, args.keep_overridable).map_err(|error| error.in_file(&args.input))?;
-    if to_stream {
-        model.write_to(&mut io::stdout().lock()).map_err(|error| error.in_file("standard output"))?;
-    } else {
-        model.save(&args.output, &SaveOptions { overwrite: args.overwrite, ..SaveOptions::default() })?;
-    }
+    let options = SaveOptions { overwrite: args.overwrite, ..SaveOptions::default() };
+    write_model(&model, &args.output, &options)?;
     if !args.quiet {
         let mut text = table(&simplified);
         findings(&mut text, &simplified.findings);
