@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use super::array::Array;
+use super::{array::Array, evaluate::sizes_of};
 use crate::{
     analysis::{Facts, cast_target},
     ir::{DataType, Model, OpId, ValueId},
@@ -118,15 +118,7 @@ impl Lists<'_> {
 
     fn shape(&self, id: OpId) -> Option<Partial> {
         let sizes = self.facts.shape(self.model.input(id, 0)?)?;
-        let op = self.model.op(id);
-        let rank = i64::try_from(sizes.len()).ok()?;
-        let bound = |name: &str, none: i64| match op.int(name).unwrap_or(none) {
-            at if at < 0 => at.saturating_add(rank).max(0) as usize,
-            at => at.min(rank) as usize,
-        };
-        let (start, end) = (bound("start", 0), bound("end", rank));
-        let size = |size: &Option<usize>| size.and_then(|size| i64::try_from(size).ok());
-        let elements = sizes.get(start..end.max(start))?.iter().map(size).collect();
+        let elements = sizes_of(self.model.op(id), sizes)?;
         Some(Partial { elements, is_scalar: false, dtype: DataType::Int64 })
     }
 
