@@ -3,13 +3,13 @@
 use std::{fmt::Write as _, num::NonZeroUsize, path::PathBuf};
 
 use onnx_quant::{
-    calibration::{Engine, OnnxruntimeEngine, RtenEngine, Samples},
+    calibration::Samples,
     compare::{ComparedValue, Comparison, ErrorOf, compare},
 };
 
 use super::{
     Failure, STREAM, load,
-    observe::progress,
+    observe::{EngineName, progress},
     outputs::{Paths, TextOutput},
     print_to_stdout, use_threads,
 };
@@ -73,14 +73,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         paths.write("the comparison", path);
     }
     paths.check()?;
-    let engine: &dyn Engine = match &args.onnxruntime {
-        None => &RtenEngine,
-        Some(library) => &OnnxruntimeEngine::new(Some(library))?,
-    };
+    let library = args.onnxruntime.as_deref();
+    let engine = EngineName::of_library(library).engine(library)?;
     let limit = args.max_samples.map(NonZeroUsize::get);
     let samples = Samples::open(&args.samples, &float, limit).map_err(|error| error.in_file(&args.float))?;
     let bar = progress("comparing", samples.len(), args.quiet);
-    let comparison = compare(&float, &quantized, samples, engine, &mut |done| bar.set_position(done as u64));
+    let comparison = compare(&float, &quantized, samples, &*engine, &mut |done| bar.set_position(done as u64));
     bar.finish_and_clear();
     let comparison = comparison.map_err(|error| error.in_file(&args.quantized))?;
     if let Some(path) = &args.json {
@@ -106,15 +104,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 /// What people read.
 fn text(comparison: &Comparison, args: &Args) -> String {
     let mut text = format!("{} samples in {}\n", comparison.samples, comparison.engine);
-    let width = |values: &[&ComparedValue]| values.iter().map(|it| it.name.chars().count()).max().unwrap_or(0).max(6);
-    let outputs: Vec<&ComparedValue> = comparison.outputs.iter().collect();
-    let wide = width(&outputs);
+    let names = comparison.outputs.iter().map(|output| output.name.chars().count());
+    let wide = names.chain(["output".len()]).max().unwrap_or(0);
     let _ = writeln!(
         text,
         "{:wide$}  {:>8}  {:>11}  {:>8}  {:>9}  same largest",
         "output", "SQNR", "by channels", "cosine", "largest"
     );
-    for output in outputs {
+    for output in &comparison.outputs {
         let error = &output.error;
         let channels = error.channels.map(|channels| decibels(channels.sqnr));
         let _ = writeln!(
@@ -127,7 +124,9 @@ fn text(comparison: &Comparison, args: &Args) -> String {
             error.largest,
             error.same_largest.map_or("-".to_owned(), |share| format!("{:.1} %", 100.0 * share)),
         );
-        text += &not_finite(error);
+        if let Some(not_finite) = not_finite(error) {
+            let _ = writeln!(text, "  {not_finite}");
+        }
     }
     for output in &comparison.not_compared {
         let _ = writeln!(text, "not compared: '{}' {}", output.name, output.reason);
@@ -181,14 +180,15 @@ fn described(value: &ComparedValue) -> String {
             if lost < 0.0 { "better than" } else { "worse than" }
         );
     }
-    text + &not_finite(&value.error).trim_end().replacen("  ", ", ", 1)
+    if let Some(not_finite) = not_finite(&value.error) {
+        let _ = write!(text, ", {not_finite}");
+    }
+    text
 }
 
-fn not_finite(error: &ErrorOf) -> String {
-    match error.not_finite {
-        0 => String::new(),
-        count => format!("  {count} of {} elements are no numbers in one of the models\n", error.elements),
-    }
+fn not_finite(error: &ErrorOf) -> Option<String> {
+    let ErrorOf { not_finite, elements, .. } = error;
+    (*not_finite > 0).then(|| format!("{not_finite} of {elements} elements are no numbers in one of the models"))
 }
 
 /// None where nothing differs.

@@ -91,7 +91,7 @@ fn explained(args: &Args, model: &Model) -> Result<Explanation, Failure> {
         None => None,
         Some(samples) => {
             let library = args.onnxruntime.as_deref();
-            let engine = if library.is_some() { EngineName::Onnxruntime } else { EngineName::Rten };
+            let engine = EngineName::of_library(library);
             let observing = Observing { samples, limit: args.max_samples, engine, library, quiet: true };
             Some(observe(model, &args.input, &config, &observing)?.0)
         }

@@ -123,20 +123,17 @@ pub fn compare(
     if !compared.iter().any(|it| it.is_output) {
         return Err(Error::config(format!("there is no output to compare: {}", reasons(&not_compared))));
     }
-    let mut one = Watching::new(float, compared.iter().map(|it| it.float))?;
-    let mut other =
-        Watching::new(quantized, compared.iter().flat_map(|it| [Some(it.quantized), it.after_pair]).flatten())?;
-    let observations = (one.observation.take(), other.observation.take());
-    let (Some(first), Some(second)) = &observations else { unreachable!("both were just made") };
+    let one = Watching::new(float, compared.iter().map(|it| it.float))?;
+    let other = Watching::new(quantized, compared.iter().flat_map(|it| [Some(it.quantized), it.after_pair]).flatten())?;
     let mut errors: Vec<(Accumulated, Accumulated)> = vec![Default::default(); compared.len()];
-    let mut sessions = (engine.load(first)?, engine.load(second)?);
+    let mut sessions = (engine.load(&one.observation)?, engine.load(&other.observation)?);
     let mut count = 0;
     for sample in samples {
         let sample = sample?;
         count += 1;
         let mut add = || {
-            let exact = run(first, &mut *sessions.0, &sample)?;
-            let rounded = run(second, &mut *sessions.1, &sample)?;
+            let exact = run(&one.observation, &mut *sessions.0, &sample)?;
+            let rounded = run(&other.observation, &mut *sessions.1, &sample)?;
             for (it, (error, after_pair)) in compared.iter().zip(&mut errors) {
                 let of = |value: ValueId| other.index.get(&value).and_then(|index| rounded.get(index));
                 let Some(exact) = one.index.get(&it.float).and_then(|index| exact.get(index)) else { continue };
@@ -155,7 +152,8 @@ pub fn compare(
     if count == 0 {
         return Err(Error::config("there are no samples"));
     }
-    let (outputs, values) = results(quantized, &compared, &errors);
+    let errors = errors.iter().map(|(error, after_pair)| (error.finished(), after_pair.finished()));
+    let (outputs, values) = results(quantized, &compared, errors.collect());
     Ok(Comparison { version: VERSION, engine: engine.name(), samples: count, outputs, values, not_compared })
 }
 
@@ -166,7 +164,7 @@ fn reasons(not_compared: &[NotCompared]) -> String {
 
 /// Which values of a model are watched.
 struct Watching {
-    observation: Option<Observation>,
+    observation: Observation,
     /// Where each is among them.
     index: HashMap<ValueId, usize>,
 }
@@ -181,7 +179,7 @@ impl Watching {
                 listed.len() - 1
             });
         }
-        Ok(Self { observation: Some(Observation::new(model, &listed)?), index })
+        Ok(Self { observation: Observation::new(model, &listed)?, index })
     }
 }
 
@@ -206,21 +204,21 @@ fn run(observation: &Observation, session: &mut dyn Session, sample: &Sample) ->
 fn results(
     quantized: &Model,
     compared: &[Compared],
-    errors: &[(Accumulated, Accumulated)],
+    errors: Vec<(Option<ErrorOf>, Option<ErrorOf>)>,
 ) -> (Vec<ComparedValue>, Vec<ComparedValue>) {
     // How far what an operator reads is off: behind the pair, where it goes through one.
     let mut read: HashMap<ValueId, Option<f64>> = HashMap::new();
-    for (it, (error, after_pair)) in compared.iter().zip(errors) {
-        read.insert(it.quantized, error.finished().and_then(|error| error.sqnr));
+    for (it, (error, after_pair)) in compared.iter().zip(&errors) {
+        read.insert(it.quantized, error.as_ref().and_then(|error| error.sqnr));
         if let Some(after) = it.after_pair {
-            read.insert(after, after_pair.finished().and_then(|error| error.sqnr));
+            read.insert(after, after_pair.as_ref().and_then(|error| error.sqnr));
         }
     }
     let mut outputs = Vec::new();
     let mut values = Vec::new();
     for (it, (error, after_pair)) in compared.iter().zip(errors) {
         // A branch that no sample took.
-        let Some(error) = error.finished() else { continue };
+        let Some(error) = error else { continue };
         let producer = quantized.producer(it.quantized);
         let inputs = producer.map(|op| quantized.inputs(op)).unwrap_or_default();
         let worst = inputs.iter().flatten().filter_map(|input| *read.get(input)?).min_by(f64::total_cmp);
@@ -228,7 +226,7 @@ fn results(
             name: it.name.clone(),
             operator: producer.map(|op| quantized.op(op).describe()),
             error,
-            after_pair: after_pair.finished(),
+            after_pair,
             lost: None,
         };
         value.lost = worst.zip(value.as_read().sqnr).map(|(before, after)| before - after);

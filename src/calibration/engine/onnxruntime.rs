@@ -2,6 +2,7 @@
 //! loaded when it is first asked for, once for the process.
 
 use std::{
+    borrow::Cow,
     env,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -114,30 +115,27 @@ impl Session for OnnxruntimeSession<'_> {
             .map_err(|panic| Error::engine(NAME, format!("failed to run the model: {panic}")))?
             .map_err(failed)?;
         // Doubles are few; the others are handed over where onnxruntime has them.
-        let mut narrowed: Vec<(usize, Vec<usize>, Vec<f32>)> = Vec::new();
-        let mut kept: Vec<(usize, Vec<usize>, &[f32])> = Vec::new();
+        let mut computed: Vec<(Vec<usize>, Cow<[f32]>)> = Vec::new();
         let sizes = |shape: &ort::value::Shape| shape.iter().map(|&size| size.max(0) as usize).collect::<Vec<_>>();
-        for (index, name) in self.observation.outputs().iter().enumerate() {
+        for name in self.observation.outputs() {
             let value = &outputs[name.as_str()];
             match value.dtype() {
                 ValueType::Tensor { ty: TensorElementType::Float32, .. } => {
                     let (shape, elements) = value.try_extract_tensor::<f32>().map_err(failed)?;
-                    kept.push((index, sizes(shape), elements));
+                    computed.push((sizes(shape), elements.into()));
                 }
                 ValueType::Tensor { ty: TensorElementType::Float64, .. } => {
                     let (shape, elements) = value.try_extract_tensor::<f64>().map_err(failed)?;
-                    narrowed.push((index, sizes(shape), elements.iter().map(|&number| number as f32).collect()));
+                    computed.push((sizes(shape), elements.iter().map(|&number| number as f32).collect()));
                 }
                 other => {
                     return Err(Error::invalid(format!("'{name}' is a {other}, and only floats are observed")));
                 }
             }
         }
-        let given = kept.iter().map(|(index, shape, elements)| ObservedValue { index: *index, shape, elements });
-        let made = narrowed.iter().map(|(index, shape, elements)| ObservedValue { index: *index, shape, elements });
-        let mut observed: Vec<ObservedValue> = given.chain(made).filter(|it| !it.elements.is_empty()).collect();
-        observed.sort_by_key(|it| it.index);
-        observe(&observed);
+        let observed = computed.iter().enumerate();
+        let observed = observed.map(|(index, (shape, elements))| ObservedValue { index, shape, elements });
+        observe(&observed.filter(|value| !value.elements.is_empty()).collect::<Vec<_>>());
         Ok(())
     }
 }
