@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Verdict, loaded::Loaded, verdicts::Found};
+use super::{Verdict, loaded::Loaded, summary::elements, verdicts::Found};
 use crate::{
     analysis::Facts,
     ir::{Model, OpId, Use, ValueId, element_bits},
@@ -99,9 +99,7 @@ impl Run<'_> {
         if let Some(tensor) = self.model.constant(value) {
             return Some((tensor.element_count() as u64, tensor.byte_len() as u64));
         }
-        let sizes = self.facts.shape(value)?.iter().enumerate();
-        let mut known = sizes.map(|(axis, size)| size.or((axis == 0).then_some(1)));
-        let elements = known.try_fold(1u64, |all, size| all.checked_mul(size? as u64))?;
+        let elements = elements(self.facts.shape(value)?)?;
         let bits = self.facts.dtype(value).and_then(element_bits)? as u64;
         Some((elements, elements.checked_mul(bits)?.div_ceil(8)))
     }

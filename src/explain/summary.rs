@@ -137,7 +137,7 @@ fn last(sizes: &[Option<usize>]) -> Option<u64> {
 }
 
 /// The number of elements, of a batch of one where the first size is open.
-fn elements(sizes: &[Option<usize>]) -> Option<u64> {
+pub(super) fn elements(sizes: &[Option<usize>]) -> Option<u64> {
     let known = sizes.iter().enumerate().map(|(axis, size)| size.or((axis == 0).then_some(1)));
     known.map(|size| size.map(|size| size as u64)).try_fold(1u64, |all, size| all.checked_mul(size?))
 }
