@@ -17,7 +17,7 @@ pub struct Args {
     input: PathBuf,
 
     /// Spell out tensors of at most N elements, or all of them; larger ones are a digest
-    #[arg(long, value_name = "N|all", default_value = "8", value_parser = elements)]
+    #[arg(long, value_name = "N|all", default_value_t = TextOptions::default().literal_elements, value_parser = elements)]
     elements: usize,
 }
 

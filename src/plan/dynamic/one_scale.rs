@@ -43,12 +43,12 @@ fn sources(model: &Model, value: ValueId) -> Option<Vec<ValueId>> {
         return is_even(&tensor).then(Vec::new);
     }
     let id = model.producer(value)?;
-    if !is_standard(model, id) && !is_contributed_lstm(model, value) {
+    let op = model.op(id);
+    // A run before may have written the LSTM that makes it.
+    if !is_standard(model, id) && !op.is_of("com.microsoft", "DynamicQuantizeLSTM") {
         return None;
     }
-    let op = model.op(id);
     let input = |slot| model.input(id, slot);
-    let inputs = || model.inputs(id).into_iter().flatten();
     match op.op_type() {
         // Of about one size whatever they read.
         "Tanh"
@@ -68,8 +68,7 @@ fn sources(model: &Model, value: ValueId) -> Option<Vec<ValueId>> {
         }
         // A row of a table: the others may be picked another time.
         "Gather" => Some(vec![input(0)?]),
-        "Concat" | "Max" | "Min" => Some(inputs().collect()),
-        "Add" | "Sub" => Some(inputs().collect()),
+        "Concat" | "Max" | "Min" | "Add" | "Sub" => Some(model.inputs(id).into_iter().flatten().collect()),
         "Mul" | "Div" => {
             let (left, right) = (input(0)?, input(1)?);
             let number = |value| model.fixed(value).is_some_and(|tensor| tensor.element_count() == 1);
@@ -92,12 +91,6 @@ fn sources(model: &Model, value: ValueId) -> Option<Vec<ValueId>> {
         other if rearranges(other) => Some(vec![input(0)?]),
         _ => None,
     }
-}
-
-/// Whether a run before wrote the LSTM that makes a value.
-fn is_contributed_lstm(model: &Model, value: ValueId) -> bool {
-    let op = model.producer(value).map(|op| model.op(op));
-    op.is_some_and(|op| op.is_of("com.microsoft", "DynamicQuantizeLSTM"))
 }
 
 /// Whether a constant is well above the noise of 255 steps from its smallest to its largest number.

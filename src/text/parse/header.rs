@@ -3,10 +3,11 @@
 use super::{Read, Reader};
 use crate::proto::{FunctionProto, ModelProto, OperatorSetIdProto, StringStringEntryProto};
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// What a file says of itself, between angle brackets.
     pub fn model_header(&mut self, model: &mut ModelProto) -> Read<()> {
         self.enclosed_fields(|reader| {
+            let before = reader.input;
             match reader.key() {
                 Some("ir_version") => model.ir_version = Some(reader.integer()?),
                 Some("opset_import") => model.opset_import.extend(reader.opset_import()?),
@@ -17,6 +18,7 @@ impl Reader<'_> {
                 Some("doc_string") => model.doc_string = Some(reader.string()?),
                 Some("metadata_props") => model.metadata_props.extend(reader.string_entries()?),
                 _ => {
+                    reader.input = before;
                     return Err(reader.expected(
                         "one of ir_version:, opset_import:, producer_name:, producer_version:, domain:, \
                          model_version:, doc_string:, metadata_props:",
@@ -29,12 +31,16 @@ impl Reader<'_> {
 
     pub fn function_header(&mut self, function: &mut FunctionProto) -> Read<()> {
         self.enclosed_fields(|reader| {
+            let before = reader.input;
             match reader.key() {
                 Some("opset_import") => function.opset_import.extend(reader.opset_import()?),
                 Some("domain") => function.domain = Some(reader.string()?),
                 Some("overload") => function.overload = Some(reader.string()?),
                 Some("doc_string") => function.doc_string = Some(reader.string()?),
-                _ => return Err(reader.expected("one of domain:, overload:, doc_string:, opset_import:")),
+                _ => {
+                    reader.input = before;
+                    return Err(reader.expected("one of domain:, overload:, doc_string:, opset_import:"));
+                }
             }
             Ok(())
         })
@@ -46,26 +52,9 @@ impl Reader<'_> {
         if self.skip(">") { Ok(()) } else { Err(self.expected("',' or '>'")) }
     }
 
-    /// A word and the colon behind it; nothing is read where they are not next.
-    fn key(&mut self) -> Option<&'static str> {
-        const KEYS: [&str; 9] = [
-            "ir_version",
-            "opset_import",
-            "producer_name",
-            "producer_version",
-            "domain",
-            "model_version",
-            "doc_string",
-            "metadata_props",
-            "overload",
-        ];
-        let before = self.input;
-        let word = self.word();
-        let key = KEYS.into_iter().find(|key| Some(*key) == word).filter(|_| self.skip(":"));
-        if key.is_none() {
-            self.input = before;
-        }
-        key
+    /// A word with a colon behind it.
+    fn key(&mut self) -> Option<&'a str> {
+        self.word().filter(|_| self.skip(":"))
     }
 
     fn opset_import(&mut self) -> Read<Vec<OperatorSetIdProto>> {
