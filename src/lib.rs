@@ -137,6 +137,6 @@ pub use config::{
 pub use error::{Error, ErrorKind, Location, Result};
 pub use file::{OutputFile, PreparedFile, SaveOptions, Saved, is_same_file, remove_unfinished_files};
 pub use ir::Model;
-pub use quantize::{calibrate, explain_planned, quantize, quantize_activations, upgrade};
+pub use quantize::{calibrate, check_ranges, explain_planned, quantize, quantize_activations, upgrade};
 pub use report::Report;
 pub use text::TextOptions;

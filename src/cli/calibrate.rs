@@ -50,8 +50,12 @@ pub struct Args {
     samples: PathBuf,
 
     /// The ranges; - writes standard output
-    #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    #[arg(value_name = "RANGES", required_unless_present = "output")]
+    ranges: Option<PathBuf>,
+
+    /// The ranges, instead of a second path
+    #[arg(short, long, value_name = "RANGES", conflicts_with = "ranges")]
+    output: Option<PathBuf>,
 
     /// Format of the ranges; json holds all that was observed, the others only the range that
     /// --calibration makes of it
@@ -80,25 +84,28 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     use_threads(args.threads)?;
+    let Some(to) = args.output.or(args.ranges) else {
+        return Err(Failure::Usage("where are the ranges to go? Give a second path or -o FILE".to_owned()));
+    };
     let settings = args.settings.with_engine_of(args.onnxruntime.as_deref())?.with_file(args.config.as_deref())?;
     let (limit, engine) = (settings.max_samples(), settings.engine());
     let (config, _) = settings.into_parts(false)?;
     config.check_for_activations().map_err(|error| Failure::Usage(error.to_string()))?;
 
-    let output = TextOutput::at(&args.output)?;
+    let output = TextOutput::at(&to)?;
     let model = load(&args.input)?;
     let mut paths = Paths::default();
     paths.read_model(&model, &args.input);
     paths.read("the samples", &args.samples);
     args.config.iter().for_each(|config| paths.read("the configuration", config));
-    paths.write("the file of ranges", &args.output);
+    paths.write("the file of ranges", &to);
     paths.check()?;
     let library = args.onnxruntime.as_deref();
     let observing = Observing { samples: &args.samples, limit, engine, library, quiet: args.quiet };
     let (ranges, samples) = observe(&model, &args.input, &config, &observing)?;
     output.write(&text(&ranges, &config, args.format)?)?;
     if !args.quiet {
-        print_to_stderr(&summary(ranges.values.len(), samples, &args.output));
+        print_to_stderr(&summary(ranges.values.len(), samples, &to));
     }
     Ok(())
 }

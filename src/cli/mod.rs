@@ -4,6 +4,7 @@
 mod calibrate;
 mod explain;
 mod interrupt;
+mod models;
 mod observe;
 mod outputs;
 mod print;
@@ -18,16 +19,22 @@ use std::{
     path::Path,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use onnx_quant::Model;
 
 pub use interrupt::{end_by_broken_pipe, leave_nothing_when_interrupted};
 pub use observe::silence_engines;
 
+/// How the command is called.
+const USAGE: &str = "onnx-quant [quantize] [OPTIONS] <IN.onnx> <OUT.onnx>
+       onnx-quant [quantize] [OPTIONS] <IN.onnx>... --out-dir <DIR>
+       onnx-quant <COMMAND>";
+
 /// Quantizes ONNX models: float weights become integers or small floats behind DequantizeLinear; with
-/// --calibrate, layers compute in integers.
+/// --samples, layers compute in integers.
 #[derive(Debug, Parser)]
 #[command(name = "onnx-quant", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(override_usage = USAGE)]
 #[command(
     after_help = "Exit status: 0 written, 1 failed and nothing written, 2 usage, 128 and more ended by a signal."
 )]
@@ -43,6 +50,7 @@ enum Command {
     Calibrate(Box<calibrate::Args>),
     Explain(Box<explain::Args>),
     Print(print::Args),
+    Quantize(Box<quantize::Args>),
     Upgrade(upgrade::Args),
 }
 
@@ -64,7 +72,8 @@ impl Cli {
             Some(Command::Explain(args)) => explain::run(&args),
             Some(Command::Print(args)) => print::run(&args),
             Some(Command::Upgrade(args)) => upgrade::run(&args),
-            None => quantize::run(self.quantize),
+            Some(Command::Quantize(args)) => quantize::run(&args),
+            None => quantize::run(&self.quantize),
         }
     }
 }
@@ -108,6 +117,17 @@ fn print_to_stdout(text: &str) -> Result<(), Failure> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| failed("standard output", error))
 }
 
+/// An error with its causes, each on a line.
+pub fn told(error: &dyn Error) -> String {
+    let mut text = format!("error: {error}\n");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!("caused by: {error}\n");
+        cause = error.source();
+    }
+    text
+}
+
 fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
@@ -124,7 +144,12 @@ fn use_threads(threads: Option<u16>) -> Result<(), Failure> {
 
 fn load(input: &Path) -> Result<Model, Failure> {
     if input.as_os_str() != STREAM {
-        return Ok(Model::load(input)?);
+        let commands: Vec<String> =
+            Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        return match models::advice(input, &commands) {
+            Some(advice) => Err(Failure::Failed(advice.into())),
+            None => Ok(Model::load(input)?),
+        };
     }
     let mut bytes = Vec::new();
     io::stdin().lock().read_to_end(&mut bytes).map_err(|error| failed("standard input", error))?;

@@ -1,8 +1,7 @@
-//! `onnx-quant in.onnx out.onnx`: what most people run.
+//! `onnx-quant quantize`, or without the word: what most people run.
 
 use std::{
-    fs,
-    io::{self, IsTerminal},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -16,6 +15,7 @@ use onnx_quant::{
 
 use super::{
     Failure, STREAM, calibrate, load,
+    models::Models,
     observe::{Observing, observe},
     outputs::{Paths, PreparedText, TextOutput},
     print_to_stderr,
@@ -23,15 +23,11 @@ use super::{
     summary, use_threads,
 };
 
+/// Quantize a model, or many: what is done where no command is named
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The model to quantize; - reads standard input
-    #[arg(value_name = "IN.onnx", required = true)]
-    input: Option<PathBuf>,
-
-    /// The quantized model, may be the same file; - writes standard output
-    #[arg(value_name = "OUT.onnx", required = true)]
-    output: Option<PathBuf>,
+    #[command(flatten)]
+    models: Models,
 
     /// Quantize activations too, by what they are with these samples: a folder of .npz or .npy files,
     /// one such file of many samples, a folder with test_data_set_* folders, or a text file that lists
@@ -81,15 +77,13 @@ pub struct Args {
     quiet: bool,
 }
 
-pub fn run(args: Args) -> Result<(), Failure> {
-    let (Some(input), Some(output)) = (&args.input, &args.output) else {
-        return Err(Failure::Usage("an input and an output are needed".to_owned()));
-    };
-    if output.as_os_str() == STREAM && io::stdout().is_terminal() {
-        return Err(Failure::Usage("a model is binary: it is not written to a terminal".to_owned()));
-    }
+pub fn run(args: &Args) -> Result<(), Failure> {
     args.check()?;
     use_threads(args.threads)?;
+    args.models.for_each(|input, output| quantize(args, input, output))
+}
+
+fn quantize(args: &Args, input: &Path, output: &Path) -> Result<(), Failure> {
     let settings = args.settings.clone().with_engine_of(args.onnxruntime.as_deref())?;
     let settings = settings.with_file(args.config.as_deref())?;
     let observing = args.samples.as_deref().map(|samples| Observing {
@@ -148,6 +142,10 @@ impl Args {
     fn check(&self) -> Result<(), Failure> {
         let without =
             |option: &str, needed: &str| Err(Failure::Usage(format!("{option} makes no sense without {needed}")));
+        let one_file = self.report.as_ref().map(|_| "--report").or(self.save_ranges.as_ref().map(|_| "--save-ranges"));
+        if let (Some(option), true) = (one_file, self.models.may_be_many()) {
+            return Err(Failure::Usage(format!("{option} is one file, but --out-dir is for many models")));
+        }
         let of_samples = self.settings.of_samples().or(self.onnxruntime.as_ref().map(|_| "--onnxruntime"));
         let of_activations = self.settings.of_activations().or(self.save_ranges.as_ref().map(|_| "--save-ranges"));
         match (of_samples, of_activations) {
@@ -188,7 +186,13 @@ impl Args {
         let mut merged = Ranges::default();
         for path in &self.ranges {
             let ranges = range_files::read(path)?;
-            ranges.check(config.activations.method).map_err(|error| error.in_file(path))?;
+            let several = self.ranges.len() + usize::from(self.samples.is_some()) > 1;
+            let checked = ranges.check(config.activations.method).and_then(|()| match several {
+                true => onnx_quant::check_ranges(model, config, &ranges),
+                // It is done with the model.
+                false => Ok(()),
+            });
+            checked.map_err(|error| error.in_file(path))?;
             merged.merge(&ranges);
         }
         if let Some(observing) = observing {

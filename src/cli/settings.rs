@@ -42,14 +42,14 @@ pub struct Settings {
     #[arg(long, value_name = "FORM", value_parser = one_of(WeightForm::NAMES))]
     weight_form: Option<WeightForm>,
 
-    /// Quantize only weights that match: tensor name, node name or operator type; a glob, or
-    /// `re:` and a regular expression (may be repeated)
-    #[arg(long, value_name = "PATTERN")]
-    include: Vec<Pattern>,
+    /// Quantize only weights that match: tensor name, node name or operator type; globs with commas
+    /// between them, or `re:` and a regular expression (may be repeated)
+    #[arg(long, value_name = "PATTERNS")]
+    include: Vec<Patterns>,
 
-    /// Leave weights float that match (may be repeated)
-    #[arg(long, value_name = "PATTERN")]
-    exclude: Vec<Pattern>,
+    /// Leave weights float that match, and, where activations are quantized, any operators (may be repeated)
+    #[arg(long, value_name = "PATTERNS")]
+    exclude: Vec<Patterns>,
 
     /// Leave weights with fewer elements float
     #[arg(long, value_name = "N")]
@@ -220,8 +220,8 @@ impl Settings {
             asymmetric: self.asymmetric.unwrap_or_default(),
             weight_scales: self.weight_scales,
             weight_form: self.weight_form.unwrap_or_default(),
-            include: self.include,
-            exclude: self.exclude,
+            include: flat(self.include),
+            exclude: flat(self.exclude),
             min_elements: self.min_elements.unwrap_or_default(),
             allow_growth: self.allow_growth.unwrap_or_default(),
             keep_overridable: self.keep_overridable.unwrap_or_default(),
@@ -240,6 +240,31 @@ impl Settings {
         let options = SaveOptions { external_data: self.external_data.unwrap_or_default(), ..SaveOptions::default() };
         Ok((config, options))
     }
+}
+
+/// Patterns as one option gives them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+struct Patterns(Vec<Pattern>);
+
+impl FromStr for Patterns {
+    type Err = onnx_quant::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Pattern::list(text).map(Self)
+    }
+}
+
+impl TryFrom<String> for Patterns {
+    type Error = onnx_quant::Error;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+fn flat(lists: Vec<Patterns>) -> Vec<Pattern> {
+    lists.into_iter().flat_map(|list| list.0).collect()
 }
 
 fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {

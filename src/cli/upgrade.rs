@@ -1,9 +1,6 @@
 //! `onnx-quant upgrade`: a model at a newer opset.
 
-use std::{
-    io::{self, IsTerminal},
-    path::PathBuf,
-};
+use std::{io, path::Path};
 
 use onnx_quant::{
     Model, SaveOptions,
@@ -11,18 +8,13 @@ use onnx_quant::{
     upgrade,
 };
 
-use super::{Failure, STREAM, load, print_to_stderr, summary::findings, use_threads};
+use super::{Failure, STREAM, load, models::Models, print_to_stderr, summary::findings, use_threads};
 
 /// Raise a model's opset; operators that changed on the way are rewritten
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The model; - reads standard input
-    #[arg(value_name = "IN.onnx")]
-    input: PathBuf,
-
-    /// The upgraded model, may be the same file; - writes standard output
-    #[arg(value_name = "OUT.onnx")]
-    output: PathBuf,
+    #[command(flatten)]
+    models: Models,
 
     /// The opset to be reached; a model that has it, or a newer one, stays as it is
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=UpgradeOpset::NEWEST_OPSET))]
@@ -38,18 +30,18 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let to_stream = args.output.as_os_str() == STREAM;
-    if to_stream && io::stdout().is_terminal() {
-        return Err(Failure::Usage("a model is binary: it is not written to a terminal".to_owned()));
-    }
     use_threads(None)?;
-    let mut model = load(&args.input)?;
+    args.models.for_each(|input, output| raise(args, input, output))
+}
+
+fn raise(args: &Args, input: &Path, output: &Path) -> Result<(), Failure> {
+    let mut model = load(input)?;
     let ir_version = model.ir_version();
-    let (upgraded, found) = upgrade(&mut model, args.opset).map_err(|error| error.in_file(&args.input))?;
-    if to_stream {
+    let (upgraded, found) = upgrade(&mut model, args.opset).map_err(|error| error.in_file(input))?;
+    if output.as_os_str() == STREAM {
         model.write_to(&mut io::stdout().lock()).map_err(|error| error.in_file("standard output"))?;
     } else {
-        model.save(&args.output, &SaveOptions { overwrite: args.overwrite, ..SaveOptions::default() })?;
+        model.save(output, &SaveOptions { overwrite: args.overwrite, ..SaveOptions::default() })?;
     }
     if !args.quiet {
         let mut text = summary(&upgraded, &model, ir_version);

@@ -6,6 +6,7 @@
 mod activations;
 mod candidates;
 mod findings;
+mod near;
 mod opset;
 mod pairs;
 mod select;
@@ -32,7 +33,7 @@ pub(crate) use candidates::zero_points;
 pub use findings::{following, unknown_fields};
 pub use opset::{ir_version, kernels_of_opset, scale_dtype, storage_dtype};
 pub use pairs::{repeated, unrepeated};
-pub use select::excluded_pairs;
+pub use select::{check_patterns, excluded_pairs, fit_patterns};
 pub(crate) use trace::Constants;
 pub use weights::plan;
 pub(crate) use weights::{excluded_layers, plan_traced, required_opset};

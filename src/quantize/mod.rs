@@ -5,7 +5,7 @@ mod foreseen;
 #[cfg(test)]
 mod scaling;
 
-pub use activations::{calibrate, quantize_activations};
+pub use activations::{calibrate, check_ranges, quantize_activations};
 pub use foreseen::explain_planned;
 
 use std::{borrow::Cow, collections::HashSet};
@@ -18,8 +18,8 @@ use crate::{
     ir::{Model, OpId},
     passes::{self, FoldTrainedPairs, QuantizeWeights, RepeatPairs, UpgradeOpset, Upgraded},
     plan::{
-        Constants, Plan, Trained, excluded_pairs, following, kernels_of_opset, plan_traced, repeated, required_opset,
-        unknown_fields, unrepeated,
+        Constants, Plan, Trained, check_patterns, excluded_pairs, fit_patterns, following, kernels_of_opset,
+        plan_traced, repeated, required_opset, unknown_fields, unrepeated,
     },
     report::Report,
     targets::{Quirk, Target},
@@ -45,6 +45,8 @@ use crate::{
 /// ```
 pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
     config.check()?;
+    let config = &fit_patterns(model, config);
+    check_patterns(&[model], config)?;
     // Everything happens to a copy, of which tensors are no part: a failure leaves the model alone.
     let (original, trained) = with_trained_integers(model, config);
     let (mut raised, mut plan) = Raised::new(&original, config, i64::MAX)?.planned(config)?;
