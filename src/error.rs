@@ -82,7 +82,7 @@ pub enum ErrorKind {
     #[error("{0}")]
     Config(String),
     /// A pattern matches nothing in the model: mostly a misspelt name.
-    #[error("pattern '{pattern}' matches no operator, by name or type, and no weight{}", spelled_like(near))]
+    #[error("pattern '{pattern}' matches no weight, and no operator by name or type{}", spelled_like(near))]
     UnmatchedPattern {
         /// The pattern.
         pattern: String,

@@ -101,6 +101,7 @@
 //! | `plan` | `calibration` (what was observed), `analysis`, `findings`, `targets`, `operators`, `ir`, `numeric`, `config` |
 //! | `passes` | `plan`, `analysis`, `operators`, `ir`, `proto`, `numeric`; never the configuration, ranges or targets |
 //! | `explain` | `plan` (for its words), `passes`, `analysis`, `findings`, `targets`, `operators`, `ir` |
+//! | `inspect` | `targets`, `operators`, `ir` |
 //! | `report` | `plan`, `findings`, `ir`, `numeric`, `config` |
 //! | `quantize` | the order: `calibration`, `explain`, `findings`, `plan`, `passes`, `report`, `targets`, `ir`, `config` |
 //!
@@ -119,6 +120,7 @@ mod error;
 pub mod explain;
 mod file;
 pub mod findings;
+pub mod inspect;
 pub mod ir;
 pub mod numeric;
 pub mod operators;
@@ -137,6 +139,8 @@ pub use config::{
 pub use error::{Error, ErrorKind, Location, Result};
 pub use file::{OutputFile, PreparedFile, SaveOptions, Saved, is_same_file, remove_unfinished_files};
 pub use ir::Model;
-pub use quantize::{calibrate, check_ranges, explain_planned, quantize, quantize_activations, upgrade};
+pub use quantize::{
+    calibrate, check_ranges, explain_planned, quantize, quantize_activations, record_provenance, upgrade,
+};
 pub use report::Report;
 pub use text::TextOptions;

@@ -89,12 +89,16 @@ fn paths_that_do_not_fit_are_refused_with_advice() {
         (2, &[MODEL, "--out-dir", "."], "would be replaced"),
         (2, &["-", "--out-dir", "new"], "'-' has no name"),
         (2, &[MODEL, "--out-dir", "new", "--report", "r.json"], "--report is one file"),
-        (1, &["folder", "out.onnx"], "'folder' is a folder; name one of the models in it ('folder/a.onnx')"),
-        (1, &["empty", "out.onnx"], "'empty' is a folder without .onnx files"),
-        (1, &["print", "folder"], "'folder' is a folder"),
-        (1, &["explain", "*.onx"], "no file matches '*.onx'"),
-        (1, &["*.onx", "out.onnx"], "no file matches '*.onx'"),
-        (1, &[MODEL, "folder"], "'folder/kws_dscnn.onnx', or --out-dir 'folder'"),
+        (1, &["folder", "out.onnx"], "caused by: it is a folder\nhelp: name one of the models in it ('folder/a.onnx')"),
+        (1, &["empty", "out.onnx"], "help: it has no .onnx files"),
+        (1, &["print", "folder"], "error: folder: cannot be read\ncaused by: it is a folder\nhelp: "),
+        (1, &["explain", "*.onx"], "help: '*.onx' looks like a pattern"),
+        (1, &["*.onx", "out.onnx"], "help: '*.onx' looks like a pattern"),
+        (
+            1,
+            &[MODEL, "folder"],
+            "caused by: it is a folder\nhelp: give a file in it, as 'folder/kws_dscnn.onnx', or --out-dir folder",
+        ),
         (1, &["explian", MODEL], "is the command 'explain' meant?"),
         (1, &["Calibrat", MODEL], "is the command 'calibrate' meant?"),
     ];
@@ -142,11 +146,11 @@ fn a_pattern_that_matches_nothing_is_an_error_with_suggestions() {
     copied_samples(folder);
     for more in [&[][..], &["--samples", "samples"]] {
         let refused = [
-            ("Convv", "'Convv' matches no operator, by name or type, and no weight; spelled like it: 'Conv'"),
-            ("gem", "'gem' matches no operator, by name or type, and no weight; spelled like it: 'Gemm'"),
-            ("conv,Sofmax,Gemm", "pattern 'Sofmax' matches no operator"),
+            ("Convv", "'Convv' matches no weight, and no operator by name or type; spelled like it: 'Conv'"),
+            ("gem", "'gem' matches no weight, and no operator by name or type; spelled like it: 'Gemm'"),
+            ("conv,Sofmax,Gemm", "pattern 'Sofmax' matches no weight"),
             ("re:conv_101", "spelled like it: 'onnx::Conv_101'"),
-            ("nowhere/at/all", "and no weight\n"),
+            ("nowhere/at/all", "by name or type\n"),
         ];
         for (pattern, expected) in refused {
             for option in ["--include", "--exclude"] {

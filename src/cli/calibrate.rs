@@ -21,7 +21,7 @@ use super::{
 };
 
 /// Options that are taken so that a command line can be the one for quantizing, and make no difference.
-const WITHOUT_EFFECT: [&str; 9] = [
+const WITHOUT_EFFECT: [&str; 10] = [
     "weights",
     "granularity",
     "asymmetric",
@@ -29,6 +29,7 @@ const WITHOUT_EFFECT: [&str; 9] = [
     "weight_form",
     "allow_growth",
     "external_data",
+    "no_provenance",
     "deny",
     "strict",
 ];

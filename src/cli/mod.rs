@@ -3,6 +3,7 @@
 
 mod calibrate;
 mod explain;
+mod inspect;
 mod interrupt;
 mod models;
 mod observe;
@@ -49,6 +50,7 @@ pub struct Cli {
 enum Command {
     Calibrate(Box<calibrate::Args>),
     Explain(Box<explain::Args>),
+    Inspect(inspect::Args),
     Print(print::Args),
     Quantize(Box<quantize::Args>),
     Upgrade(upgrade::Args),
@@ -70,6 +72,7 @@ impl Cli {
         match self.command {
             Some(Command::Calibrate(args)) => calibrate::run(*args),
             Some(Command::Explain(args)) => explain::run(&args),
+            Some(Command::Inspect(args)) => inspect::run(&args),
             Some(Command::Print(args)) => print::run(&args),
             Some(Command::Upgrade(args)) => upgrade::run(&args),
             Some(Command::Quantize(args)) => quantize::run(&args),
@@ -128,6 +131,11 @@ pub fn told(error: &dyn Error) -> String {
     text
 }
 
+/// An error, and behind it what to do instead.
+fn with_help(error: &dyn Error, help: &str) -> Failure {
+    Failure::Failed(format!("{}help: {help}", told(error).trim_start_matches("error: ")).into())
+}
+
 fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
@@ -144,12 +152,14 @@ fn use_threads(threads: Option<u16>) -> Result<(), Failure> {
 
 fn load(input: &Path) -> Result<Model, Failure> {
     if input.as_os_str() != STREAM {
-        let commands: Vec<String> =
-            Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-        return match models::advice(input, &commands) {
-            Some(advice) => Err(Failure::Failed(advice.into())),
-            None => Ok(Model::load(input)?),
-        };
+        return Model::load(input).map_err(|error| {
+            let commands = Cli::command();
+            let commands = commands.get_subcommands().map(clap::Command::get_name);
+            match models::advice(input, commands) {
+                Some(advice) => with_help(&error, &advice),
+                None => error.into(),
+            }
+        });
     }
     let mut bytes = Vec::new();
     io::stdin().lock().read_to_end(&mut bytes).map_err(|error| failed("standard input", error))?;

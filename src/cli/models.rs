@@ -7,7 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Failure, STREAM, count, print_to_stderr};
+use onnx_quant::OutputFile;
+
+use super::{Failure, STREAM, count, print_to_stderr, with_help};
 
 /// One model and its result, or many.
 #[derive(Debug, clap::Args)]
@@ -79,15 +81,7 @@ fn single(paths: &[PathBuf], output: Option<&Path>) -> Result<Job, Failure> {
     let usage = |message: String| Err(Failure::Usage(message));
     let job = |input: &Path, output: &Path| match output.is_dir() {
         false => Ok(Job { input: input.to_owned(), output: output.to_owned() }),
-        true => {
-            let (name, folder) = (input.file_name().unwrap_or("OUT.onnx".as_ref()), output.display());
-            let message = format!(
-                "'{folder}' is a folder, so the result cannot be written there; give a file in it, as '{}', or --out-dir \
-                 '{folder}'",
-                output.join(name).display()
-            );
-            Err(Failure::Failed(message.into()))
-        }
+        true => Err(onto_folder(input, output)),
     };
     match (paths, output) {
         ([input, output], None) => job(input, output),
@@ -104,6 +98,16 @@ fn single(paths: &[PathBuf], output: Option<&Path>) -> Result<Job, Failure> {
             paths.len(),
             if output.is_some() { ", which -o names" } else { ": IN.onnx OUT.onnx" },
         )),
+    }
+}
+
+/// What to give instead of a folder as the place of a model.
+fn onto_folder(input: &Path, folder: &Path) -> Failure {
+    let name = input.file_name().unwrap_or("OUT.onnx".as_ref());
+    let help = format!("give a file in it, as '{}', or --out-dir {}", folder.join(name).display(), folder.display());
+    match OutputFile::at(folder) {
+        Err(error) => with_help(&error, &help),
+        Ok(_) => Failure::Failed(format!("{}: it is a folder; {help}", folder.display()).into()),
     }
 }
 
@@ -131,20 +135,17 @@ fn into_folder(paths: &[PathBuf], folder: &Path) -> Result<Vec<Job>, Failure> {
 }
 
 /// What to give instead of a path that is no model: where it is a folder, a pattern that the shell did not expand, or
-/// something that looks like a command.
-pub fn advice(input: &Path, commands: &[String]) -> Option<String> {
+/// something that looks like one of the commands.
+pub fn advice<'a>(input: &Path, mut commands: impl Iterator<Item = &'a str>) -> Option<String> {
     let shown = input.display();
     if input.is_dir() {
         let models = models_in(input);
-        let example = models.first().map_or(String::new(), |name| format!(" ('{}')", input.join(name).display()));
-        return Some(match models.len() {
-            0 => format!("'{shown}' is a folder without .onnx files; a model is one file"),
-            found => format!(
-                "'{shown}' is a folder; name {} in it{example}, or all, as {shown}/*.onnx with --out-dir DIR",
-                match found {
-                    1 => "the model",
-                    _ => "one of the models",
-                }
+        return Some(match &models[..] {
+            [] => "it has no .onnx files; a model is one file".to_owned(),
+            [only] => format!("name the model in it: '{}'", input.join(only).display()),
+            [first, ..] => format!(
+                "name one of the models in it ('{}'), or all, as {shown}/*.onnx with --out-dir DIR",
+                input.join(first).display()
             ),
         });
     }
@@ -154,12 +155,12 @@ pub fn advice(input: &Path, commands: &[String]) -> Option<String> {
     let text = input.to_string_lossy();
     if text.contains(['*', '?', '[']) {
         return Some(format!(
-            "no file matches '{shown}': the shell expands such a pattern where it stands without quotes and matches \
-             something; the results of many models go to --out-dir DIR"
+            "'{shown}' looks like a pattern, which the shell expands where it stands without quotes and matches files; \
+             the results of many models go to --out-dir DIR"
         ));
     }
-    let meant = commands.iter().find(|command| strsim::osa_distance(command, &text.to_lowercase()) <= 2);
-    meant.map(|command| format!("there is no file '{shown}'; is the command '{command}' meant?"))
+    let meant = commands.find(|command| strsim::osa_distance(command, &text.to_lowercase()) <= 2);
+    meant.map(|command| format!("is the command '{command}' meant?"))
 }
 
 /// The names of the models in a folder, in order.

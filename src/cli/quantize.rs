@@ -93,6 +93,7 @@ fn quantize(args: &Args, input: &Path, output: &Path) -> Result<(), Failure> {
         library: args.onnxruntime.as_deref(),
         quiet: args.quiet,
     });
+    let provenance = settings.provenance();
     let (config, mut options) = settings.into_parts(args.verbose || args.report.is_some())?;
     options.overwrite = args.overwrite;
     let checked = if args.has_activations() { config.check_for_activations() } else { config.check() };
@@ -119,6 +120,9 @@ fn quantize(args: &Args, input: &Path, output: &Path) -> Result<(), Failure> {
         None => onnx_quant::quantize(&mut model, &config),
     };
     let report = report.map_err(|error| error.in_file(input))?;
+    if provenance {
+        onnx_quant::record_provenance(&mut model, &config, &report);
+    }
     let json = if report_output.is_some() { report.to_json() } else { String::new() };
     let report_file = report_output.as_ref().map(|output| output.prepare(&json)).transpose()?;
     let saved = match output.as_os_str() == STREAM {

@@ -73,6 +73,10 @@ pub struct Settings {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
     external_data: Option<bool>,
 
+    /// Leave out which version of this tool made the model, with which options; its metadata says so otherwise
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
+    no_provenance: Option<bool>,
+
     /// Fail, and write nothing, where there is a finding of this code, a note or a warning (may be repeated)
     #[arg(long, value_name = "CODE", value_parser = one_of(Code::NAMES), hide_possible_values = true)]
     deny: Vec<Code>,
@@ -155,6 +159,11 @@ impl Settings {
         self.max_samples
     }
 
+    /// Whether the model is to say where it came from.
+    pub fn provenance(&self) -> bool {
+        !self.no_provenance.unwrap_or_default()
+    }
+
     /// What is to run the model.
     pub fn engine(&self) -> EngineName {
         self.engine.unwrap_or_default()
@@ -193,6 +202,7 @@ impl Settings {
             keep_overridable: self.keep_overridable.or(file.keep_overridable),
             trained_pairs: self.trained_pairs.or(file.trained_pairs),
             external_data: self.external_data.or(file.external_data),
+            no_provenance: self.no_provenance.or(file.no_provenance),
             deny: file.deny,
             strict: self.strict.or(file.strict),
             activations: self.activations.or(file.activations),

@@ -2,11 +2,13 @@
 
 mod activations;
 mod foreseen;
+mod provenance;
 #[cfg(test)]
 mod scaling;
 
 pub use activations::{calibrate, check_ranges, quantize_activations};
 pub use foreseen::explain_planned;
+pub use provenance::record_provenance;
 
 use std::{borrow::Cow, collections::HashSet};
 
