@@ -216,3 +216,60 @@ fn ranges_must_fit_and_few_are_told_of() {
     fs::remove_file(folder.join("few.onnx")).expect("it was written");
     assert!(fail(folder, 1, &[&few[..], &["--strict"]].concat()).contains("is denied"));
 }
+
+#[test]
+fn pictures_and_random_numbers_are_samples() {
+    let folder = folder_with(&["rten_mnist.onnx"]);
+    let folder = folder.path();
+    for name in ["gray.png", "full.jpg"] {
+        files::put(
+            folder,
+            &format!("pictures/{name}"),
+            fs::read(testdata::path(&format!("pictures/{name}"))).expect("it is there"),
+        );
+    }
+    let base = ["rten_mnist.onnx", "out.onnx"];
+    let images = ["--images", "pictures", "--mean", "0.1307", "--std", "0.3081"];
+    let said = succeed(folder, &[&base[..], &images, &["--save-samples", "seen"]].concat());
+    assert!(said.contains("4 of 4 layers in integers") && !said.contains("skipped"), "{said}");
+    // What the model was given does for samples.
+    let expected = read(folder, "out.onnx");
+    succeed(folder, &[&base[..], &["--samples", "seen"]].concat());
+    assert!(read(folder, "out.onnx") == expected);
+    succeed(
+        folder,
+        &["calibrate", "rten_mnist.onnx", "a.json", "--images", "pictures", "--mean=0.1307", "--std=0.3081"],
+    );
+    succeed(folder, &["calibrate", "rten_mnist.onnx", "b.json", "--samples", "seen"]);
+    assert!(read(folder, "a.json") == read(folder, "b.json"));
+    let explained = run(folder, &["explain", "rten_mnist.onnx", "--images", "pictures"]);
+    assert!(explained.status.success(), "{}", stderr(&explained));
+
+    files::put(folder, "pictures/broken.png", "no picture");
+    let said = succeed(folder, &[&base[..], &images].concat());
+    assert!(
+        said.contains("warning[skipped-samples]: 1 file was passed over that cannot be read: pictures/broken.png: "),
+        "{said}"
+    );
+    let said = succeed(folder, &[&base[..], &["--random", "2"]].concat());
+    assert!(said.contains("warning[random-samples]: the ranges are of RANDOM NUMBERS"), "{said}");
+    let said = succeed(folder, &["calibrate", "rten_mnist.onnx", "c.json", "--random", "2"]);
+    assert!(said.contains("warning[random-samples]"), "{said}");
+
+    let refused: [(i32, &[&str], &str); 10] = [
+        (1, &["--images", "pictures", "--strict"], "pictures/broken.png: cannot be read as a picture"),
+        (1, &["--random", "2", "--strict"], "(random-samples is denied)"),
+        (1, &["--random", "2", "--deny", "random-samples"], "(random-samples is denied)"),
+        (1, &["--images", "pictures", "--resize", "32x28"], "its width is 28, and --resize says 32"),
+        (1, &["--images", "pictures", "--save-samples", "seen"], "seen: is not empty"),
+        (2, &["--images", "pictures", "--samples", "seen"], "cannot be used with"),
+        (2, &["--samples", "seen", "--resize", "28"], "--resize makes no sense without --images"),
+        (2, &["--images", "pictures", "--preset", "imagnet"], "'imagnet' is no preset"),
+        (2, &["--images", "pictures", "--resize", "0x3"], "it is to be WIDTHxHEIGHT"),
+        (2, &["--random", "0"], "invalid value '0'"),
+    ];
+    for (status, options, expected) in refused {
+        let said = fail(folder, status, &[&["rten_mnist.onnx", "new.onnx"], options].concat());
+        assert!(said.contains(expected), "{options:?}: {said}");
+    }
+}

@@ -13,15 +13,17 @@ use onnx_quant::{
 
 use super::{
     Failure, count, load,
-    observe::{Observing, observe},
+    observe::{Observing, Seen, observe},
     outputs::{Paths, TextOutput},
     print_to_stderr,
+    samples::Source,
     settings::{Settings, one_of},
+    summary::findings,
     use_threads,
 };
 
 /// Options that are taken so that a command line can be the one for quantizing, and make no difference.
-const WITHOUT_EFFECT: [&str; 10] = [
+const WITHOUT_EFFECT: [&str; 8] = [
     "weights",
     "granularity",
     "asymmetric",
@@ -30,8 +32,6 @@ const WITHOUT_EFFECT: [&str; 10] = [
     "allow_growth",
     "external_data",
     "no_provenance",
-    "deny",
-    "strict",
 ];
 
 /// Observe what a model's activations are with samples, and write their ranges to a file for --ranges
@@ -45,10 +45,8 @@ pub struct Args {
     #[arg(value_name = "IN.onnx")]
     input: PathBuf,
 
-    /// The samples: a folder of .npz or .npy files, one such file of many samples, a folder with
-    /// test_data_set_* folders, or a text file that lists paths
-    #[arg(long, visible_alias = "samples-from", value_name = "PATH")]
-    samples: PathBuf,
+    #[command(flatten)]
+    samples: Source,
 
     /// The ranges; - writes standard output
     #[arg(value_name = "RANGES", required_unless_present = "output")]
@@ -88,6 +86,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let Some(to) = args.output.or(args.ranges) else {
         return Err(Failure::Usage("where are the ranges to go? Give a second path or -o FILE".to_owned()));
     };
+    if !args.samples.is_given() {
+        return Err(Failure::Usage("samples are needed: --samples, --images or --random".to_owned()));
+    }
     let settings = args.settings.with_engine_of(args.onnxruntime.as_deref())?.with_file(args.config.as_deref())?;
     let (limit, engine) = (settings.max_samples(), settings.engine());
     let (config, _) = settings.into_parts(false)?;
@@ -97,16 +98,18 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let model = load(&args.input)?;
     let mut paths = Paths::default();
     paths.read_model(&model, &args.input);
-    paths.read("the samples", &args.samples);
+    args.samples.paths(&mut paths);
     args.config.iter().for_each(|config| paths.read("the configuration", config));
     paths.write("the file of ranges", &to);
     paths.check()?;
     let library = args.onnxruntime.as_deref();
     let observing = Observing { samples: &args.samples, limit, engine, library, quiet: args.quiet };
-    let (ranges, samples) = observe(&model, &args.input, &config, &observing)?;
+    let Seen { ranges, samples, findings: found } = observe(&model, &args.input, &config, &observing)?;
     output.write(&text(&ranges, &config, args.format)?)?;
     if !args.quiet {
-        print_to_stderr(&summary(ranges.values.len(), samples, &to));
+        let mut text = String::new();
+        findings(&mut text, &found);
+        print_to_stderr(&(text + &summary(ranges.values.len(), samples, &to)));
     }
     Ok(())
 }

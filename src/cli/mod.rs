@@ -10,6 +10,7 @@ mod observe;
 mod outputs;
 mod print;
 mod quantize;
+mod samples;
 mod settings;
 mod summary;
 mod upgrade;

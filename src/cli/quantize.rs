@@ -11,6 +11,7 @@ use onnx_quant::{
         Ranges,
         range_files::{self, RangeFormat},
     },
+    findings::Finding,
 };
 
 use super::{
@@ -19,6 +20,7 @@ use super::{
     observe::{Observing, observe},
     outputs::{Paths, PreparedText, TextOutput},
     print_to_stderr,
+    samples::Source,
     settings::{ACTIVATIONS, Settings},
     summary, use_threads,
 };
@@ -29,11 +31,8 @@ pub struct Args {
     #[command(flatten)]
     models: Models,
 
-    /// Quantize activations too, by what they are with these samples: a folder of .npz or .npy files,
-    /// one such file of many samples, a folder with test_data_set_* folders, or a text file that lists
-    /// paths
-    #[arg(long, visible_alias = "calibrate", value_name = "PATH", help_heading = ACTIVATIONS)]
-    samples: Option<PathBuf>,
+    #[command(flatten)]
+    samples: Source,
 
     /// Quantize activations by these ranges: a file of --save-ranges or `onnx-quant calibrate`, or of
     /// onnxruntime, TensorRT or AIMET (may be repeated; all are merged, with what is calibrated too)
@@ -86,8 +85,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 fn quantize(args: &Args, input: &Path, output: &Path) -> Result<(), Failure> {
     let settings = args.settings.clone().with_engine_of(args.onnxruntime.as_deref())?;
     let settings = settings.with_file(args.config.as_deref())?;
-    let observing = args.samples.as_deref().map(|samples| Observing {
-        samples,
+    let observing = args.samples.is_given().then(|| Observing {
+        samples: &args.samples,
         limit: settings.max_samples(),
         engine: settings.engine(),
         library: args.onnxruntime.as_deref(),
@@ -110,7 +109,8 @@ fn quantize(args: &Args, input: &Path, output: &Path) -> Result<(), Failure> {
     if output.as_os_str() != STREAM {
         model.check_save(output, &options)?;
     }
-    let ranges = args.ranges(&model, input, &config, observing.as_ref())?;
+    let mut found = Vec::new();
+    let ranges = args.ranges(&model, input, &config, observing.as_ref(), &mut found)?;
     if let (Some(output), Some(ranges)) = (ranges_output, &ranges) {
         // First of all: calibration may have taken long.
         output.write(&calibrate::text(ranges, &config, RangeFormat::Json)?)?;
@@ -119,7 +119,8 @@ fn quantize(args: &Args, input: &Path, output: &Path) -> Result<(), Failure> {
         Some(ranges) => onnx_quant::quantize_activations(&mut model, &config, ranges),
         None => onnx_quant::quantize(&mut model, &config),
     };
-    let report = report.map_err(|error| error.in_file(input))?;
+    let mut report = report.map_err(|error| error.in_file(input))?;
+    report.findings.extend(found);
     if provenance {
         onnx_quant::record_provenance(&mut model, &config, &report);
     }
@@ -139,7 +140,7 @@ fn quantize(args: &Args, input: &Path, output: &Path) -> Result<(), Failure> {
 impl Args {
     /// Whether activations are to be quantized.
     fn has_activations(&self) -> bool {
-        self.samples.is_some() || !self.ranges.is_empty()
+        self.samples.is_given() || !self.ranges.is_empty()
     }
 
     /// Whether the options that were given make sense together.
@@ -153,7 +154,7 @@ impl Args {
         let of_samples = self.settings.of_samples().or(self.onnxruntime.as_ref().map(|_| "--onnxruntime"));
         let of_activations = self.settings.of_activations().or(self.save_ranges.as_ref().map(|_| "--save-ranges"));
         match (of_samples, of_activations) {
-            (Some(option), _) if self.samples.is_none() => without(option, "--samples"),
+            (Some(option), _) if !self.samples.is_given() => without(option, "--samples, --images or --random"),
             (_, Some(option)) if !self.has_activations() => {
                 without(option, "--samples or --ranges: only then activations are quantized")
             }
@@ -166,7 +167,7 @@ impl Args {
         let mut paths = Paths::default();
         paths.read_model(model, input);
         self.config.iter().for_each(|config| paths.read("the configuration", config));
-        self.samples.iter().for_each(|samples| paths.read("the samples", samples));
+        self.samples.paths(&mut paths);
         // Ranges may be added to the file that they came from.
         let ranges = self.ranges.iter().filter(|ranges| self.save_ranges.as_ref() != Some(ranges));
         ranges.for_each(|ranges| paths.read("a file of ranges", ranges));
@@ -183,6 +184,7 @@ impl Args {
         input: &Path,
         config: &Config,
         observing: Option<&Observing>,
+        found: &mut Vec<Finding>,
     ) -> Result<Option<Ranges>, Failure> {
         if !self.has_activations() {
             return Ok(None);
@@ -190,7 +192,7 @@ impl Args {
         let mut merged = Ranges::default();
         for path in &self.ranges {
             let ranges = range_files::read(path)?;
-            let several = self.ranges.len() + usize::from(self.samples.is_some()) > 1;
+            let several = self.ranges.len() + usize::from(self.samples.is_given()) > 1;
             let checked = ranges.check(config.activations.method).and_then(|()| match several {
                 true => onnx_quant::check_ranges(model, config, &ranges),
                 // It is done with the model.
@@ -200,7 +202,9 @@ impl Args {
             merged.merge(&ranges);
         }
         if let Some(observing) = observing {
-            merged.merge(&observe(model, input, config, observing)?.0);
+            let seen = observe(model, input, config, observing)?;
+            merged.merge(&seen.ranges);
+            found.extend(seen.findings);
         }
         Ok(Some(merged))
     }

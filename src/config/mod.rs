@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Result},
-    findings::Code,
+    findings::{Code, Severity},
     ir::DataType,
     targets::{ElementType, Target},
 };
@@ -180,6 +180,11 @@ impl Config {
             return Err(Error::config(format!("{name} takes symmetric activations only")));
         }
         Ok(())
+    }
+
+    /// Whether it does not put up with findings of a code and a severity.
+    pub fn denies(&self, code: Code, severity: Severity) -> bool {
+        self.deny.contains(&code) || self.strict && severity == Severity::Warning
     }
 
     /// What really shares a scale: the microscaling forms have blocks of 32 unless blocks of another

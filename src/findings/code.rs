@@ -46,6 +46,10 @@ codes! {
     UnknownRanges = "unknown-ranges",
     /// Few of the values that would be quantized have a range.
     FewRanges = "few-ranges",
+    /// Samples are random numbers.
+    RandomSamples = "random-samples",
+    /// Files among those of samples gave none.
+    SkippedSamples = "skipped-samples",
     /// Fields of the file that are not known, and not in the output.
     UnknownFields = "unknown-fields",
     /// The opset could not be raised as far as the best form needs.

@@ -27,6 +27,13 @@ pub enum Fact {
         /// The names of those without a range.
         without: Vec<String>,
     },
+    /// Ranges are of samples that are random numbers.
+    RandomSamples,
+    /// Files among those of samples gave none.
+    SkippedSamples {
+        /// Each file, with what is wrong with it.
+        skipped: Vec<String>,
+    },
     /// Fields of the file that this version does not know, which are not in the output.
     UnknownFields {
         /// Messages and numbers of the fields.
@@ -197,6 +204,8 @@ impl Fact {
             Self::UnmatchedPattern { .. } => Code::UnmatchedPattern,
             Self::UnknownRanges { .. } => Code::UnknownRanges,
             Self::FewRanges { .. } => Code::FewRanges,
+            Self::RandomSamples => Code::RandomSamples,
+            Self::SkippedSamples { .. } => Code::SkippedSamples,
             Self::UnknownFields { .. } => Code::UnknownFields,
             Self::OpsetWithoutKernels { .. } | Self::TypeWithoutKernel { .. } | Self::Int8ProductNotLoaded { .. } => {
                 Code::DoesNotLoad
@@ -225,6 +234,8 @@ impl Fact {
         match self {
             Self::UnknownRanges { .. }
             | Self::FewRanges { .. }
+            | Self::RandomSamples
+            | Self::SkippedSamples { .. }
             | Self::UnknownFields { .. }
             | Self::OpsetWithoutKernels { .. }
             | Self::TypeWithoutKernel { .. }
@@ -244,6 +255,7 @@ impl Fact {
             | Self::ZeroHalves { operators: names, .. }
             | Self::UnknownRanges { unknown: names, .. }
             | Self::FewRanges { without: names, .. }
+            | Self::SkippedSamples { skipped: names }
             | Self::UnknownFields { fields: names }
             | Self::NoLongerInputs { names } => names.clone(),
             Self::DequantizedEveryRun { operators, .. } => {

@@ -16,7 +16,7 @@ use crate::{
     config::{Config, Granularity, TrainedPairs, WeightForm, WeightType},
     error::{Error, ErrorKind, Result},
     explain::{dequantized_every_run, int8_product_not_loaded, zero_halves},
-    findings::{Fact, Finding, Severity},
+    findings::{Fact, Finding},
     ir::{Model, OpId},
     passes::{self, FoldTrainedPairs, QuantizeWeights, RepeatPairs, UpgradeOpset, Upgraded},
     plan::{
@@ -134,9 +134,7 @@ fn with_trained_integers<'m>(model: &'m Model, config: &Config) -> (Cow<'m, Mode
 
 /// Whether the configuration puts up with what was found.
 fn check_denied(facts: &[Fact], config: &Config) -> Result<()> {
-    let denied =
-        |fact: &&Fact| config.deny.contains(&fact.code()) || config.strict && fact.severity() == Severity::Warning;
-    match facts.iter().find(denied) {
+    match facts.iter().find(|fact| config.denies(fact.code(), fact.severity())) {
         Some(fact) => Err(ErrorKind::Denied { code: fact.code(), message: fact.to_string() }.into()),
         None => Ok(()),
     }

@@ -9,4 +9,5 @@ mod malformed;
 #[path = "../fuzz/mutate/mod.rs"]
 mod mutate;
 mod numpy;
+mod pictures;
 mod sources;

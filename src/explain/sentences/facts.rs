@@ -39,6 +39,16 @@ impl fmt::Display for Fact {
                 counted(*wanted, "value"),
                 listed(without)
             ),
+            Self::RandomSamples => f.write_str(
+                "the ranges are of RANDOM NUMBERS: the result shows what can be quantized, and must not be used for \
+                 anything else; what it computes is wrong",
+            ),
+            Self::SkippedSamples { skipped } => write!(
+                f,
+                "{} passed over that cannot be read: {}",
+                counted_were(skipped.len(), "file"),
+                first_of(skipped.iter().cloned())
+            ),
             Self::UnknownFields { fields } => {
                 write!(f, "fields that this version does not know are not in the output: {}", fields.join(", "))
             }
@@ -159,6 +169,8 @@ fn help(fact: &Fact) -> &'static str {
             "where weights alone are quantized, patterns choose among weights and operators that take one"
         }
         Fact::FewRanges { .. } => "ranges of `onnx-quant calibrate` with the same options have all of them",
+        Fact::RandomSamples => "give samples of what the model will get to see, with --samples or --images",
+        Fact::SkippedSamples { .. } => "--strict fails instead",
         Fact::Int8ProductNotLoaded { .. } | Fact::Int8OfSeveralReaders { .. } => {
             "with --activations uint8 it does not happen"
         }
@@ -175,6 +187,10 @@ fn help(fact: &Fact) -> &'static str {
 
 fn counted(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+fn counted_were(number: usize, what: &str) -> String {
+    format!("{} {}", counted(number, what), if number == 1 { "was" } else { "were" })
 }
 
 /// `'a', 'b', 'c', and 2 more`.
