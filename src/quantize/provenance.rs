@@ -13,7 +13,7 @@ pub const VERSION_KEY: &str = "onnx-quant.version";
 pub const OPTIONS_KEY: &str = "onnx-quant.options";
 
 /// Writes into the metadata of a model that was just quantized which version did so and with which
-/// [options](options). The same configuration always gives the same text, without times, machines or paths; what was
+/// options. The same configuration always gives the same text, without times, machines or paths; what was
 /// said there before is replaced, and all other metadata stays. A model that was not changed keeps what it has.
 ///
 /// ```

@@ -99,7 +99,7 @@ enum Source {
     Stacked(Stack),
     Random(Random),
     #[cfg(feature = "images")]
-    Pictures(pictures::Pictures),
+    Pictures(Box<pictures::Pictures>),
 }
 
 /// A file among those of samples that gave none.
@@ -177,7 +177,7 @@ impl Samples {
         }
         let inputs = Inputs::of(model)?;
         let pictures = pictures::Pictures::open(path.as_ref(), &inputs, options, limit)?;
-        Ok(Self { source: Source::Pictures(pictures), inputs })
+        Ok(Self { source: Source::Pictures(Box::new(pictures)), inputs })
     }
 
     /// How many samples are still to come; of pictures how many at most, as damaged ones show when they are read.

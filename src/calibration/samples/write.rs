@@ -1,6 +1,6 @@
 //! A sample as an archive of numpy's (`.npz`), as [`Samples::open`](super::Samples::open) reads it.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use rawzip::{CompressionMethod, ZipArchiveWriter};
 
@@ -25,7 +25,7 @@ impl Sample {
                 let (mut entry, config) =
                     archive.new_file(&name).compression_method(CompressionMethod::STORE).start()?;
                 let mut writer = config.wrap(&mut entry);
-                writer.write_all(&array).map_err(io::Error::from)?;
+                writer.write_all(&array)?;
                 let (_, descriptor) = writer.finish()?;
                 entry.finish(descriptor)?;
                 Ok(())
