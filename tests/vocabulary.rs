@@ -9,6 +9,13 @@ mod testdata;
 use std::{fs, path::Path};
 
 use command_line::{fail, folder_with, read, run, stderr, succeed};
+use onnx_quant::{
+    ir::DataType,
+    proto::{
+        GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TypeProto, ValueInfoProto, type_proto,
+    },
+};
+use prost::Message;
 
 const MODEL: &str = "kws_dscnn.onnx";
 
@@ -272,4 +279,71 @@ fn pictures_and_random_numbers_are_samples() {
         let said = fail(folder, status, &[&["rten_mnist.onnx", "new.onnx"], options].concat());
         assert!(said.contains(expected), "{options:?}: {said}");
     }
+}
+
+#[test]
+fn lines_of_text_are_samples() {
+    let folder = folder_with(&["kws_dscnn.onnx"]);
+    let folder = folder.path();
+    for name in ["lines.txt", "pieces.json"] {
+        fs::copy(testdata::path(&format!("texts/{name}")), folder.join(name)).expect("it is copied");
+    }
+    let text = ["--text", "lines.txt", "--tokenizer", "pieces.json"];
+    let refused: [(i32, &[&str], &str); 4] = [
+        (1, &text, "kws_dscnn.onnx: input 'logmel' is nothing that a tokenizer gives"),
+        (2, &text[..2], "--tokenizer <FILE>"),
+        (2, &["--random", "1", "--tokenizer", "pieces.json"], "--tokenizer makes no sense without --text"),
+        (2, &["--random", "1", "--max-tokens", "3"], "--text <FILE>"),
+    ];
+    for (status, options, expected) in refused {
+        let said = fail(folder, status, &[&["kws_dscnn.onnx", "out.onnx"], options].concat());
+        assert!(said.contains(expected), "{options:?}: {said}");
+    }
+    // A table of 120 tokens, and a product.
+    fs::write(folder.join("words.onnx"), words_model()).expect("it can be written");
+    let said = succeed(folder, &[&["words.onnx", "out.onnx"], &text[..], &["--save-samples", "seen"]].concat());
+    assert!(said.contains("1 of 1 layer in integers"), "{said}");
+    let expected = read(folder, "out.onnx");
+    succeed(folder, &["words.onnx", "out.onnx", "--samples", "seen"]);
+    assert!(read(folder, "out.onnx") == expected);
+}
+
+/// Embeds tokens and multiplies them with a matrix.
+fn words_model() -> Vec<u8> {
+    let tensor = |name: &str, dims: &[i64]| TensorProto {
+        name: Some(name.to_owned()),
+        data_type: Some(DataType::Float as i32),
+        dims: dims.to_vec(),
+        float_data: (0..dims.iter().product())
+            .map(|element: i64| ((element * 37 % 101) as f32 - 50.0) / 50.0)
+            .collect(),
+        ..TensorProto::default()
+    };
+    let value = |name: &str, dtype: DataType| {
+        let tensor = type_proto::Tensor { elem_type: Some(dtype as i32), shape: None };
+        let ty = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
+        ValueInfoProto { name: Some(name.to_owned()), r#type: Some(ty), ..ValueInfoProto::default() }
+    };
+    let node = |op_type: &str, inputs: [&str; 2], output: &str| NodeProto {
+        op_type: Some(op_type.to_owned()),
+        name: Some(op_type.to_owned()),
+        input: inputs.map(str::to_owned).into(),
+        output: vec![output.to_owned()],
+        ..NodeProto::default()
+    };
+    let graph = GraphProto {
+        name: Some("words".to_owned()),
+        node: vec![node("Gather", ["table", "input_ids"], "embedded"), node("MatMul", ["embedded", "w"], "y")],
+        initializer: vec![tensor("table", &[120, 16]), tensor("w", &[16, 32])],
+        input: vec![value("input_ids", DataType::Int64)],
+        output: vec![value("y", DataType::Float)],
+        ..GraphProto::default()
+    };
+    let model = ModelProto {
+        ir_version: Some(8),
+        opset_import: vec![OperatorSetIdProto { version: Some(17), ..OperatorSetIdProto::default() }],
+        graph: Some(graph),
+        ..ModelProto::default()
+    };
+    model.encode_to_vec()
 }

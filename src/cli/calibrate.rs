@@ -16,7 +16,7 @@ use super::{
     observe::{Observing, Seen, observe},
     outputs::{Paths, TextOutput},
     print_to_stderr,
-    samples::Source,
+    samples::{MISSING, Source},
     settings::{Settings, one_of},
     summary::findings,
     use_threads,
@@ -87,7 +87,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         return Err(Failure::Usage("where are the ranges to go? Give a second path or -o FILE".to_owned()));
     };
     if !args.samples.is_given() {
-        return Err(Failure::Usage("samples are needed: --samples, --images or --random".to_owned()));
+        return Err(Failure::Usage(MISSING.to_owned()));
     }
     let settings = args.settings.with_engine_of(args.onnxruntime.as_deref())?.with_file(args.config.as_deref())?;
     let (limit, engine) = (settings.max_samples(), settings.engine());

@@ -17,6 +17,9 @@ use onnx_quant::{
 
 use super::{Failure, failed, outputs::Paths, settings::ACTIVATIONS};
 
+/// What is said where there are no samples.
+pub const MISSING: &str = "samples are needed: --samples, --images, --text or --random";
+
 /// The heading in the help of what is about pictures.
 const PICTURES: &str = "Pictures as samples";
 
@@ -74,12 +77,27 @@ pub struct Source {
     /// nchw or nhwc [default: what the model's input says]
     #[arg(long, value_name = "LAYOUT", help_heading = PICTURES, requires = "images")]
     layout: Option<Layout>,
+
+    /// Samples that are texts: the lines of a file, for input_ids, attention_mask, token_type_ids and position_ids
+    #[arg(long, value_name = "FILE", help_heading = TEXTS, group = "source", requires = "tokenizer")]
+    text: Option<PathBuf>,
+
+    /// The tokenizer.json of the model, of Hugging Face's tokenizers
+    #[arg(long, value_name = "FILE", help_heading = TEXTS, requires = "text")]
+    tokenizer: Option<PathBuf>,
+
+    /// Cut texts off behind so many tokens [default: where the model or the tokenizer says so]
+    #[arg(long, value_name = "N", help_heading = TEXTS, requires = "text")]
+    max_tokens: Option<NonZeroUsize>,
 }
+
+/// The heading in the help of what is about texts.
+const TEXTS: &str = "Texts as samples";
 
 impl Source {
     /// Whether there are samples at all.
     pub fn is_given(&self) -> bool {
-        self.samples.is_some() || self.images.is_some() || self.random.is_some()
+        self.samples.is_some() || self.images.is_some() || self.text.is_some() || self.random.is_some()
     }
 
     /// The first option that was given of those that are about pictures only.
@@ -99,21 +117,34 @@ impl Source {
 
     /// What is read of it.
     pub fn paths(&self, paths: &mut Paths) {
-        self.samples.iter().chain(&self.images).for_each(|samples| paths.read("the samples", samples));
+        let samples = self.samples.iter().chain(&self.images).chain(&self.text);
+        samples.for_each(|samples| paths.read("the samples", samples));
+        self.tokenizer.iter().for_each(|tokenizer| paths.read("the tokenizer", tokenizer));
     }
 
     /// The samples, at most `limit` of them.
     pub fn open(&self, model: &Model, config: &Config, limit: Option<NonZeroUsize>) -> Result<Samples, Failure> {
         // Beside another source the parser does not mind what only this one needs.
-        if let (Some(option), None) = (self.of_pictures(), &self.images) {
-            return Err(Failure::Usage(format!("{option} makes no sense without --images")));
+        let without =
+            |option: &str, needed: &str| Err(Failure::Usage(format!("{option} makes no sense without {needed}")));
+        match (self.of_pictures(), &self.tokenizer, self.max_tokens) {
+            (Some(option), ..) if self.images.is_none() => return without(option, "--images"),
+            (_, Some(_), _) if self.text.is_none() => return without("--tokenizer", "--text"),
+            (.., Some(_)) if self.text.is_none() => return without("--max-tokens", "--text"),
+            _ => {}
         }
         let limit = limit.map(NonZeroUsize::get);
-        match (&self.samples, &self.images, self.random) {
-            (Some(path), ..) => Ok(Samples::open(path, model, limit)?),
-            (_, Some(folder), _) => Ok(Samples::pictures(folder, model, &self.pictures(config), limit)?),
-            (_, _, Some(count)) => Ok(Samples::random(model, count.get().min(limit.unwrap_or(usize::MAX)))?),
-            (None, None, None) => Err(Failure::Usage("samples are needed: --samples, --images or --random".to_owned())),
+        if let Some(path) = &self.samples {
+            Ok(Samples::open(path, model, limit)?)
+        } else if let Some(folder) = &self.images {
+            Ok(Samples::pictures(folder, model, &self.pictures(config), limit)?)
+        } else if let (Some(file), Some(tokenizer)) = (&self.text, &self.tokenizer) {
+            let most = self.max_tokens.map(NonZeroUsize::get);
+            Ok(Samples::texts(file, tokenizer, model, most, limit)?)
+        } else if let Some(count) = self.random {
+            Ok(Samples::random(model, count.get().min(limit.unwrap_or(usize::MAX)))?)
+        } else {
+            Err(Failure::Usage(MISSING.to_owned()))
         }
     }
 

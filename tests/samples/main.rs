@@ -6,8 +6,10 @@ mod bodies;
 mod errors;
 mod files;
 mod malformed;
+mod models;
 #[path = "../fuzz/mutate/mod.rs"]
 mod mutate;
 mod numpy;
 mod pictures;
 mod sources;
+mod texts;

@@ -12,15 +12,9 @@ use onnx_quant::{
         samples::{Color, Fit, Layout, PictureOptions},
     },
     ir::DataType,
-    proto::{
-        GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TypeProto, ValueInfoProto,
-        tensor_shape_proto::{Dimension, dimension},
-        type_proto,
-    },
 };
-use prost::Message;
 
-use crate::files;
+use crate::{files, models};
 
 /// Width and height of the results.
 const SIZE: (usize, usize) = (20, 16);
@@ -31,38 +25,7 @@ fn folder() -> PathBuf {
 
 /// A model with one input of a type; 0 is an open size.
 fn model(dtype: DataType, dims: &[i64]) -> Model {
-    let dim = |&size: &i64| {
-        let value = (size > 0).then_some(dimension::Value::DimValue(size));
-        Dimension { value, ..Dimension::default() }
-    };
-    let shape = TensorShapeProto { dim: dims.iter().map(dim).collect() };
-    let tensor = type_proto::Tensor { elem_type: Some(dtype as i32), shape: Some(shape) };
-    let ty = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
-    let value = |name: &str| ValueInfoProto {
-        name: Some(name.to_owned()),
-        r#type: Some(ty.clone()),
-        ..ValueInfoProto::default()
-    };
-    let node = NodeProto {
-        op_type: Some("Identity".to_owned()),
-        input: vec!["x".to_owned()],
-        output: vec!["y".to_owned()],
-        ..NodeProto::default()
-    };
-    let graph = GraphProto {
-        name: Some("g".to_owned()),
-        node: vec![node],
-        input: vec![value("x")],
-        output: vec![value("y")],
-        ..GraphProto::default()
-    };
-    let model = ModelProto {
-        ir_version: Some(8),
-        opset_import: vec![OperatorSetIdProto { version: Some(17), ..OperatorSetIdProto::default() }],
-        graph: Some(graph),
-        ..ModelProto::default()
-    };
-    Model::from_bytes(model.encode_to_vec().into()).expect("it is a model")
+    models::with_inputs(&[("x", dtype, dims)])
 }
 
 fn pictures(path: &Path, model: &Model, options: &PictureOptions) -> Result<Vec<Sample>> {

@@ -40,6 +40,8 @@ mod places;
 mod random;
 mod stack;
 mod test_set;
+#[cfg(feature = "texts")]
+mod texts;
 mod write;
 
 use std::{path::Path, vec};
@@ -100,6 +102,8 @@ enum Source {
     Random(Random),
     #[cfg(feature = "images")]
     Pictures(Box<pictures::Pictures>),
+    #[cfg(feature = "texts")]
+    Texts(Box<texts::Texts>),
 }
 
 /// A file among those of samples that gave none.
@@ -180,6 +184,32 @@ impl Samples {
         Ok(Self { source: Source::Pictures(Box::new(pictures)), inputs })
     }
 
+    /// The lines of a text file as samples, at most `limit` of them, as a tokenizer of Hugging Face's `tokenizers` (a
+    /// `tokenizer.json`) makes numbers of them: for inputs that are called like input_ids, attention_mask, token_type_ids or
+    /// position_ids. Empty lines do not count.
+    ///
+    /// A text is filled up and cut off where the model fixes the number of tokens. Otherwise it is as long as it is, and
+    /// cut off at `max_tokens`, or where the tokenizer says so.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is none of its kind; the model has other inputs that must be given; its length and
+    /// `max_tokens` differ; the limit is 0.
+    #[cfg(feature = "texts")]
+    pub fn texts(
+        path: impl AsRef<Path>,
+        tokenizer: impl AsRef<Path>,
+        model: &Model,
+        max_tokens: Option<usize>,
+        limit: Option<usize>,
+    ) -> Result<Self> {
+        if limit == Some(0) {
+            return Err(Error::config("0 samples were asked for; calibration needs at least 1"));
+        }
+        let inputs = Inputs::of(model)?;
+        let texts = texts::Texts::open(path.as_ref(), tokenizer.as_ref(), &inputs, max_tokens, limit)?;
+        Ok(Self { source: Source::Texts(Box::new(texts)), inputs })
+    }
+
     /// How many samples are still to come; of pictures how many at most, as damaged ones show when they are read.
     pub fn len(&self) -> usize {
         match &self.source {
@@ -188,6 +218,8 @@ impl Samples {
             Source::Random(random) => random.left(),
             #[cfg(feature = "images")]
             Source::Pictures(pictures) => pictures.left(),
+            #[cfg(feature = "texts")]
+            Source::Texts(texts) => texts.left(),
         }
     }
 
@@ -216,6 +248,8 @@ impl Iterator for Samples {
             Source::Random(random) => random.next(),
             #[cfg(feature = "images")]
             Source::Pictures(pictures) => pictures.next(),
+            #[cfg(feature = "texts")]
+            Source::Texts(texts) => texts.next(),
         }
     }
 
