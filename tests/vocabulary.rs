@@ -289,10 +289,12 @@ fn lines_of_text_are_samples() {
         fs::copy(testdata::path(&format!("texts/{name}")), folder.join(name)).expect("it is copied");
     }
     let text = ["--text", "lines.txt", "--tokenizer", "pieces.json"];
-    let refused: [(i32, &[&str], &str); 4] = [
+    let refused: [(i32, &[&str], &str); 6] = [
         (1, &text, "kws_dscnn.onnx: input 'logmel' is nothing that a tokenizer gives"),
         (2, &text[..2], "--tokenizer <FILE>"),
         (2, &["--random", "1", "--tokenizer", "pieces.json"], "--tokenizer makes no sense without --text"),
+        (2, &["--random", "1", "--rate", "8000"], "--rate makes no sense without --audio"),
+        (1, &["--audio", "."], "input 'logmel' is float[N,62,40], but a waveform is one row"),
         (2, &["--random", "1", "--max-tokens", "3"], "--text <FILE>"),
     ];
     for (status, options, expected) in refused {

@@ -154,7 +154,9 @@ impl Args {
         let of_samples = self.settings.of_samples().or(self.onnxruntime.as_ref().map(|_| "--onnxruntime"));
         let of_activations = self.settings.of_activations().or(self.save_ranges.as_ref().map(|_| "--save-ranges"));
         match (of_samples, of_activations) {
-            (Some(option), _) if !self.samples.is_given() => without(option, "--samples, --images, --text or --random"),
+            (Some(option), _) if !self.samples.is_given() => {
+                without(option, "--samples, --images, --text, --audio or --random")
+            }
             (_, Some(option)) if !self.has_activations() => {
                 without(option, "--samples or --ranges: only then activations are quantized")
             }

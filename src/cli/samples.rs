@@ -10,7 +10,7 @@ use onnx_quant::{
     Config, ErrorKind, Model, OutputFile,
     calibration::{
         Sample, Samples,
-        samples::{Color, Fit, Layout, PictureOptions},
+        samples::{Color, Fit, Layout, PictureOptions, SoundOptions},
     },
     findings::{Code, Fact, Severity},
 };
@@ -18,7 +18,7 @@ use onnx_quant::{
 use super::{Failure, failed, outputs::Paths, settings::ACTIVATIONS};
 
 /// What is said where there are no samples.
-pub const MISSING: &str = "samples are needed: --samples, --images, --text or --random";
+pub const MISSING: &str = "samples are needed: --samples, --images, --text, --audio or --random";
 
 /// The heading in the help of what is about pictures.
 const PICTURES: &str = "Pictures as samples";
@@ -89,15 +89,30 @@ pub struct Source {
     /// Cut texts off behind so many tokens [default: where the model or the tokenizer says so]
     #[arg(long, value_name = "N", help_heading = TEXTS, requires = "text")]
     max_tokens: Option<NonZeroUsize>,
+
+    /// Samples that are recordings: the WAV files of a folder, as waveforms from -1 to 1
+    #[arg(long, value_name = "FOLDER", help_heading = SOUNDS, group = "source")]
+    audio: Option<PathBuf>,
+
+    /// Samples a second that the model takes; files of another rate are passed over [default: that of the first file]
+    #[arg(long, value_name = "HERTZ", help_heading = SOUNDS, requires = "audio", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
 }
 
 /// The heading in the help of what is about texts.
 const TEXTS: &str = "Texts as samples";
 
+/// The heading in the help of what is about sound.
+const SOUNDS: &str = "Sound as samples";
+
 impl Source {
     /// Whether there are samples at all.
     pub fn is_given(&self) -> bool {
-        self.samples.is_some() || self.images.is_some() || self.text.is_some() || self.random.is_some()
+        self.samples.is_some()
+            || self.images.is_some()
+            || self.text.is_some()
+            || self.audio.is_some()
+            || self.random.is_some()
     }
 
     /// The first option that was given of those that are about pictures only.
@@ -117,7 +132,7 @@ impl Source {
 
     /// What is read of it.
     pub fn paths(&self, paths: &mut Paths) {
-        let samples = self.samples.iter().chain(&self.images).chain(&self.text);
+        let samples = self.samples.iter().chain(&self.images).chain(&self.text).chain(&self.audio);
         samples.for_each(|samples| paths.read("the samples", samples));
         self.tokenizer.iter().for_each(|tokenizer| paths.read("the tokenizer", tokenizer));
     }
@@ -131,6 +146,7 @@ impl Source {
             (Some(option), ..) if self.images.is_none() => return without(option, "--images"),
             (_, Some(_), _) if self.text.is_none() => return without("--tokenizer", "--text"),
             (.., Some(_)) if self.text.is_none() => return without("--max-tokens", "--text"),
+            _ if self.rate.is_some() && self.audio.is_none() => return without("--rate", "--audio"),
             _ => {}
         }
         let limit = limit.map(NonZeroUsize::get);
@@ -141,6 +157,9 @@ impl Source {
         } else if let (Some(file), Some(tokenizer)) = (&self.text, &self.tokenizer) {
             let most = self.max_tokens.map(NonZeroUsize::get);
             Ok(Samples::texts(file, tokenizer, model, most, limit)?)
+        } else if let Some(folder) = &self.audio {
+            let options = SoundOptions { rate: self.rate, refuse_broken: refuses_broken(config) };
+            Ok(Samples::sounds(folder, model, &options, limit)?)
         } else if let Some(count) = self.random {
             Ok(Samples::random(model, count.get().min(limit.unwrap_or(usize::MAX)))?)
         } else {
@@ -159,7 +178,7 @@ impl Source {
             scale: self.scale.or(preset.scale),
             mean: over(&self.mean, preset.mean),
             std: over(&self.std, preset.std),
-            refuse_broken: config.denies(Code::SkippedSamples, Severity::Warning),
+            refuse_broken: refuses_broken(config),
             ..preset
         }
     }
@@ -187,6 +206,11 @@ impl Source {
     pub fn saving(&self) -> Result<Option<Saving>, Failure> {
         self.save_samples.as_deref().map(Saving::into).transpose()
     }
+}
+
+/// Whether a file that is passed over would be denied anyhow.
+fn refuses_broken(config: &Config) -> bool {
+    config.denies(Code::SkippedSamples, Severity::Warning)
 }
 
 /// Writes samples as they go by.

@@ -11,5 +11,6 @@ mod models;
 mod mutate;
 mod numpy;
 mod pictures;
+mod sounds;
 mod sources;
 mod texts;

@@ -38,6 +38,8 @@ mod npy;
 mod pictures;
 mod places;
 mod random;
+#[cfg(feature = "sounds")]
+mod sounds;
 mod stack;
 mod test_set;
 #[cfg(feature = "texts")]
@@ -48,6 +50,8 @@ use std::{path::Path, vec};
 
 #[cfg(feature = "images")]
 pub use self::pictures::{Color, Fit, Layout, PictureOptions};
+#[cfg(feature = "sounds")]
+pub use self::sounds::SoundOptions;
 use self::{
     inputs::{Input, Inputs},
     npy::Array,
@@ -102,6 +106,8 @@ enum Source {
     Random(Random),
     #[cfg(feature = "images")]
     Pictures(Box<pictures::Pictures>),
+    #[cfg(feature = "sounds")]
+    Sounds(Box<sounds::Sounds>),
     #[cfg(feature = "texts")]
     Texts(Box<texts::Texts>),
 }
@@ -184,6 +190,23 @@ impl Samples {
         Ok(Self { source: Source::Pictures(Box::new(pictures)), inputs })
     }
 
+    /// The WAV files in a folder, or the one that a file is, as samples; at most `limit` of them: waveforms from -1 to 1, the
+    /// mean of the channels. They are filled up with silence and cut off where the model fixes the length. What is no
+    /// recording, or of another rate, is [passed over](Self::skipped), unless the options refuse it.
+    ///
+    /// # Errors
+    /// There are no recordings at the path; the model has more than one input that must be given, or one that is no row of
+    /// floats; the limit is 0.
+    #[cfg(feature = "sounds")]
+    pub fn sounds(path: impl AsRef<Path>, model: &Model, options: &SoundOptions, limit: Option<usize>) -> Result<Self> {
+        if limit == Some(0) {
+            return Err(Error::config("0 samples were asked for; calibration needs at least 1"));
+        }
+        let inputs = Inputs::of(model)?;
+        let sounds = sounds::Sounds::open(path.as_ref(), &inputs, options, limit)?;
+        Ok(Self { source: Source::Sounds(Box::new(sounds)), inputs })
+    }
+
     /// The lines of a text file as samples, at most `limit` of them, as a tokenizer of Hugging Face's `tokenizers` (a
     /// `tokenizer.json`) makes numbers of them: for inputs that are called like input_ids, attention_mask, token_type_ids or
     /// position_ids. Empty lines do not count.
@@ -218,6 +241,8 @@ impl Samples {
             Source::Random(random) => random.left(),
             #[cfg(feature = "images")]
             Source::Pictures(pictures) => pictures.left(),
+            #[cfg(feature = "sounds")]
+            Source::Sounds(sounds) => sounds.left(),
             #[cfg(feature = "texts")]
             Source::Texts(texts) => texts.left(),
         }
@@ -233,6 +258,8 @@ impl Samples {
         match &self.source {
             #[cfg(feature = "images")]
             Source::Pictures(pictures) => &pictures.skipped,
+            #[cfg(feature = "sounds")]
+            Source::Sounds(sounds) => &sounds.skipped,
             _ => &[],
         }
     }
@@ -248,6 +275,8 @@ impl Iterator for Samples {
             Source::Random(random) => random.next(),
             #[cfg(feature = "images")]
             Source::Pictures(pictures) => pictures.next(),
+            #[cfg(feature = "sounds")]
+            Source::Sounds(sounds) => sounds.next(),
             #[cfg(feature = "texts")]
             Source::Texts(texts) => texts.next(),
         }
@@ -257,6 +286,8 @@ impl Iterator for Samples {
         match &self.source {
             #[cfg(feature = "images")]
             Source::Pictures(pictures) => (0, Some(pictures.left())),
+            #[cfg(feature = "sounds")]
+            Source::Sounds(sounds) => (0, Some(sounds.left())),
             _ => (self.len(), Some(self.len())),
         }
     }
