@@ -94,7 +94,7 @@ pub struct Config {
     pub measure_error: bool,
     /// Fail where anything of one of these codes is found.
     pub deny: Vec<Code>,
-    /// Fail where there is anything to warn of: unknown fields, patterns that match nothing.
+    /// Fail where there is anything to warn of: unknown fields, ranges of values that the model has not.
     pub strict: bool,
 }
 

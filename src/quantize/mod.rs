@@ -33,8 +33,8 @@ use crate::{
 /// The model's bytes are not computed here but when it is written.
 ///
 /// # Errors
-/// The model's opset cannot hold what was asked for and cannot be raised, a tensor cannot be read, or, with
-/// [`strict`](Config::strict) or [`deny`](Config::deny), something was found that is not put up with. The model is
+/// A pattern matches nothing; the model's opset cannot hold what was asked for and cannot be raised, a tensor cannot be
+/// read, or, with [`strict`](Config::strict) or [`deny`](Config::deny), something was found that is not put up with. The model is
 /// unchanged then.
 ///
 /// ```
