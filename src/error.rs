@@ -103,6 +103,14 @@ pub enum ErrorKind {
     /// The configuration is wrong.
     #[error("{0}")]
     Config(String),
+    /// A pattern matches nothing in the model: mostly a misspelt name.
+    #[error("pattern '{pattern}' matches no weight, and no operator by name or type{}", spelled_like(near))]
+    UnmatchedPattern {
+        /// The pattern.
+        pattern: String,
+        /// Names and types in the model that are spelled like it.
+        near: Vec<String>,
+    },
     /// An engine cannot be had, or cannot run the model.
     #[error("{engine} {reason}")]
     Engine {
@@ -132,6 +140,17 @@ pub enum ErrorKind {
     /// The output cannot have the form that was asked for.
     #[error("{0}")]
     Output(String),
+}
+
+/// What may have been meant.
+fn spelled_like(near: &[String]) -> String {
+    match near {
+        [] => String::new(),
+        near => {
+            let names: Vec<String> = near.iter().map(|name| format!("'{name}'")).collect();
+            format!("; spelled like it: {}", names.join(", "))
+        }
+    }
 }
 
 /// Where it went wrong. Every part is optional.

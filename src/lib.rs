@@ -108,6 +108,7 @@
 //! | `passes` | `plan`, `analysis`, `operators`, `ir`, `proto`, `numeric`; never the configuration, ranges or targets |
 //! | `explain` | `plan` (for its words), `passes`, `analysis`, `findings`, `targets`, `operators`, `ir` |
 //! | `compare` | `calibration` (to run both models), `analysis`, `targets` (what a pair is), `ir` |
+//! | `inspect` | `targets`, `operators`, `ir` |
 //! | `report` | `plan`, `findings`, `ir`, `numeric`, `config` |
 //! | `quantize` | the order: `calibration`, `explain`, `findings`, `plan`, `passes`, `report`, `targets`, `ir`, `config` |
 //!
@@ -127,6 +128,7 @@ mod error;
 pub mod explain;
 mod file;
 pub mod findings;
+pub mod inspect;
 pub mod ir;
 pub mod numeric;
 pub mod operators;
@@ -145,6 +147,9 @@ pub use config::{
 pub use error::{Error, ErrorKind, Location, Result};
 pub use file::{OutputFile, PreparedFile, SaveOptions, Saved, is_same_file, remove_unfinished_files};
 pub use ir::Model;
-pub use quantize::{Simplified, calibrate, explain_planned, quantize, quantize_activations, simplify, upgrade};
+pub use quantize::{
+    Simplified, calibrate, check_ranges, explain_planned, quantize, quantize_activations, record_provenance, simplify,
+    upgrade,
+};
 pub use report::Report;
 pub use text::{ParseOptions, RandomFill, TextOptions};

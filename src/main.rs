@@ -24,13 +24,7 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(Failure::Failed(error)) => {
-            let mut text = format!("error: {error}\n");
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                text += &format!("caused by: {error}\n");
-                cause = error.source();
-            }
-            print_to_stderr(&text);
+            print_to_stderr(&cli::told(&*error));
             ExitCode::FAILURE
         }
     }

@@ -24,6 +24,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("passes", &["analysis", "error", "ir", "numeric", "operators", "plan", "proto"]),
     ("explain", &["analysis", "error", "findings", "ir", "operators", "passes", "plan", "targets"]),
     ("compare", &["analysis", "calibration", "error", "ir", "targets"]),
+    ("inspect", &["ir", "operators", "targets"]),
     ("report", &["config", "error", "findings", "ir", "numeric", "plan"]),
     (
         "quantize",

@@ -3,12 +3,13 @@
 mod testdata;
 
 use bytes::Bytes;
-use onnx_quant::{Config, Granularity, Model, WeightForm, WeightType, quantize};
+use onnx_quant::{Config, Granularity, Model, WeightForm, WeightType, quantize, record_provenance};
 use testdata::fixtures;
 
 fn quantized(model: &Bytes, config: &Config) -> Option<Bytes> {
     let mut model = Model::from_bytes(model.clone()).ok()?;
-    quantize(&mut model, config).ok()?;
+    let report = quantize(&mut model, config).ok()?;
+    record_provenance(&mut model, config, &report);
     Some(model.to_bytes())
 }
 

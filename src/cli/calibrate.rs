@@ -13,15 +13,17 @@ use onnx_quant::{
 
 use super::{
     Failure, count, load,
-    observe::{Observing, observe},
+    observe::{Observing, Seen, observe},
     outputs::{Paths, TextOutput},
     print_to_stderr,
+    samples::{MISSING, Source},
     settings::{Settings, one_of},
+    summary::findings,
     use_threads,
 };
 
 /// Options that are taken so that a command line can be the one for quantizing, and make no difference.
-const WITHOUT_EFFECT: [&str; 9] = [
+const WITHOUT_EFFECT: [&str; 8] = [
     "weights",
     "granularity",
     "asymmetric",
@@ -29,8 +31,7 @@ const WITHOUT_EFFECT: [&str; 9] = [
     "weight_form",
     "allow_growth",
     "external_data",
-    "deny",
-    "strict",
+    "no_provenance",
 ];
 
 /// Observe what a model's activations are with samples, and write their ranges to a file for --ranges
@@ -44,14 +45,16 @@ pub struct Args {
     #[arg(value_name = "IN.onnx")]
     input: PathBuf,
 
-    /// The samples: a folder of .npz or .npy files, one such file of many samples, a folder with
-    /// test_data_set_* folders, or a text file that lists paths
-    #[arg(long, visible_alias = "samples-from", value_name = "PATH")]
-    samples: PathBuf,
+    #[command(flatten)]
+    samples: Source,
 
     /// The ranges; - writes standard output
-    #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    #[arg(value_name = "RANGES", required_unless_present = "output")]
+    ranges: Option<PathBuf>,
+
+    /// The ranges, instead of a second path
+    #[arg(short, long, value_name = "RANGES", conflicts_with = "ranges")]
+    output: Option<PathBuf>,
 
     /// Format of the ranges; json holds all that was observed, the others only the range that
     /// --calibration makes of it
@@ -80,25 +83,33 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     use_threads(args.threads)?;
+    let Some(to) = args.output.or(args.ranges) else {
+        return Err(Failure::Usage("where are the ranges to go? Give a second path or -o FILE".to_owned()));
+    };
+    if !args.samples.is_given() {
+        return Err(Failure::Usage(MISSING.to_owned()));
+    }
     let settings = args.settings.with_engine_of(args.onnxruntime.as_deref())?.with_file(args.config.as_deref())?;
     let (limit, engine) = (settings.max_samples(), settings.engine());
     let (config, _) = settings.into_parts(false)?;
     config.check_for_activations().map_err(|error| Failure::Usage(error.to_string()))?;
 
-    let output = TextOutput::at(&args.output)?;
+    let output = TextOutput::at(&to)?;
     let model = load(&args.input)?;
     let mut paths = Paths::default();
     paths.read_model(&model, &args.input);
-    paths.read("the samples", &args.samples);
+    args.samples.paths(&mut paths);
     args.config.iter().for_each(|config| paths.read("the configuration", config));
-    paths.write("the file of ranges", &args.output);
+    paths.write("the file of ranges", &to);
     paths.check()?;
     let library = args.onnxruntime.as_deref();
     let observing = Observing { samples: &args.samples, limit, engine, library, quiet: args.quiet };
-    let (ranges, samples) = observe(&model, &args.input, &config, &observing)?;
+    let Seen { ranges, samples, findings: found } = observe(&model, &args.input, &config, &observing)?;
     output.write(&text(&ranges, &config, args.format)?)?;
     if !args.quiet {
-        print_to_stderr(&summary(ranges.values.len(), samples, &args.output));
+        let mut text = String::new();
+        findings(&mut text, &found);
+        print_to_stderr(&(text + &summary(ranges.values.len(), samples, &to)));
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use super::{
     observe::{EngineName, Observing, observe},
     outputs::{Paths, TextOutput},
     print_to_stdout,
+    samples::Source,
     settings::one_of,
 };
 
@@ -29,16 +30,15 @@ pub struct Args {
     #[arg(long, value_name = "TARGET", default_value = "onnxruntime")]
     target: Target,
 
-    /// Of a float model: plan by what activations are with these samples, instead of assuming that all are alike
-    #[arg(long, visible_alias = "calibrate", value_name = "PATH")]
-    samples: Option<PathBuf>,
+    #[command(flatten)]
+    samples: Source,
 
     /// Take at most the first N samples
-    #[arg(long, value_name = "N", requires = "samples")]
+    #[arg(long, value_name = "N", requires = "source")]
     max_samples: Option<NonZeroUsize>,
 
     /// onnxruntime's library, if it is to run the model with the samples
-    #[arg(long, value_name = "FILE", requires = "samples")]
+    #[arg(long, value_name = "FILE", requires = "source")]
     onnxruntime: Option<PathBuf>,
 
     /// Write all of it to a file as JSON; - writes standard output
@@ -80,23 +80,25 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 fn explained(args: &Args, model: &Model) -> Result<Explanation, Failure> {
     let in_file = |error: Error| error.in_file(&args.input);
     if is_quantized(model, &args.target) {
-        if args.samples.is_some() {
+        if args.samples.is_given() {
             let message = "the model is quantized already: --samples are for float models".to_owned();
             return Err(Failure::Usage(message));
         }
         return Ok(explain(model, &args.target).map_err(in_file)?);
     }
     let config = Config::for_target(args.target.clone());
-    let ranges = match &args.samples {
-        None => None,
-        Some(samples) => {
+    let seen = match args.samples.is_given() {
+        false => None,
+        true => {
             let library = args.onnxruntime.as_deref();
             let engine = EngineName::of_library(library);
-            let observing = Observing { samples, limit: args.max_samples, engine, library, quiet: true };
-            Some(observe(model, &args.input, &config, &observing)?.0)
+            let observing = Observing { samples: &args.samples, limit: args.max_samples, engine, library, quiet: true };
+            Some(observe(model, &args.input, &config, &observing)?)
         }
     };
-    Ok(explain_planned(model, &config, ranges.as_ref()).map_err(in_file)?)
+    let mut explanation = explain_planned(model, &config, seen.as_ref().map(|seen| &seen.ranges)).map_err(in_file)?;
+    explanation.findings.splice(0..0, seen.into_iter().flat_map(|seen| seen.findings));
+    Ok(explanation)
 }
 
 /// How many operators of a finding are named where not all are asked for.

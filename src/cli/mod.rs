@@ -4,12 +4,15 @@
 mod calibrate;
 mod compare;
 mod explain;
+mod inspect;
 mod interrupt;
+mod models;
 mod observe;
 mod outputs;
 mod parse;
 mod print;
 mod quantize;
+mod samples;
 mod settings;
 mod simplify;
 mod summary;
@@ -21,16 +24,22 @@ use std::{
     path::Path,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use onnx_quant::Model;
 
 pub use interrupt::{end_by_broken_pipe, leave_nothing_when_interrupted};
 pub use observe::silence_engines;
 
+/// How the command is called.
+const USAGE: &str = "onnx-quant [quantize] [OPTIONS] <IN.onnx> <OUT.onnx>
+       onnx-quant [quantize] [OPTIONS] <IN.onnx>... --out-dir <DIR>
+       onnx-quant <COMMAND>";
+
 /// Quantizes ONNX models: float weights become integers or small floats behind DequantizeLinear; with
-/// --calibrate, layers compute in integers.
+/// --samples, layers compute in integers.
 #[derive(Debug, Parser)]
 #[command(name = "onnx-quant", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(override_usage = USAGE)]
 #[command(
     after_help = "Exit status: 0 written, 1 failed and nothing written, 2 usage, 128 and more ended by a signal."
 )]
@@ -46,8 +55,10 @@ enum Command {
     Calibrate(Box<calibrate::Args>),
     Compare(compare::Args),
     Explain(Box<explain::Args>),
+    Inspect(inspect::Args),
     Parse(parse::Args),
     Print(print::Args),
+    Quantize(Box<quantize::Args>),
     Simplify(simplify::Args),
     Upgrade(upgrade::Args),
 }
@@ -69,11 +80,13 @@ impl Cli {
             Some(Command::Calibrate(args)) => calibrate::run(*args),
             Some(Command::Compare(args)) => compare::run(&args),
             Some(Command::Explain(args)) => explain::run(&args),
+            Some(Command::Inspect(args)) => inspect::run(&args),
             Some(Command::Parse(args)) => parse::run(&args),
             Some(Command::Print(args)) => print::run(&args),
             Some(Command::Simplify(args)) => simplify::run(&args),
             Some(Command::Upgrade(args)) => upgrade::run(&args),
-            None => quantize::run(self.quantize),
+            Some(Command::Quantize(args)) => quantize::run(&args),
+            None => quantize::run(&self.quantize),
         }
     }
 }
@@ -117,6 +130,22 @@ fn print_to_stdout(text: &str) -> Result<(), Failure> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| failed("standard output", error))
 }
 
+/// An error with its causes, each on a line.
+pub fn told(error: &dyn Error) -> String {
+    let mut text = format!("error: {error}\n");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!("caused by: {error}\n");
+        cause = error.source();
+    }
+    text
+}
+
+/// An error, and behind it what to do instead.
+fn with_help(error: &dyn Error, help: &str) -> Failure {
+    Failure::Failed(format!("{}help: {help}", told(error).trim_start_matches("error: ")).into())
+}
+
 fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
@@ -133,7 +162,14 @@ fn use_threads(threads: Option<u16>) -> Result<(), Failure> {
 
 fn load(input: &Path) -> Result<Model, Failure> {
     if input.as_os_str() != STREAM {
-        return Ok(Model::load(input)?);
+        return Model::load(input).map_err(|error| {
+            let commands = Cli::command();
+            let commands = commands.get_subcommands().map(clap::Command::get_name);
+            match models::advice(input, commands) {
+                Some(advice) => with_help(&error, &advice),
+                None => error.into(),
+            }
+        });
     }
     let mut bytes = Vec::new();
     io::stdin().lock().read_to_end(&mut bytes).map_err(|error| failed("standard input", error))?;

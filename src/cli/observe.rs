@@ -5,11 +5,12 @@ use std::{num::NonZeroUsize, panic, path::Path, thread};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use onnx_quant::{
     Config, Model,
-    calibration::{Engine, OnnxruntimeEngine, Ranges, RtenEngine, Samples},
+    calibration::{Engine, OnnxruntimeEngine, Ranges, RtenEngine},
+    findings::Finding,
 };
 use serde::Deserialize;
 
-use super::Failure;
+use super::{Failure, samples::Source};
 
 /// What runs models.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
@@ -37,7 +38,7 @@ impl EngineName {
 
 /// Which samples, and what runs the model with them.
 pub struct Observing<'a> {
-    pub samples: &'a Path,
+    pub samples: &'a Source,
     pub limit: Option<NonZeroUsize>,
     pub engine: EngineName,
     /// onnxruntime's library, if it is named.
@@ -45,21 +46,47 @@ pub struct Observing<'a> {
     pub quiet: bool,
 }
 
-/// What was observed, and in how many samples.
-pub fn observe(
-    model: &Model,
-    input: &Path,
-    config: &Config,
-    observing: &Observing,
-) -> Result<(Ranges, usize), Failure> {
+/// What was observed.
+pub struct Seen {
+    pub ranges: Ranges,
+    /// In how many samples.
+    pub samples: usize,
+    /// What a user should know of them.
+    pub findings: Vec<Finding>,
+}
+
+/// Observes a model.
+pub fn observe(model: &Model, input: &Path, config: &Config, observing: &Observing) -> Result<Seen, Failure> {
     let engine = observing.engine.engine(observing.library)?;
-    let limit = observing.limit.map(NonZeroUsize::get);
-    let samples = Samples::open(observing.samples, model, limit).map_err(|error| error.in_file(input))?;
-    let count = samples.len();
-    let bar = progress("calibrating", count, observing.quiet);
-    let ranges = onnx_quant::calibrate(model, config, samples, &*engine, &mut |done| bar.set_position(done as u64));
+    let mut samples =
+        observing.samples.open(model, config, observing.limit).map_err(|failure| in_file(failure, input))?;
+    let mut saving = observing.samples.saving()?;
+    let bar = progress("calibrating", samples.len(), observing.quiet);
+    let mut count = 0;
+    let seen = samples.by_ref().map(|sample| {
+        let sample = sample?;
+        saving.as_mut().map_or(Ok(()), |saving| saving.write(&sample))?;
+        Ok(sample)
+    });
+    let ranges = onnx_quant::calibrate(model, config, seen, &*engine, &mut |done| {
+        count = done;
+        bar.set_position(done as u64);
+    });
     bar.finish_and_clear();
-    Ok((ranges.map_err(|error| error.in_file(input))?, count))
+    let ranges = ranges.map_err(|error| error.in_file(input))?;
+    let facts = observing.samples.findings(&samples, config)?;
+    Ok(Seen { ranges, samples: count, findings: facts.into_iter().map(Finding::from).collect() })
+}
+
+/// Says of which model it was said.
+fn in_file(failure: Failure, input: &Path) -> Failure {
+    match failure {
+        Failure::Failed(error) => match error.downcast::<onnx_quant::Error>() {
+            Ok(error) => error.in_file(input).into(),
+            Err(error) => Failure::Failed(error),
+        },
+        failure => failure,
+    }
 }
 
 /// Keeps the panics of rten off stderr: the library makes errors of them, which are told like others.

@@ -2,26 +2,18 @@
 
 use std::{
     io::{self, Read},
-    path::PathBuf,
+    path::Path,
 };
 
 use onnx_quant::{Model, ParseOptions, RandomFill, SaveOptions};
 
-use super::{
-    Failure, STREAM, failed,
-    outputs::{check_no_terminal, write_model},
-};
+use super::{Failure, STREAM, failed, models::Models, outputs::write_model};
 
 /// Read a model in the ONNX textual syntax, and write it as a file
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The text; - reads standard input
-    #[arg(value_name = "IN.txt")]
-    input: PathBuf,
-
-    /// The model; - writes standard output
-    #[arg(value_name = "OUT.onnx")]
-    output: PathBuf,
+    #[command(flatten)]
+    models: Models,
 
     /// What becomes of tensors that the text has only a digest of: random elements, the same on every run
     /// (without this they are refused)
@@ -39,16 +31,19 @@ enum Fill {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    check_no_terminal(&args.output)?;
+    args.models.for_each(|input, output| parse_one(args, input, output))
+}
+
+fn parse_one(args: &Args, input: &Path, output: &Path) -> Result<(), Failure> {
     let options = ParseOptions { fill: args.fill.map(|Fill::Random| RandomFill::default()) };
-    let model = if args.input.as_os_str() == STREAM {
+    let model = if input.as_os_str() == STREAM {
         let mut text = String::new();
         io::stdin().lock().read_to_string(&mut text).map_err(|error| failed("standard input", error))?;
         Model::from_text_with(&text, &options).map_err(|error| error.in_file("standard input"))?
     } else {
-        Model::load_text(&args.input, &options)?
+        Model::load_text(input, &options)?
     };
     let saved = SaveOptions { overwrite: args.overwrite, ..SaveOptions::default() };
-    write_model(&model, &args.output, &saved)?;
+    write_model(&model, output, &saved)?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `onnx-quant in.onnx out.onnx`: what most people run.
+//! `onnx-quant quantize`, or without the word: what most people run.
 
 use std::{
     fs,
@@ -11,32 +11,28 @@ use onnx_quant::{
         Ranges,
         range_files::{self, RangeFormat},
     },
+    findings::Finding,
 };
 
 use super::{
     Failure, STREAM, calibrate, load,
+    models::Models,
     observe::{Observing, observe},
-    outputs::{Paths, PreparedText, TextOutput, check_no_terminal, write_model},
+    outputs::{Paths, PreparedText, TextOutput, write_model},
     print_to_stderr,
+    samples::Source,
     settings::{ACTIVATIONS, Settings},
     summary, use_threads,
 };
 
+/// Quantize a model, or many: what is done where no command is named
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The model to quantize; - reads standard input
-    #[arg(value_name = "IN.onnx", required = true)]
-    input: Option<PathBuf>,
+    #[command(flatten)]
+    models: Models,
 
-    /// The quantized model, may be the same file; - writes standard output
-    #[arg(value_name = "OUT.onnx", required = true)]
-    output: Option<PathBuf>,
-
-    /// Quantize activations too, by what they are with these samples: a folder of .npz or .npy files,
-    /// one such file of many samples, a folder with test_data_set_* folders, or a text file that lists
-    /// paths
-    #[arg(long, visible_alias = "calibrate", value_name = "PATH", help_heading = ACTIVATIONS)]
-    samples: Option<PathBuf>,
+    #[command(flatten)]
+    samples: Source,
 
     /// Quantize activations by these ranges: a file of --save-ranges or `onnx-quant calibrate`, or of
     /// onnxruntime, TensorRT or AIMET (may be repeated; all are merged, with what is calibrated too)
@@ -80,22 +76,24 @@ pub struct Args {
     quiet: bool,
 }
 
-pub fn run(args: Args) -> Result<(), Failure> {
-    let (Some(input), Some(output)) = (&args.input, &args.output) else {
-        return Err(Failure::Usage("an input and an output are needed".to_owned()));
-    };
-    check_no_terminal(output)?;
+pub fn run(args: &Args) -> Result<(), Failure> {
     let settings = args.settings.clone().with_engine_of(args.onnxruntime.as_deref())?;
     let settings = settings.with_file(args.config.as_deref())?;
     args.check(settings.is_dynamic())?;
     use_threads(args.threads)?;
-    let observing = args.samples.as_deref().map(|samples| Observing {
-        samples,
+    args.models.for_each(|input, output| quantize(args, &settings, input, output))
+}
+
+fn quantize(args: &Args, settings: &Settings, input: &Path, output: &Path) -> Result<(), Failure> {
+    let settings = settings.clone();
+    let observing = args.samples.is_given().then(|| Observing {
+        samples: &args.samples,
         limit: settings.max_samples(),
         engine: settings.engine(),
         library: args.onnxruntime.as_deref(),
         quiet: args.quiet,
     });
+    let provenance = settings.provenance();
     let (config, mut options) = settings.into_parts(args.verbose || args.report.is_some())?;
     options.overwrite = args.overwrite;
     let checked = match args.has_activations() {
@@ -116,7 +114,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if output.as_os_str() != STREAM {
         model.check_save(output, &options)?;
     }
-    let ranges = args.ranges(&model, input, &config, observing.as_ref())?;
+    let mut found = Vec::new();
+    let ranges = args.ranges(&model, input, &config, observing.as_ref(), &mut found)?;
     if let (Some(output), Some(ranges)) = (ranges_output, &ranges) {
         // First of all: calibration may have taken long.
         output.write(&calibrate::text(ranges, &config, RangeFormat::Json)?)?;
@@ -125,7 +124,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Some(ranges) => onnx_quant::quantize_activations(&mut model, &config, ranges),
         None => onnx_quant::quantize(&mut model, &config),
     };
-    let report = report.map_err(|error| error.in_file(input))?;
+    let mut report = report.map_err(|error| error.in_file(input))?;
+    report.findings.extend(found);
+    if provenance {
+        onnx_quant::record_provenance(&mut model, &config, &report);
+    }
     let json = if report_output.is_some() { report.to_json() } else { String::new() };
     let report_file = report_output.as_ref().map(|output| output.prepare(&json)).transpose()?;
     let saved = write_model(&model, output, &options)?;
@@ -139,18 +142,24 @@ pub fn run(args: Args) -> Result<(), Failure> {
 impl Args {
     /// Whether activations are to be quantized.
     fn has_activations(&self) -> bool {
-        self.samples.is_some() || !self.ranges.is_empty()
+        self.samples.is_given() || !self.ranges.is_empty()
     }
 
     /// Whether the options that were given make sense together.
     fn check(&self, dynamic: bool) -> Result<(), Failure> {
         let without =
             |option: &str, needed: &str| Err(Failure::Usage(format!("{option} makes no sense without {needed}")));
+        let one_file = self.report.as_ref().map(|_| "--report").or(self.save_ranges.as_ref().map(|_| "--save-ranges"));
+        if let (Some(option), true) = (one_file, self.models.may_be_many()) {
+            return Err(Failure::Usage(format!("{option} is one file, but --out-dir is for many models")));
+        }
         let of_samples = self.settings.of_samples().or(self.onnxruntime.as_ref().map(|_| "--onnxruntime"));
         let of_activations = if dynamic { self.settings.of_ranges() } else { self.settings.of_activations() };
         let of_activations = of_activations.or(self.save_ranges.as_ref().map(|_| "--save-ranges"));
         match (of_samples, of_activations) {
-            (Some(option), _) if self.samples.is_none() => without(option, "--samples"),
+            (Some(option), _) if !self.samples.is_given() => {
+                without(option, "--samples, --images, --text, --audio or --random")
+            }
             (_, Some(option)) if !self.has_activations() => {
                 without(option, "--samples or --ranges: only then activations are quantized")
             }
@@ -163,7 +172,7 @@ impl Args {
         let mut paths = Paths::default();
         paths.read_model(model, input);
         self.config.iter().for_each(|config| paths.read("the configuration", config));
-        self.samples.iter().for_each(|samples| paths.read("the samples", samples));
+        self.samples.paths(&mut paths);
         // Ranges may be added to the file that they came from.
         let ranges = self.ranges.iter().filter(|ranges| self.save_ranges.as_ref() != Some(ranges));
         ranges.for_each(|ranges| paths.read("a file of ranges", ranges));
@@ -180,6 +189,7 @@ impl Args {
         input: &Path,
         config: &Config,
         observing: Option<&Observing>,
+        found: &mut Vec<Finding>,
     ) -> Result<Option<Ranges>, Failure> {
         if !self.has_activations() {
             return Ok(None);
@@ -187,11 +197,19 @@ impl Args {
         let mut merged = Ranges::default();
         for path in &self.ranges {
             let ranges = range_files::read(path)?;
-            ranges.check(config.activations.method).map_err(|error| error.in_file(path))?;
+            let several = self.ranges.len() + usize::from(self.samples.is_given()) > 1;
+            let checked = ranges.check(config.activations.method).and_then(|()| match several {
+                true => onnx_quant::check_ranges(model, config, &ranges),
+                // It is done with the model.
+                false => Ok(()),
+            });
+            checked.map_err(|error| error.in_file(path))?;
             merged.merge(&ranges);
         }
         if let Some(observing) = observing {
-            merged.merge(&observe(model, input, config, observing)?.0);
+            let seen = observe(model, input, config, observing)?;
+            merged.merge(&seen.ranges);
+            found.extend(seen.findings);
         }
         Ok(Some(merged))
     }

@@ -42,14 +42,14 @@ pub struct Settings {
     #[arg(long, value_name = "FORM", value_parser = one_of(WeightForm::NAMES))]
     weight_form: Option<WeightForm>,
 
-    /// Quantize only weights that match: tensor name, node name or operator type; a glob, or
-    /// `re:` and a regular expression (may be repeated)
-    #[arg(long, value_name = "PATTERN")]
-    include: Vec<Pattern>,
+    /// Quantize only weights that match: tensor name, node name or operator type; globs with commas
+    /// between them, or `re:` and a regular expression (may be repeated)
+    #[arg(long, value_name = "PATTERNS")]
+    include: Vec<Patterns>,
 
-    /// Leave weights float that match (may be repeated)
-    #[arg(long, value_name = "PATTERN")]
-    exclude: Vec<Pattern>,
+    /// Leave weights float that match, and, where activations are quantized, any operators (may be repeated)
+    #[arg(long, value_name = "PATTERNS")]
+    exclude: Vec<Patterns>,
 
     /// Leave weights with fewer elements float
     #[arg(long, value_name = "N")]
@@ -72,6 +72,10 @@ pub struct Settings {
     /// Write tensors of 1 KiB and more to OUT.data (by itself where OUT would exceed 2 GiB)
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
     external_data: Option<bool>,
+
+    /// Leave out which version of this tool made the model, with which options; its metadata says so otherwise
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
+    no_provenance: Option<bool>,
 
     /// Fail, and write nothing, where there is a finding of this code, a note or a warning (may be repeated)
     #[arg(long, value_name = "CODE", value_parser = one_of(Code::NAMES), hide_possible_values = true)]
@@ -174,6 +178,11 @@ impl Settings {
         self.max_samples
     }
 
+    /// Whether the model is to say where it came from.
+    pub fn provenance(&self) -> bool {
+        !self.no_provenance.unwrap_or_default()
+    }
+
     /// What is to run the model.
     pub fn engine(&self) -> EngineName {
         self.engine.unwrap_or_default()
@@ -212,6 +221,7 @@ impl Settings {
             keep_overridable: self.keep_overridable.or(file.keep_overridable),
             trained_pairs: self.trained_pairs.or(file.trained_pairs),
             external_data: self.external_data.or(file.external_data),
+            no_provenance: self.no_provenance.or(file.no_provenance),
             deny: file.deny,
             strict: self.strict.or(file.strict),
             activations: self.activations.or(file.activations),
@@ -240,8 +250,8 @@ impl Settings {
             asymmetric: self.asymmetric.unwrap_or_default(),
             weight_scales: self.weight_scales,
             weight_form: self.weight_form.unwrap_or_default(),
-            include: self.include,
-            exclude: self.exclude,
+            include: flat(self.include),
+            exclude: flat(self.exclude),
             min_elements: self.min_elements.unwrap_or_default(),
             allow_growth: self.allow_growth.unwrap_or_default(),
             keep_overridable: self.keep_overridable.unwrap_or_default(),
@@ -261,6 +271,31 @@ impl Settings {
         let options = SaveOptions { external_data: self.external_data.unwrap_or_default(), ..SaveOptions::default() };
         Ok((config, options))
     }
+}
+
+/// Patterns as one option gives them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+struct Patterns(Vec<Pattern>);
+
+impl FromStr for Patterns {
+    type Err = onnx_quant::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Pattern::list(text).map(Self)
+    }
+}
+
+impl TryFrom<String> for Patterns {
+    type Error = onnx_quant::Error;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+fn flat(lists: Vec<Patterns>) -> Vec<Pattern> {
+    lists.into_iter().flat_map(|list| list.0).collect()
 }
 
 fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {

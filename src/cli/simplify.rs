@@ -1,27 +1,16 @@
 //! `onnx-quant simplify`: a model with what is constant computed, and without what does nothing.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{fmt::Write as _, path::Path};
 
 use onnx_quant::{SaveOptions, Simplified, simplify};
 
-use super::{
-    Failure, load,
-    outputs::{check_no_terminal, write_model},
-    print_to_stderr,
-    summary::findings,
-    use_threads,
-};
+use super::{Failure, load, models::Models, outputs::write_model, print_to_stderr, summary::findings, use_threads};
 
 /// Compute what is constant, and remove what does nothing; the model computes the same
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The model; - reads standard input
-    #[arg(value_name = "IN.onnx")]
-    input: PathBuf,
-
-    /// The simplified model, may be the same file; - writes standard output
-    #[arg(value_name = "OUT.onnx")]
-    output: PathBuf,
+    #[command(flatten)]
+    models: Models,
 
     /// Leave initializers alone that are graph inputs too, which callers may override
     #[arg(long)]
@@ -37,12 +26,15 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    check_no_terminal(&args.output)?;
     use_threads(None)?;
-    let mut model = load(&args.input)?;
-    let simplified = simplify(&mut model, args.keep_overridable).map_err(|error| error.in_file(&args.input))?;
+    args.models.for_each(|input, output| simplify_one(args, input, output))
+}
+
+fn simplify_one(args: &Args, input: &Path, output: &Path) -> Result<(), Failure> {
+    let mut model = load(input)?;
+    let simplified = simplify(&mut model, args.keep_overridable).map_err(|error| error.in_file(input))?;
     let options = SaveOptions { overwrite: args.overwrite, ..SaveOptions::default() };
-    write_model(&model, &args.output, &options)?;
+    write_model(&model, output, &options)?;
     if !args.quiet {
         let mut text = table(&simplified);
         findings(&mut text, &simplified.findings);

@@ -240,7 +240,7 @@ fn line(out: &mut String, text: std::fmt::Arguments) {
 }
 
 /// Bytes as people read them, in powers of 1,000.
-fn bytes(number: usize) -> String {
+pub fn bytes(number: usize) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
     if number < 1000 {
         return format!("{number} B");

@@ -1,6 +1,6 @@
 //! `onnx-quant upgrade`: a model at a newer opset.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use onnx_quant::{
     Model, SaveOptions,
@@ -8,24 +8,13 @@ use onnx_quant::{
     upgrade,
 };
 
-use super::{
-    Failure, load,
-    outputs::{check_no_terminal, write_model},
-    print_to_stderr,
-    summary::findings,
-    use_threads,
-};
+use super::{Failure, load, models::Models, outputs::write_model, print_to_stderr, summary::findings, use_threads};
 
 /// Raise a model's opset; operators that changed on the way are rewritten
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The model; - reads standard input
-    #[arg(value_name = "IN.onnx")]
-    input: PathBuf,
-
-    /// The upgraded model, may be the same file; - writes standard output
-    #[arg(value_name = "OUT.onnx")]
-    output: PathBuf,
+    #[command(flatten)]
+    models: Models,
 
     /// The opset to be reached; a model that has it, or a newer one, stays as it is
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=UpgradeOpset::NEWEST_OPSET))]
@@ -41,13 +30,16 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    check_no_terminal(&args.output)?;
     use_threads(None)?;
-    let mut model = load(&args.input)?;
+    args.models.for_each(|input, output| raise(args, input, output))
+}
+
+fn raise(args: &Args, input: &Path, output: &Path) -> Result<(), Failure> {
+    let mut model = load(input)?;
     let ir_version = model.ir_version();
-    let (upgraded, found) = upgrade(&mut model, args.opset).map_err(|error| error.in_file(&args.input))?;
+    let (upgraded, found) = upgrade(&mut model, args.opset).map_err(|error| error.in_file(input))?;
     let options = SaveOptions { overwrite: args.overwrite, ..SaveOptions::default() };
-    write_model(&model, &args.output, &options)?;
+    write_model(&model, output, &options)?;
     if !args.quiet {
         let mut text = summary(&upgraded, &model, ir_version);
         findings(&mut text, &found);

@@ -2,18 +2,17 @@
 
 use std::{fmt, str::FromStr};
 
-use globset::{GlobBuilder, GlobMatcher};
-use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Result},
-    findings::Code,
+    findings::{Code, Severity},
     ir::DataType,
     targets::{ElementType, Target},
 };
 
 pub use activations::{ActivationType, Activations, CalibrationMethod};
+pub use pattern::Pattern;
 
 macro_rules! named {
     ($type:ty { $($name:literal => $value:expr),+ $(,)? }) => {
@@ -45,6 +44,7 @@ macro_rules! named {
 use named;
 
 mod activations;
+mod pattern;
 
 /// What to quantize and how. The default: every weight, int8, symmetric, one scale per output
 /// channel, stored as integers behind a DequantizeLinear.
@@ -97,7 +97,7 @@ pub struct Config {
     pub measure_error: bool,
     /// Fail where anything of one of these codes is found.
     pub deny: Vec<Code>,
-    /// Fail where there is anything to warn of: unknown fields, patterns that match nothing.
+    /// Fail where there is anything to warn of: unknown fields, ranges of values that the model has not.
     pub strict: bool,
 }
 
@@ -214,6 +214,11 @@ impl Config {
             return Err(Error::config(format!("{name} takes symmetric activations only")));
         }
         Ok(())
+    }
+
+    /// Whether it does not put up with findings of a code and a severity.
+    pub fn denies(&self, code: Code, severity: Severity) -> bool {
+        self.deny.contains(&code) || self.strict && severity == Severity::Warning
     }
 
     /// What really shares a scale: the microscaling forms have blocks of 32 unless blocks of another
@@ -355,91 +360,6 @@ pub enum WeightForm {
     /// The float weight, behind QuantizeLinear and DequantizeLinear: for tool chains that quantize
     /// themselves. The file does not get smaller.
     Qdq,
-}
-
-/// A pattern over names of nodes and tensors and over operator types: a glob that must match the
-/// whole name (`*` matches `/` too), or after `re:` a regular expression that matches anywhere.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Pattern {
-    text: String,
-    matcher: Matcher,
-}
-
-#[derive(Debug, Clone)]
-enum Matcher {
-    Glob(GlobMatcher),
-    Regex(Regex),
-}
-
-impl Pattern {
-    /// The pattern that matches this name and no other.
-    ///
-    /// # Errors
-    /// The name is too long for a regular expression.
-    pub fn exactly(name: &str) -> Result<Self> {
-        format!("re:^{}$", regex::escape(name)).parse()
-    }
-
-    /// Whether the pattern matches a name.
-    ///
-    /// ```
-    /// use onnx_quant::Pattern;
-    /// let glob: Pattern = "encoder/*".parse()?;
-    /// assert!(glob.matches("encoder/layer.0/MatMul") && !glob.matches("decoder/encoder/x"));
-    /// let regex: Pattern = "re:layer\\.[0-3]/".parse()?;
-    /// assert!(regex.matches("encoder/layer.0/MatMul"));
-    /// # Ok::<(), onnx_quant::Error>(())
-    /// ```
-    pub fn matches(&self, name: &str) -> bool {
-        match &self.matcher {
-            Matcher::Glob(glob) => glob.is_match(name),
-            Matcher::Regex(regex) => regex.is_match(name),
-        }
-    }
-}
-
-impl FromStr for Pattern {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        // The last of several lines says what is wrong; those above draw where.
-        let wrong = |kind: &str, error: String| {
-            let said = error.lines().last().unwrap_or_default();
-            Error::config(format!("pattern '{text}' is no {kind}: {}", said.trim_start_matches("error: ")))
-        };
-        let matcher = match text.strip_prefix("re:") {
-            Some(expression) => {
-                let regex = Regex::new(expression).map_err(|error| wrong("regular expression", error.to_string()))?;
-                Matcher::Regex(regex)
-            }
-            None => {
-                let glob = GlobBuilder::new(text).literal_separator(false).build();
-                Matcher::Glob(glob.map_err(|error| wrong("glob", error.to_string()))?.compile_matcher())
-            }
-        };
-        Ok(Self { text: text.to_owned(), matcher })
-    }
-}
-
-impl TryFrom<String> for Pattern {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self> {
-        text.parse()
-    }
-}
-
-impl fmt::Display for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
 }
 
 impl FromStr for Granularity {

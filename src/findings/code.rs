@@ -40,10 +40,16 @@ codes! {
     NothingInIntegers = "nothing-in-integers",
     /// Integers are estimated to be no faster than floats.
     NoFaster = "no-faster",
-    /// A pattern matches nothing.
+    /// A pattern matches nothing that it could choose.
     UnmatchedPattern = "unmatched-pattern",
     /// Ranges are of values that the model has not.
     UnknownRanges = "unknown-ranges",
+    /// Few of the values that would be quantized have a range.
+    FewRanges = "few-ranges",
+    /// Samples are random numbers.
+    RandomSamples = "random-samples",
+    /// Files among those of samples gave none.
+    SkippedSamples = "skipped-samples",
     /// Fields of the file that are not known, and not in the output.
     UnknownFields = "unknown-fields",
     /// The opset could not be raised as far as the best form needs.

@@ -8,7 +8,7 @@ use super::{Code, Severity};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Fact {
-    /// A pattern matches no weight and no operator that takes one.
+    /// A pattern matches something, but no weight and no operator that takes one, and so changes nothing.
     UnmatchedPattern {
         /// The pattern.
         pattern: String,
@@ -19,6 +19,20 @@ pub enum Fact {
         all: usize,
         /// The names of those that fit no value.
         unknown: Vec<String>,
+    },
+    /// Most of the values that would be quantized have no range.
+    FewRanges {
+        /// How many values would be quantized.
+        wanted: usize,
+        /// The names of those without a range.
+        without: Vec<String>,
+    },
+    /// Ranges are of samples that are random numbers.
+    RandomSamples,
+    /// Files among those of samples gave none.
+    SkippedSamples {
+        /// Each file, with what is wrong with it.
+        skipped: Vec<String>,
     },
     /// Fields of the file that this version does not know, which are not in the output.
     UnknownFields {
@@ -189,6 +203,9 @@ impl Fact {
         match self {
             Self::UnmatchedPattern { .. } => Code::UnmatchedPattern,
             Self::UnknownRanges { .. } => Code::UnknownRanges,
+            Self::FewRanges { .. } => Code::FewRanges,
+            Self::RandomSamples => Code::RandomSamples,
+            Self::SkippedSamples { .. } => Code::SkippedSamples,
             Self::UnknownFields { .. } => Code::UnknownFields,
             Self::OpsetWithoutKernels { .. } | Self::TypeWithoutKernel { .. } | Self::Int8ProductNotLoaded { .. } => {
                 Code::DoesNotLoad
@@ -215,8 +232,10 @@ impl Fact {
     /// How serious it is: what may not be as intended is a warning.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::UnmatchedPattern { .. }
-            | Self::UnknownRanges { .. }
+            Self::UnknownRanges { .. }
+            | Self::FewRanges { .. }
+            | Self::RandomSamples
+            | Self::SkippedSamples { .. }
             | Self::UnknownFields { .. }
             | Self::OpsetWithoutKernels { .. }
             | Self::TypeWithoutKernel { .. }
@@ -235,6 +254,8 @@ impl Fact {
             Self::DynamicShapes { inputs: names, .. }
             | Self::ZeroHalves { operators: names, .. }
             | Self::UnknownRanges { unknown: names, .. }
+            | Self::FewRanges { without: names, .. }
+            | Self::SkippedSamples { skipped: names }
             | Self::UnknownFields { fields: names }
             | Self::NoLongerInputs { names } => names.clone(),
             Self::DequantizedEveryRun { operators, .. } => {

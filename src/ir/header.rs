@@ -104,6 +104,11 @@ impl Model {
         self.shell.metadata_props.iter().find(|entry| entry.key() == key).map(|entry| entry.value())
     }
 
+    /// All properties of the model's metadata, in the order of the file.
+    pub fn all_metadata(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.shell.metadata_props.iter().map(|entry| (entry.key(), entry.value()))
+    }
+
     /// Sets a property of the model's metadata.
     pub fn set_metadata(&mut self, key: &str, value: &str) {
         let entries = &mut self.shell.metadata_props;

@@ -62,7 +62,7 @@ fn plan_those_of(
 ) -> Result<Plan> {
     let context = Context { model, config, opset: None, half_scales: true, layers };
     let mut plan = plan_constants(&context, constants)?;
-    plan.findings = unmatched_patterns(model, config, constants);
+    plan.findings = unmatched_patterns(model, config, constants, layers.is_some());
     Ok(plan)
 }
 

@@ -14,8 +14,8 @@ use crate::{
         UpgradeOpset, WidenHalves,
     },
     plan::{
-        ActivationPlan, Constants, Decision, FloatReason, Plan, Trained, excluded_layers, following, plan_activations,
-        store_float_layers, watched,
+        ActivationPlan, Constants, Decision, FloatReason, Plan, Trained, check_patterns, excluded_layers, fit_patterns,
+        following, plan_activations, store_float_layers, watched,
     },
     report::Report,
 };
@@ -50,7 +50,10 @@ pub fn calibrate(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Ranges> {
     config.check_for_activations()?;
+    let config = &fit_patterns(model, config);
+    let original = model;
     let (model, ..) = prepared(model, config)?;
+    check_patterns(&[original, &model], config)?;
     let except = excluded(&model, config);
     let Settled { model, config, .. } = settled(model, config, except)?;
     let collect = Collect::for_method(config.activations.method);
@@ -73,13 +76,17 @@ pub fn calibrate(
 pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges) -> Result<Report> {
     config.check_for_activations()?;
     ranges.check(config.activations.method)?;
+    let config = &fit_patterns(model, config);
     let (mut quantized, trained, facts) = prepared(model, config)?;
+    check_patterns(&[model, &quantized], config)?;
+    let few = few_ranges(&quantized, config, ranges)?;
     let float = excluded(&quantized, config);
     let untouched = |_: &mut Model, _: &HashSet<OpId>| Ok(HashSet::new());
     let plan = |model: &Model, config: &Config| plan_activations(model, config, ranges);
     let mut plan = planned(&mut quantized, config, float, untouched, plan)?;
     plan.trained = trained;
-    plan.findings.splice(0..0, unknown_values(model, &quantized, ranges)?);
+    let of_ranges = unknown_values(model, &quantized, ranges)?.into_iter().chain(few);
+    plan.findings.splice(0..0, of_ranges);
     let (quantized, report) = carried_out(quantized, &mut plan, facts, config, |plan| QuantizeActivations { plan })?;
     *model = quantized;
     Ok(report)
@@ -252,6 +259,32 @@ fn unknown_values(model: &Model, simplified: &Model, ranges: &Ranges) -> Result<
     Ok((!unknown.is_empty()).then_some(Fact::UnknownRanges { all, unknown }))
 }
 
+/// Sees to it that ranges are of values that the model has, as it came or simplified.
+///
+/// [`quantize_activations`] does so for all ranges together; of those from several sources this tells of each.
+///
+/// # Errors
+/// None of them is in the model; or its opset cannot be raised as far as its quantized form needs.
+pub fn check_ranges(model: &Model, config: &Config, ranges: &Ranges) -> Result<()> {
+    let (simplified, ..) = prepared(model, &fit_patterns(model, config))?;
+    unknown_values(model, &simplified, ranges).map(drop)
+}
+
+/// Whether there are ranges of few of the values only that would be quantized.
+fn few_ranges(model: &Model, config: &Config, ranges: &Ranges) -> Result<Option<Fact>> {
+    let Settled { model, config, .. } = settled(model.clone(), config, excluded(model, config))?;
+    let names = value_keys(&model);
+    let wanted: Vec<&String> = watched(&model, &config)?
+        .into_iter()
+        .filter(|&value| can_be_watched(&model, value).is_ok())
+        .filter_map(|value| names.get(&value))
+        .collect();
+    let without: Vec<String> =
+        wanted.iter().filter(|name| !ranges.values.contains_key(**name)).map(|name| (*name).clone()).collect();
+    let few = 2 * without.len() > wanted.len();
+    Ok(few.then_some(Fact::FewRanges { wanted: wanted.len(), without }))
+}
+
 /// The options with which a model can be quantized whose opset cannot be raised as far as its activations
 /// need.
 fn way_out(model: &Model, prepared: &Model, config: &Config) -> Result<Option<String>> {
@@ -260,7 +293,7 @@ fn way_out(model: &Model, prepared: &Model, config: &Config) -> Result<Option<St
         return Ok(Some(format!("--activations uint8 would do with opset {narrow}")));
     }
     let weights = Raised::new(model, config, i64::MAX)?.planned(config).is_ok_and(|(_, plan)| !plan.weights.is_empty());
-    Ok(weights.then(|| "its weights alone can be quantized, without --calibrate and --ranges".to_owned()))
+    Ok(weights.then(|| "its weights alone can be quantized, without --samples and --ranges".to_owned()))
 }
 
 /// The opset whose QuantizeLinear and DequantizeLinear take what will be written: scales for channels,

@@ -8,13 +8,15 @@ use crate::{
     error::Result,
     ir::{Model, OpId},
     passes::{Pass, QuantizeDynamically, SplitGemm},
-    plan::{can_be_dynamic, plan_dynamic},
+    plan::{can_be_dynamic, check_patterns, fit_patterns, plan_dynamic},
     report::Report,
 };
 
 pub(super) fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
     config.check_for_dynamic()?;
+    let config = &fit_patterns(model, config);
     let (mut quantized, trained, facts) = prepared(model, config)?;
+    check_patterns(&[model, &quantized], config)?;
     let mut float: HashSet<OpId> = excluded(&quantized, config);
     float.extend(quantized.ops().filter(|&op| !can_be_dynamic(&quantized, &config.target, op)));
     let mut plan = planned(&mut quantized, config, float, split_gemms, plan_dynamic)?;

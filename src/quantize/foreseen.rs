@@ -10,7 +10,7 @@ use crate::{
     explain::{Explanation, PlannedRanges, Verdict, explain, rank},
     findings::Code,
     ir::Model,
-    plan::watched,
+    plan::{fit_patterns, watched},
 };
 
 /// What would become of a model that is quantized with activations: every operator of the model that would be
@@ -64,6 +64,7 @@ pub fn explain_planned(model: &Model, config: &Config, ranges: Option<&Ranges>) 
 
 /// Ranges of all values that are to be quantized, all the same.
 fn assumed(model: &Model, config: &Config) -> Result<Ranges> {
+    let config = &fit_patterns(model, config);
     let (model, ..) = prepared(model, config)?;
     let except: HashSet<_> = excluded(&model, config);
     let settled = settled(model, config, except)?;

@@ -3,12 +3,14 @@
 mod activations;
 mod dynamic;
 mod foreseen;
+mod provenance;
 #[cfg(test)]
 mod scaling;
 mod simplified;
 
-pub use activations::{calibrate, quantize_activations};
+pub use activations::{calibrate, check_ranges, quantize_activations};
 pub use foreseen::explain_planned;
+pub use provenance::record_provenance;
 pub use simplified::{Simplified, simplify};
 
 use std::{borrow::Cow, collections::HashSet};
@@ -17,12 +19,12 @@ use crate::{
     config::{Config, Granularity, TrainedPairs, WeightForm, WeightType},
     error::{Error, ErrorKind, Result},
     explain::{dequantized_every_run, int8_product_not_loaded, zero_halves},
-    findings::{Fact, Finding, Severity},
+    findings::{Fact, Finding},
     ir::{Model, OpId},
     passes::{self, FoldTrainedPairs, QuantizeWeights, RepeatPairs, UpgradeOpset, Upgraded},
     plan::{
-        Constants, Plan, Trained, excluded_pairs, following, kernels_of_opset, plan_traced, repeated, required_opset,
-        unknown_fields, unrepeated,
+        Constants, Plan, Trained, check_patterns, excluded_pairs, fit_patterns, following, kernels_of_opset,
+        plan_traced, repeated, required_opset, unknown_fields, unrepeated,
     },
     report::Report,
     targets::{Quirk, Target},
@@ -38,8 +40,8 @@ use crate::{
 /// The model's bytes are not computed here but when it is written.
 ///
 /// # Errors
-/// The model's opset cannot hold what was asked for and cannot be raised, a tensor cannot be read, or, with
-/// [`strict`](Config::strict) or [`deny`](Config::deny), something was found that is not put up with. The model is
+/// A pattern matches nothing; the model's opset cannot hold what was asked for and cannot be raised, a tensor cannot be
+/// read, or, with [`strict`](Config::strict) or [`deny`](Config::deny), something was found that is not put up with. The model is
 /// unchanged then.
 ///
 /// ```
@@ -55,6 +57,8 @@ pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
         return dynamic::quantize(model, config);
     }
     config.check()?;
+    let config = &fit_patterns(model, config);
+    check_patterns(&[model], config)?;
     // Everything happens to a copy, of which tensors are no part: a failure leaves the model alone.
     let (original, trained) = with_trained_integers(model, config);
     let (mut raised, mut plan) = Raised::new(&original, config, i64::MAX)?.planned(config)?;
@@ -140,9 +144,7 @@ fn with_trained_integers<'m>(model: &'m Model, config: &Config) -> (Cow<'m, Mode
 
 /// Whether the configuration puts up with what was found.
 fn check_denied(facts: &[Fact], config: &Config) -> Result<()> {
-    let denied =
-        |fact: &&Fact| config.deny.contains(&fact.code()) || config.strict && fact.severity() == Severity::Warning;
-    match facts.iter().find(denied) {
+    match facts.iter().find(|fact| config.denies(fact.code(), fact.severity())) {
         Some(fact) => Err(ErrorKind::Denied { code: fact.code(), message: fact.to_string() }.into()),
         None => Ok(()),
     }

@@ -112,7 +112,7 @@ fn a_damaged_file_of_many_samples_ends_after_the_damage() {
     let mut samples = Samples::open(folder.path().join("all.npz"), &model(&[("x", "float")]), None).expect("samples");
     assert!(samples.next().is_some_and(|sample| sample.is_ok()));
     assert!(samples.next().is_some_and(|sample| sample.is_err()));
-    assert!(samples.next().is_none() && samples.len() == 0);
+    assert!(samples.next().is_none() && samples.is_empty());
     // Where each sample has its own file, the others are still good.
     put(folder.path(), "each/0.npy", "");
     put(folder.path(), "each/1.npy", floats(&[], &[1.0]));

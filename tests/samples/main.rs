@@ -6,7 +6,11 @@ mod bodies;
 mod errors;
 mod files;
 mod malformed;
+mod models;
 #[path = "../fuzz/mutate/mod.rs"]
 mod mutate;
 mod numpy;
+mod pictures;
+mod sounds;
 mod sources;
+mod texts;

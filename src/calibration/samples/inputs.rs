@@ -98,11 +98,13 @@ impl Inputs {
         }
     }
 
-    fn needed(&self) -> impl Iterator<Item = &Input> {
+    /// Those without a default.
+    pub fn needed(&self) -> impl Iterator<Item = &Input> {
         self.0.iter().filter(|input| !input.has_default)
     }
 
-    fn names(&self, which: impl Fn(&Input) -> bool) -> String {
+    /// The names of some, as a list.
+    pub fn names(&self, which: impl Fn(&Input) -> bool) -> String {
         let names = self.0.iter().filter(|input| which(input)).map(|input| format!("'{}'", input.name));
         names.collect::<Vec<_>>().join(", ")
     }
@@ -111,6 +113,11 @@ impl Inputs {
 impl Input {
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What the model states of it.
+    pub fn ty(&self) -> &TensorType {
+        &self.ty
     }
 
     /// Whether an array of this type and shape can be the input.

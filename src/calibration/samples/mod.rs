@@ -34,16 +34,29 @@ mod archive;
 mod convert;
 mod inputs;
 mod npy;
+#[cfg(feature = "images")]
+mod pictures;
 mod places;
+mod random;
+#[cfg(feature = "sounds")]
+mod sounds;
 mod stack;
 mod test_set;
+#[cfg(feature = "texts")]
+mod texts;
+mod write;
 
 use std::{path::Path, vec};
 
+#[cfg(feature = "images")]
+pub use self::pictures::{Color, Fit, Layout, PictureOptions};
+#[cfg(feature = "sounds")]
+pub use self::sounds::SoundOptions;
 use self::{
     inputs::{Input, Inputs},
     npy::Array,
     places::{Found, Place},
+    random::Random,
     stack::Stack,
 };
 use crate::{
@@ -66,7 +79,7 @@ pub struct Sample {
 
 /// The samples at a path, read one at a time.
 ///
-/// It knows how many samples are still to come. To go over them again, open the path again: the
+/// It knows how many samples are still to come, or of pictures how many at most. To go over them again, open the path again: the
 /// order is always the same.
 ///
 /// ```no_run
@@ -90,6 +103,22 @@ pub struct Samples {
 enum Source {
     Each(vec::IntoIter<Place>),
     Stacked(Stack),
+    Random(Random),
+    #[cfg(feature = "images")]
+    Pictures(Box<pictures::Pictures>),
+    #[cfg(feature = "sounds")]
+    Sounds(Box<sounds::Sounds>),
+    #[cfg(feature = "texts")]
+    Texts(Box<texts::Texts>),
+}
+
+/// A file among those of samples that gave none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// The file.
+    pub file: String,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 impl Samples {
@@ -116,6 +145,124 @@ impl Samples {
         };
         Ok(Self { inputs, source })
     }
+
+    /// So many samples of random numbers, the same on every run: they show whether a model can be run and quantized, but
+    /// the ranges that come of them are worth nothing. Floats are from 0 to 1, integers 0 or 1; a size that the model
+    /// leaves open is 1 for a batch, 224 for rows and columns of what may be pictures, and 16 for others.
+    ///
+    /// # Errors
+    /// The model has inputs that are no numeric tensors or state no shape, or none at all; or `count` is 0.
+    ///
+    /// ```
+    /// use onnx_quant::{Model, calibration::Samples};
+    /// let model = Model::load("testdata/kws_dscnn.onnx")?;
+    /// let samples = Samples::random(&model, 2)?;
+    /// assert!(samples.map(|sample| sample.unwrap().inputs[0].shape()).all(|shape| shape == [1, 62, 40]));
+    /// # Ok::<(), onnx_quant::Error>(())
+    /// ```
+    pub fn random(model: &Model, count: usize) -> Result<Self> {
+        if count == 0 {
+            return Err(Error::config("0 samples were asked for; calibration needs at least 1"));
+        }
+        let inputs = Inputs::of(model)?;
+        Ok(Self { source: Source::Random(Random::new(&inputs, count)?), inputs })
+    }
+
+    /// The pictures in a folder and the folders in it, or the one that a file is, as samples; at most `limit` of them.
+    /// Files are decoded when their turn comes, and what is no picture is [passed over](Self::skipped), unless the
+    /// options refuse it.
+    ///
+    /// # Errors
+    /// There are no pictures at the path; the model has more than one input that must be given, or one that is no picture;
+    /// the options contradict it or leave open what it does not tell; the limit is 0.
+    #[cfg(feature = "images")]
+    pub fn pictures(
+        path: impl AsRef<Path>,
+        model: &Model,
+        options: &PictureOptions,
+        limit: Option<usize>,
+    ) -> Result<Self> {
+        if limit == Some(0) {
+            return Err(Error::config("0 samples were asked for; calibration needs at least 1"));
+        }
+        let inputs = Inputs::of(model)?;
+        let pictures = pictures::Pictures::open(path.as_ref(), &inputs, options, limit)?;
+        Ok(Self { source: Source::Pictures(Box::new(pictures)), inputs })
+    }
+
+    /// The WAV files in a folder, or the one that a file is, as samples; at most `limit` of them: waveforms from -1 to 1, the
+    /// mean of the channels. They are filled up with silence and cut off where the model fixes the length. What is no
+    /// recording, or of another rate, is [passed over](Self::skipped), unless the options refuse it.
+    ///
+    /// # Errors
+    /// There are no recordings at the path; the model has more than one input that must be given, or one that is no row of
+    /// floats; the limit is 0.
+    #[cfg(feature = "sounds")]
+    pub fn sounds(path: impl AsRef<Path>, model: &Model, options: &SoundOptions, limit: Option<usize>) -> Result<Self> {
+        if limit == Some(0) {
+            return Err(Error::config("0 samples were asked for; calibration needs at least 1"));
+        }
+        let inputs = Inputs::of(model)?;
+        let sounds = sounds::Sounds::open(path.as_ref(), &inputs, options, limit)?;
+        Ok(Self { source: Source::Sounds(Box::new(sounds)), inputs })
+    }
+
+    /// The lines of a text file as samples, at most `limit` of them, as a tokenizer of Hugging Face's `tokenizers` (a
+    /// `tokenizer.json`) makes numbers of them: for inputs that are called like input_ids, attention_mask, token_type_ids or
+    /// position_ids. Empty lines do not count.
+    ///
+    /// A text is filled up and cut off where the model fixes the number of tokens. Otherwise it is as long as it is, and
+    /// cut off at `max_tokens`, or where the tokenizer says so.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is none of its kind; the model has other inputs that must be given; its length and
+    /// `max_tokens` differ; the limit is 0.
+    #[cfg(feature = "texts")]
+    pub fn texts(
+        path: impl AsRef<Path>,
+        tokenizer: impl AsRef<Path>,
+        model: &Model,
+        max_tokens: Option<usize>,
+        limit: Option<usize>,
+    ) -> Result<Self> {
+        if limit == Some(0) {
+            return Err(Error::config("0 samples were asked for; calibration needs at least 1"));
+        }
+        let inputs = Inputs::of(model)?;
+        let texts = texts::Texts::open(path.as_ref(), tokenizer.as_ref(), &inputs, max_tokens, limit)?;
+        Ok(Self { source: Source::Texts(Box::new(texts)), inputs })
+    }
+
+    /// How many samples are still to come; of pictures how many at most, as damaged ones show when they are read.
+    pub fn len(&self) -> usize {
+        match &self.source {
+            Source::Each(places) => places.len(),
+            Source::Stacked(stack) => stack.left(),
+            Source::Random(random) => random.left(),
+            #[cfg(feature = "images")]
+            Source::Pictures(pictures) => pictures.left(),
+            #[cfg(feature = "sounds")]
+            Source::Sounds(sounds) => sounds.left(),
+            #[cfg(feature = "texts")]
+            Source::Texts(texts) => texts.left(),
+        }
+    }
+
+    /// Whether there are no more.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The files that were passed over so far, because they are no pictures or damaged.
+    pub fn skipped(&self) -> &[Skipped] {
+        match &self.source {
+            #[cfg(feature = "images")]
+            Source::Pictures(pictures) => &pictures.skipped,
+            #[cfg(feature = "sounds")]
+            Source::Sounds(sounds) => &sounds.skipped,
+            _ => &[],
+        }
+    }
 }
 
 impl Iterator for Samples {
@@ -125,19 +272,26 @@ impl Iterator for Samples {
         match &mut self.source {
             Source::Each(places) => places.next().map(|place| read(&place, &self.inputs)),
             Source::Stacked(stack) => stack.next(&self.inputs),
+            Source::Random(random) => random.next(),
+            #[cfg(feature = "images")]
+            Source::Pictures(pictures) => pictures.next(),
+            #[cfg(feature = "sounds")]
+            Source::Sounds(sounds) => sounds.next(),
+            #[cfg(feature = "texts")]
+            Source::Texts(texts) => texts.next(),
         }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = match &self.source {
-            Source::Each(places) => places.len(),
-            Source::Stacked(stack) => stack.left(),
-        };
-        (left, Some(left))
+        match &self.source {
+            #[cfg(feature = "images")]
+            Source::Pictures(pictures) => (0, Some(pictures.left())),
+            #[cfg(feature = "sounds")]
+            Source::Sounds(sounds) => (0, Some(sounds.left())),
+            _ => (self.len(), Some(self.len())),
+        }
     }
 }
-
-impl ExactSizeIterator for Samples {}
 
 /// Reads one sample that has a file or folder of its own.
 fn read(place: &Place, inputs: &Inputs) -> Result<Sample> {

@@ -24,13 +24,30 @@ impl fmt::Display for Fact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnmatchedPattern { pattern } => {
-                write!(f, "pattern '{pattern}' matches no weight and no operator that takes one")
+                write!(f, "pattern '{pattern}' matches no weight and no operator that takes one: it changes nothing")
             }
             Self::UnknownRanges { all, unknown } => write!(
                 f,
                 "there are ranges of {all} values, and {} of these are not in the model: {}",
                 unknown.len(),
                 listed(unknown)
+            ),
+            Self::FewRanges { wanted, without } => write!(
+                f,
+                "{} of the {} that would be quantized have no range, and what needs them stays float: {}",
+                without.len(),
+                counted(*wanted, "value"),
+                listed(without)
+            ),
+            Self::RandomSamples => f.write_str(
+                "the ranges are of RANDOM NUMBERS: the result shows what can be quantized, and must not be used for \
+                 anything else; what it computes is wrong",
+            ),
+            Self::SkippedSamples { skipped } => write!(
+                f,
+                "{} passed over that cannot be read: {}",
+                counted_were(skipped.len(), "file"),
+                first_of(skipped.iter().cloned())
             ),
             Self::UnknownFields { fields } => {
                 write!(f, "fields that this version does not know are not in the output: {}", fields.join(", "))
@@ -149,8 +166,11 @@ impl fmt::Display for Fact {
 fn help(fact: &Fact) -> &'static str {
     match fact {
         Fact::UnmatchedPattern { .. } => {
-            "patterns match names of weights, and names and types of operators that take one"
+            "where weights alone are quantized, patterns choose among weights and operators that take one"
         }
+        Fact::FewRanges { .. } => "ranges of `onnx-quant calibrate` with the same options have all of them",
+        Fact::RandomSamples => "give samples of what the model will get to see, with --samples or --images",
+        Fact::SkippedSamples { .. } => "--strict fails instead",
         Fact::Int8ProductNotLoaded { .. } | Fact::Int8OfSeveralReaders { .. } => {
             "with --activations uint8 it does not happen"
         }
@@ -167,6 +187,10 @@ fn help(fact: &Fact) -> &'static str {
 
 fn counted(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+fn counted_were(number: usize, what: &str) -> String {
+    format!("{} {}", counted(number, what), if number == 1 { "was" } else { "were" })
 }
 
 /// `'a', 'b', 'c', and 2 more`.

@@ -65,6 +65,7 @@ impl fmt::Display for FloatReason {
             }
             Self::ComputedBias => f.write_str("its bias is not a constant"),
             Self::Unsupported { what } => write!(f, "its integer kernel takes no {what}"),
+            Self::Excluded { matched, pattern } => write!(f, "'{matched}' is excluded by '{pattern}'"),
             Self::Weight(reason) => write!(f, "its weight stays float: {reason}"),
             Self::Final => {
                 f.write_str("its result goes to the outputs: rounded to integers it would be what users see")

@@ -180,6 +180,13 @@ pub enum FloatReason {
     },
     /// It has no weights, and nothing that follows it reads integers.
     NotWanted,
+    /// A pattern excludes it.
+    Excluded {
+        /// What the pattern matched.
+        matched: String,
+        /// The pattern.
+        pattern: String,
+    },
     /// It was asked for.
     Pinned,
     /// A value that it reads or makes cannot be quantized.

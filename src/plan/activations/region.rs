@@ -19,7 +19,7 @@ use crate::{
     error::Result,
     ir::{Model, OpId, Use, ValueId},
     operators::Interval,
-    plan::{Constants, Plan, Reason, weights},
+    plan::{Constants, Plan, Reason, select, weights},
     targets::{Pairs, Quirk, Role, Target},
 };
 
@@ -97,6 +97,9 @@ impl<'a> IntegerRegion<'a> {
         };
         for op in model.ops() {
             if !is_layer(model, op) {
+                if let Some(reason) = select::excluded_operator(model, config, op) {
+                    region.pinned.insert(op, reason);
+                }
                 continue;
             }
             let found = match excluded.get(&op) {
