@@ -62,8 +62,8 @@ fn find(model: &Model, name: &str) -> ValueId {
 fn one_run(session: &mut dyn Session, inputs: &[Tensor], count: usize) -> Result<Vec<Option<Vec<f32>>>> {
     let mut values = vec![None; count];
     session.run(inputs, &mut |observed| {
-        for (index, elements) in observed {
-            values[*index] = Some(elements.to_vec());
+        for value in observed {
+            values[value.index] = Some(value.elements.to_vec());
         }
     })?;
     Ok(values)

@@ -107,7 +107,7 @@ fn outcome(folder: &Path, name: &str, case: &EngineCase) -> Outcome {
         let mut observed: BTreeMap<usize, Vec<f32>> = BTreeMap::new();
         let ran = observation.inputs(&sample).and_then(|inputs| {
             session.run(&inputs, &mut |values| {
-                observed = values.iter().map(|(index, elements)| (*index, elements.to_vec())).collect()
+                observed = values.iter().map(|value| (value.index, value.elements.to_vec())).collect()
             })
         });
         if let Err(error) = ran {

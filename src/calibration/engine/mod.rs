@@ -31,9 +31,19 @@ pub trait Engine {
     fn load<'a>(&self, observation: &'a Observation) -> Result<Box<dyn Session + 'a>>;
 }
 
-/// What one run computed: the index of a value among the
-/// [watched](Observation::new) ones, and its elements in row-major order.
-pub type Observed<'a> = &'a [(usize, &'a [f32])];
+/// What one run computed of the values that are watched.
+pub type Observed<'a> = &'a [Computed<'a>];
+
+/// A watched value as one run computed it.
+#[derive(Debug, Clone, Copy)]
+pub struct Computed<'a> {
+    /// Its index among the [watched](Observation::new) ones.
+    pub index: usize,
+    /// Its sizes.
+    pub shape: &'a [usize],
+    /// Its elements in row-major order.
+    pub elements: &'a [f32],
+}
 
 /// A model that an engine has loaded.
 pub trait Session {

@@ -14,7 +14,7 @@ use ort::{
     value::{DynValue, TensorElementType, ValueType},
 };
 
-use super::{Engine, Observed, Session, guarded};
+use super::{Computed, Engine, Observed, Session, guarded};
 use crate::{
     calibration::Observation,
     error::{Error, Result},
@@ -29,6 +29,7 @@ const VARIABLE: &str = "ORT_DYLIB_PATH";
 #[derive(Debug, Clone)]
 pub struct OnnxruntimeEngine {
     environment: Environment,
+    optimization: GraphOptimizationLevel,
 }
 
 struct OnnxruntimeSession<'a> {
@@ -63,7 +64,7 @@ impl OnnxruntimeEngine {
                     format!("is loaded already, from {}; a process can load one library only", known.display());
                 return Err(Error::engine(NAME, reason));
             }
-            return Ok(Self { environment: environment.clone() });
+            return Ok(Self::as_written(environment.clone()));
         }
         let environment = ort::init_from(&library)
             .map_err(|error| error.to_string())
@@ -79,7 +80,19 @@ impl OnnxruntimeEngine {
             })?;
         environment.set_log_level(LogLevel::Fatal);
         *loaded = Some((library, environment.clone()));
-        Ok(Self { environment })
+        Ok(Self::as_written(environment))
+    }
+
+    /// Computes what the model says, operator by operator.
+    fn as_written(environment: Environment) -> Self {
+        Self { environment, optimization: GraphOptimizationLevel::Level1 }
+    }
+
+    /// The same with all of onnxruntime's optimizations, as its users run models: operators between QuantizeLinear and
+    /// DequantizeLinear become integer kernels. What is watched can stand in the way of that.
+    #[must_use]
+    pub fn optimized(self) -> Self {
+        Self { optimization: GraphOptimizationLevel::All, ..self }
     }
 }
 
@@ -92,7 +105,7 @@ impl Engine for OnnxruntimeEngine {
         let load = || {
             let mut builder = ort::session::Session::builder(&self.environment)?
                 .with_log_level(LogLevel::Fatal)?
-                .with_optimization_level(GraphOptimizationLevel::Level1)?
+                .with_optimization_level(self.optimization)?
                 .with_deterministic_compute(true)?;
             builder.commit_from_memory(&observation.to_bytes())
         };
@@ -114,27 +127,33 @@ impl Session for OnnxruntimeSession<'_> {
             .map_err(|panic| Error::engine(NAME, format!("failed to run the model: {panic}")))?
             .map_err(failed)?;
         // Doubles are few; the others are handed over where onnxruntime has them.
-        let mut narrowed: Vec<(usize, Vec<f32>)> = Vec::new();
-        let mut observed: Vec<(usize, &[f32])> = Vec::new();
+        let mut narrowed: Vec<(usize, &[i64], Vec<f32>)> = Vec::new();
+        let mut observed: Vec<(usize, &[i64], &[f32])> = Vec::new();
         for (index, name) in self.observation.outputs().iter().enumerate() {
             let value = &outputs[name.as_str()];
             match value.dtype() {
                 ValueType::Tensor { ty: TensorElementType::Float32, .. } => {
-                    observed.push((index, value.try_extract_tensor::<f32>().map_err(failed)?.1));
+                    let (shape, elements) = value.try_extract_tensor::<f32>().map_err(failed)?;
+                    observed.push((index, shape, elements));
                 }
                 ValueType::Tensor { ty: TensorElementType::Float64, .. } => {
-                    let (_, elements) = value.try_extract_tensor::<f64>().map_err(failed)?;
-                    narrowed.push((index, elements.iter().map(|&number| number as f32).collect()));
+                    let (shape, elements) = value.try_extract_tensor::<f64>().map_err(failed)?;
+                    narrowed.push((index, shape, elements.iter().map(|&number| number as f32).collect()));
                 }
                 other => {
                     return Err(Error::invalid(format!("'{name}' is a {other}, and only floats are observed")));
                 }
             }
         }
-        observed.extend(narrowed.iter().map(|(index, elements)| (*index, elements.as_slice())));
-        observed.retain(|(_, elements)| !elements.is_empty());
-        observed.sort_by_key(|(index, _)| *index);
-        observe(&observed);
+        observed.extend(narrowed.iter().map(|(index, shape, elements)| (*index, *shape, elements.as_slice())));
+        observed.retain(|(.., elements)| !elements.is_empty());
+        observed.sort_by_key(|(index, ..)| *index);
+        // No size of a tensor that there is is negative.
+        let size = |&size: &i64| usize::try_from(size).unwrap_or(0);
+        let shapes: Vec<Vec<usize>> = observed.iter().map(|(_, shape, _)| shape.iter().map(size).collect()).collect();
+        let computed = observed.iter().zip(&shapes);
+        let computed = computed.map(|(&(index, _, elements), shape)| Computed { index, shape, elements });
+        observe(&computed.collect::<Vec<_>>());
         Ok(())
     }
 }

@@ -13,9 +13,10 @@ mod shapes;
 use std::error::Error as StdError;
 
 use rten::{LoadError, ModelOptions, NodeId, RunError, Value, ValueOrView};
+use rten_tensor::Layout;
 
 use self::{names::Names, shapes::Shapes};
-use super::{Engine, Observed, Session, guarded};
+use super::{Computed, Engine, Observed, Session, guarded};
 use crate::{
     calibration::Observation,
     error::{Error, Result},
@@ -90,10 +91,11 @@ impl Session for RtenSession<'_> {
                 let (name, dtype) = (&self.observation.outputs()[index], value.dtype());
                 return Err(Error::invalid(format!("'{name}' is of type {dtype}, and only floats are observed")));
             };
-            observed.push((index, tensor.into_data()));
+            observed.push((index, tensor.shape().to_vec(), tensor.into_data()));
         }
-        let computed = observed.iter().filter(|(_, elements)| !elements.is_empty());
-        observe(&computed.map(|(index, elements)| (*index, elements.as_slice())).collect::<Vec<_>>());
+        let computed = observed.iter().filter(|(.., elements)| !elements.is_empty());
+        let computed = computed.map(|(index, shape, elements)| Computed { index: *index, shape, elements });
+        observe(&computed.collect::<Vec<_>>());
         Ok(())
     }
 }
