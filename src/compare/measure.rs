@@ -1,0 +1,201 @@
+//! How far numbers are from those that they should be: sums over all samples, in memory that does not grow with them.
+
+use serde::Serialize;
+
+/// Where there is no difference at all, and with the other sign where there is no signal but noise: a figure in decibels
+/// is within these.
+pub const LIMIT_DB: f64 = 200.0;
+
+/// The error of one value over all samples.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Accuracy {
+    /// Signal to noise in decibels, `10 log10(sum x^2 / sum (x - y)^2)`, of x in float and y quantized; within
+    /// [`LIMIT_DB`].
+    pub sqnr_db: f64,
+    /// The cosine of the angle between the two, all elements of all samples as one vector; nothing where one is zero.
+    pub cosine: Option<f64>,
+    /// The largest absolute difference.
+    pub max_error: f64,
+    /// Elements that are not finite in one of both and not the same in the other. They count in no other figure, but
+    /// where there are any `sqnr_db` is the least there is.
+    pub broken: u64,
+}
+
+/// What an [`Accuracy`] is made from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Measure {
+    seen: bool,
+    signal: f64,
+    other: f64,
+    product: f64,
+    noise: f64,
+    largest: f64,
+    broken: u64,
+}
+
+impl Measure {
+    /// Takes what one sample made of a value in both models; as many elements in both.
+    pub fn observe(&mut self, float: &[f32], other: &[f32]) {
+        self.seen |= !float.is_empty();
+        for (&x, &y) in float.iter().zip(other) {
+            let (x, y) = (f64::from(x), f64::from(y));
+            if !(x.is_finite() && y.is_finite()) {
+                self.broken += u64::from(x != y && !(x.is_nan() && y.is_nan()));
+                continue;
+            }
+            let error = x - y;
+            self.signal += x * x;
+            self.other += y * y;
+            self.product += x * y;
+            self.noise += error * error;
+            self.largest = self.largest.max(error.abs());
+        }
+    }
+
+    /// The figures; nothing if there was nothing.
+    pub fn accuracy(&self) -> Option<Accuracy> {
+        let norms = (self.signal * self.other).sqrt();
+        self.seen.then(|| Accuracy {
+            sqnr_db: if self.broken > 0 { -LIMIT_DB } else { decibels(self.signal, self.noise) },
+            cosine: (norms > 0.0).then(|| (self.product / norms).clamp(-1.0, 1.0)),
+            max_error: self.largest,
+            broken: self.broken,
+        })
+    }
+}
+
+/// `10 log10(signal / noise)`, within [`LIMIT_DB`].
+fn decibels(signal: f64, noise: f64) -> f64 {
+    match (signal > 0.0, noise > 0.0) {
+        (_, false) => LIMIT_DB,
+        (false, true) => -LIMIT_DB,
+        (true, true) => (10.0 * libm::log10(signal / noise)).clamp(-LIMIT_DB, LIMIT_DB),
+    }
+}
+
+/// The error of an output's channels, each against its own variance.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ChannelAccuracy {
+    /// The axis that counts the channels.
+    pub axis: usize,
+    /// All together: the mean over the channels of noise over variance, at most 1 each, in decibels. A channel that is
+    /// lost counts as such however small its numbers are, and no more than that however constant it is.
+    pub sqnr_db: f64,
+    /// The channel with the least figure.
+    pub worst: usize,
+    /// For each channel `10 log10(variance / mean (x - y)^2)`.
+    pub each_db: Vec<f64>,
+}
+
+/// What a [`ChannelAccuracy`] is made from.
+#[derive(Debug, Clone)]
+pub(super) struct Channels {
+    axis: usize,
+    each: Vec<Channel>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Channel {
+    count: f64,
+    mean: f64,
+    /// The sum of squared differences from the mean.
+    spread: f64,
+    noise: f64,
+}
+
+impl Channels {
+    pub fn new(axis: usize, count: usize) -> Self {
+        Self { axis, each: vec![Channel::default(); count] }
+    }
+
+    pub fn axis(&self) -> usize {
+        self.axis
+    }
+
+    /// Takes a sample; false, and nothing is taken, if it has another number of channels.
+    pub fn observe(&mut self, shape: &[usize], float: &[f32], other: &[f32]) -> bool {
+        if shape.get(self.axis) != Some(&self.each.len()) {
+            return false;
+        }
+        let inner = shape[self.axis + 1..].iter().product::<usize>().max(1);
+        let count = self.each.len();
+        let runs = float.chunks(inner).zip(other.chunks(inner));
+        for (index, (float, other)) in runs.enumerate() {
+            self.each[index % count].observe(float, other);
+        }
+        true
+    }
+
+    pub fn accuracy(&self) -> Option<ChannelAccuracy> {
+        let each_db: Vec<f64> = self.each.iter().map(|channel| decibels(channel.variation(), channel.noise)).collect();
+        let worst = (0..each_db.len()).min_by(|&a, &b| each_db[a].total_cmp(&each_db[b]))?;
+        let shares = self.each.iter().map(|it| match (it.noise, it.variation()) {
+            (0.0, _) => 0.0,
+            (noise, variation) => (noise / variation).min(1.0),
+        });
+        let mean = shares.sum::<f64>() / self.each.len() as f64;
+        Some(ChannelAccuracy { axis: self.axis, sqnr_db: decibels(1.0, mean), worst, each_db })
+    }
+}
+
+impl Channel {
+    /// What differs from the mean by more than the float model's own rounding.
+    fn variation(&self) -> f64 {
+        let rounding = f64::from(f32::EPSILON) * self.mean;
+        if self.spread > self.count * rounding * rounding { self.spread } else { 0.0 }
+    }
+
+    fn observe(&mut self, float: &[f32], other: &[f32]) {
+        // By Welford: sums of squares of what is nearly constant would cancel.
+        for (&x, &y) in float.iter().zip(other) {
+            let (x, y) = (f64::from(x), f64::from(y));
+            if !(x.is_finite() && y.is_finite()) {
+                continue;
+            }
+            self.count += 1.0;
+            let from_mean = x - self.mean;
+            self.mean += from_mean / self.count;
+            self.spread += from_mean * (x - self.mean);
+            self.noise += (x - y) * (x - y);
+        }
+    }
+}
+
+/// How often the largest element along the last axis is the same one.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Choices {
+    all: u64,
+    same: u64,
+}
+
+impl Choices {
+    pub fn observe(&mut self, row: usize, float: &[f32], other: &[f32]) {
+        for (float, other) in float.chunks(row.max(1)).zip(other.chunks(row.max(1))) {
+            self.all += 1;
+            self.same += u64::from(largest(float) == largest(other));
+        }
+    }
+
+    /// Takes elements that are choices themselves.
+    pub fn observe_equal(&mut self, float: &[f32], other: &[f32]) {
+        self.all += float.len() as u64;
+        self.same += float.iter().zip(other).filter(|(one, other)| one == other).count() as u64;
+    }
+
+    /// The share of rows, from 0 to 1.
+    pub fn agreement(&self) -> Option<f64> {
+        (self.all > 0).then(|| self.same as f64 / self.all as f64)
+    }
+}
+
+/// The first of the largest elements; none where there are only NaN.
+fn largest(row: &[f32]) -> Option<usize> {
+    let numbers = row.iter().enumerate().filter(|(_, number)| !number.is_nan());
+    numbers.fold(None, |best: Option<(usize, f32)>, (index, &number)| match best {
+        Some((_, most)) if most >= number => best,
+        _ => Some((index, number)),
+    })
+    .map(|(index, _)| index)
+}
