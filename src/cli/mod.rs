@@ -2,6 +2,7 @@
 //! terminal.
 
 mod calibrate;
+mod compare;
 mod explain;
 mod interrupt;
 mod observe;
@@ -41,6 +42,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Calibrate(Box<calibrate::Args>),
+    Compare(Box<compare::Args>),
     Explain(Box<explain::Args>),
     Print(print::Args),
     Upgrade(upgrade::Args),
@@ -61,6 +63,7 @@ impl Cli {
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
             Some(Command::Calibrate(args)) => calibrate::run(*args),
+            Some(Command::Compare(args)) => compare::run(&args),
             Some(Command::Explain(args)) => explain::run(&args),
             Some(Command::Print(args)) => print::run(&args),
             Some(Command::Upgrade(args)) => upgrade::run(&args),

@@ -44,7 +44,7 @@ pub fn observe(
     let limit = observing.limit.map(NonZeroUsize::get);
     let samples = Samples::open(observing.samples, model, limit).map_err(|error| error.in_file(input))?;
     let count = samples.len();
-    let bar = progress(count, observing.quiet);
+    let bar = progress("calibrating", count, observing.quiet);
     let ranges = onnx_quant::calibrate(model, config, samples, engine, &mut |done| bar.set_position(done as u64));
     bar.finish_and_clear();
     Ok((ranges.map_err(|error| error.in_file(input))?, count))
@@ -65,9 +65,9 @@ pub fn silence_engines() {
 }
 
 /// A bar on a terminal, nothing elsewhere.
-fn progress(samples: usize, quiet: bool) -> ProgressBar {
+pub fn progress(what: &str, samples: usize, quiet: bool) -> ProgressBar {
     let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let style = ProgressStyle::with_template("calibrating {bar:40} {pos}/{len} samples, {eta} left")
+    let style = ProgressStyle::with_template(&format!("{what} {{bar:40}} {{pos}}/{{len}} samples, {{eta}} left"))
         .expect("the template is well-formed");
     ProgressBar::with_draw_target(Some(samples as u64), target).with_style(style)
 }

@@ -136,9 +136,10 @@ pub struct Histogram {
 pub struct FirstWrong {
     /// What counts as wrong: less signal to noise than this, in dB.
     pub bound_db: f64,
-    /// The first value below, of those whose error is also below in what is made of them next.
+    /// The first value below, in the graph's order. One from which everything made next is better again, as where an
+    /// activation function clips what was lost, counts for no worse than that.
     pub below: Option<String>,
-    /// The value whose figure is furthest below those of the values that it is made from.
+    /// The value whose figure, counted the same way, is furthest below those of the values that it is made from.
     pub largest_drop: Option<Drop>,
 }
 
@@ -150,9 +151,9 @@ pub struct Drop {
     pub name: String,
     /// The operator that makes it.
     pub operator: String,
-    /// Signal to noise of the worst value that it is made from, at most 60 dB.
+    /// Signal to noise of the worst value that it is made from, at most 40 dB.
     pub from_db: f64,
-    /// Its own.
+    /// What is left.
     pub to_db: f64,
 }
 

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::ir::{Model, ValueId};
 
-/// Better than this a value does not count: from no error at all to the first rounding is no drop.
-const EXACT_DB: f64 = 60.0;
+/// Better than this a value does not count: one rounding to 8 bits is no loss to be looked for.
+const EXACT_DB: f64 = 40.0;
 
 /// The compared values that each is made from, without others between: indices of points, for each point.
 pub(super) fn origins(matched: &Matched) -> Vec<Vec<usize>> {
@@ -46,22 +46,26 @@ fn behind(model: &Model, value: ValueId, points: &HashMap<ValueId, usize>) -> Ha
     found
 }
 
-/// Where the error first exceeds a bound, and stays so behind; and where it grows most.
+/// Where signal to noise first falls below a bound, and where most of it is lost in one step.
 pub(super) fn first_wrong(
     matched: &Matched,
     origins: &[Vec<usize>],
     values: &[Option<ValueComparison>],
     bound_db: f64,
 ) -> FirstWrong {
-    let figure = |index: usize| values[index].as_ref().map(|value| value.written.sqnr_db);
-    let is_low = |index: usize| figure(index).is_some_and(|db| db < bound_db);
-    // What is lost where nobody looks is no fault: of numbers that an activation function clips anyway, for instance.
-    let mut matters: Vec<bool> = matched.points.iter().map(|point| point.output).collect();
-    for (index, origins) in origins.iter().enumerate().filter(|&(index, _)| is_low(index)) {
-        let _ = index;
-        origins.iter().for_each(|&origin| matters[origin] = true);
+    let own = |index: usize| values[index].as_ref().map(|value| value.written.sqnr_db);
+    // What is lost where nobody looks is no fault: of numbers that an activation function clips anyway, for instance. So
+    // a value counts for no worse than what is made of it next.
+    let mut behind: Vec<Option<f64>> = vec![None; values.len()];
+    for (index, origins) in origins.iter().enumerate() {
+        let Some(db) = own(index) else { continue };
+        origins.iter().for_each(|&origin| behind[origin] = Some(behind[origin].map_or(db, |least| least.min(db))));
     }
-    let below = (0..values.len()).find(|&index| is_low(index) && matters[index]);
+    let figure = |index: usize| match (own(index)?, behind[index]) {
+        (own, Some(behind)) if !matched.points[index].output => Some(own.max(behind)),
+        (own, _) => Some(own),
+    };
+    let below = (0..values.len()).find(|&index| figure(index).is_some_and(|db| db < bound_db));
     let drops = (0..values.len()).filter_map(|index| {
         let before = origins[index].iter().filter_map(|&origin| figure(origin)).fold(EXACT_DB, f64::min);
         Some((index, before, figure(index)?))

@@ -193,9 +193,10 @@ impl Choices {
 /// The first of the largest elements; none where there are only NaN.
 fn largest(row: &[f32]) -> Option<usize> {
     let numbers = row.iter().enumerate().filter(|(_, number)| !number.is_nan());
-    numbers.fold(None, |best: Option<(usize, f32)>, (index, &number)| match best {
-        Some((_, most)) if most >= number => best,
-        _ => Some((index, number)),
-    })
-    .map(|(index, _)| index)
+    numbers
+        .fold(None, |best: Option<(usize, f32)>, (index, &number)| match best {
+            Some((_, most)) if most >= number => best,
+            _ => Some((index, number)),
+        })
+        .map(|(index, _)| index)
 }

@@ -187,7 +187,8 @@ fn resolve(model: &mut Model, facts: &Facts, found: ValueId, point: &mut Point) 
     let Some(quantized) = quantizer.and_then(|op| model.outputs(op).first().copied().flatten()) else { return };
     let Some(integers) = integers_made(model, quantized) else { return };
     point.integers = Some(integers);
-    let dequantized = dequantizers(model, quantized).first().and_then(|&op| model.outputs(op).first().copied().flatten());
+    let dequantized =
+        dequantizers(model, quantized).first().and_then(|&op| model.outputs(op).first().copied().flatten());
     // In another scope than the value's it may not have been computed.
     let dequantized = dequantized.filter(|&value| can_be_watched(model, value).is_ok());
     point.after = Some(dequantized.unwrap_or_else(|| looked_at(model, integers)));

@@ -92,8 +92,7 @@ pub fn compare(
     if !matched.points.iter().any(|point| point.output) {
         let names = |model: &Model| {
             let outputs = model.scope(Model::MAIN).outputs().iter();
-            let names: Vec<String> =
-                outputs.map(|output| format!("'{}'", model.value(output.value).name())).collect();
+            let names: Vec<String> = outputs.map(|output| format!("'{}'", model.value(output.value).name())).collect();
             names.join(", ")
         };
         let (float, quantized) = (names(float), names(quantized));
