@@ -17,8 +17,8 @@ use super::{
     print_to_stdout, use_threads,
 };
 
-/// Run a float model and a quantized one, by whatever it was quantized, with the same samples, and tell how far the
-/// quantized one is off, where, and since when
+/// Run a float model and a quantized one with the same samples, and tell how far the quantized one is off, where, and
+/// since when
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The float model; - reads standard input

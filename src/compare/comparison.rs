@@ -81,7 +81,7 @@ pub struct OutputError {
     #[serde(flatten)]
     pub accuracy: Accuracy,
     /// Channel by channel, where there are several: along the second or the last axis, whichever has a fixed size and is
-    /// the shorter.
+    /// the shorter; a map of one channel has none.
     pub channels: Option<ChannelAccuracy>,
     /// Where the channels lie along the last axis: the share of rows whose largest element is the same one. Of an output
     /// of integers: the share of elements that are the same.

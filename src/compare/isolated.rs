@@ -16,7 +16,8 @@ pub(super) struct Isolated {
     pub feeds: Vec<(usize, String)>,
 }
 
-/// Cuts the quantized model at every compared value of the main graph.
+/// Cuts the quantized model at every compared value. Those of If bodies are inputs of the main graph too: bodies read
+/// outer values.
 pub(super) fn isolated(matched: &Matched) -> Isolated {
     let mut model = matched.quantized.clone();
     let facts = Facts::as_stated(&matched.quantized);
@@ -34,7 +35,7 @@ fn cut(model: &mut Model, facts: &Facts, point: &Point) -> Option<ValueId> {
     let given = point.given().filter(|_| !point.is_integer)?;
     // Doubles are few, and half floats become float32 when the model is observed.
     let dtype = facts.float_dtype(given).unwrap_or(DataType::Float);
-    if model.value(given).scope() != Model::MAIN || dtype == DataType::Double {
+    if dtype == DataType::Double {
         return None;
     }
     let scale_types_differ = point.integers.is_some_and(|it| facts.dtype(it.scale).is_some_and(|ty| ty != dtype));
@@ -64,11 +65,12 @@ fn cut(model: &mut Model, facts: &Facts, point: &Point) -> Option<ValueId> {
     }
     if let Some(integers) = point.integers.filter(|_| !of_integers.is_empty()) {
         let name = format!("{}_requantized", point.name);
-        let output = model.new_value(Model::MAIN, &name);
+        let scope = model.value(integers.value).scope();
+        let output = model.new_value(scope, &name);
         let inputs = [input, integers.scale].into_iter().chain(integers.zero_point).collect();
         let behind = model.producer(integers.value).and_then(|op| model.op_after(op));
         let new = NewOp { op_type: "QuantizeLinear", name, inputs, output, attributes: vec![] };
-        model.insert_op(Model::MAIN, behind, new);
+        model.insert_op(scope, behind, new);
         model.move_uses(integers.value, &of_integers.into_iter().map(|it| (it, output)).collect::<HashMap<_, _>>());
     }
     Some(input)

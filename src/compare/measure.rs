@@ -200,3 +200,64 @@ fn largest(row: &[f32]) -> Option<usize> {
         })
         .map(|(index, _)| index)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_add_up() {
+        let (float, other) = ([3.0, 4.0, -1.0, 0.5], [3.0, 3.0, -1.5, 0.5]);
+        let mut whole = Measure::default();
+        whole.observe(&float, &other);
+        let mut parts = Measure::default();
+        float.chunks(1).zip(other.chunks(1)).for_each(|(float, other)| parts.observe(float, other));
+        assert_eq!(whole.accuracy(), parts.accuracy());
+        let sqnr_db = whole.accuracy().expect("it was observed").sqnr_db;
+        assert!((sqnr_db - 10.0 * (26.25f64 / 1.25).log10()).abs() < 1e-9, "{sqnr_db}");
+        assert_eq!(Measure::default().accuracy(), None);
+    }
+
+    #[test]
+    fn what_is_the_same_is_no_error_though_it_is_not_finite() {
+        let mut measure = Measure::default();
+        measure.observe(&[f32::NEG_INFINITY, f32::NAN, 1.0], &[f32::NEG_INFINITY, f32::NAN, 1.0]);
+        assert_eq!(measure.accuracy().expect("it was observed").sqnr_db, LIMIT_DB);
+        measure.observe(&[1.0], &[f32::NAN]);
+        let accuracy = measure.accuracy().expect("it was observed");
+        assert_eq!((accuracy.broken, accuracy.sqnr_db, accuracy.max_error), (1, -LIMIT_DB, 0.0));
+    }
+
+    /// Boxes in hundreds hide scores below 1 from the plain figure, but not from that of the channels.
+    #[test]
+    fn each_channel_counts_against_its_own_variance() {
+        let boxes: Vec<f32> = (0..100).map(|at| 300.0 + at as f32).collect();
+        let scores: Vec<f32> = (0..100).map(|at| (at % 2) as f32).collect();
+        let float = [boxes.clone(), scores].concat();
+        let lost = [boxes, vec![0.0; 100]].concat();
+        let mut plain = Measure::default();
+        plain.observe(&float, &lost);
+        assert!(plain.accuracy().expect("it was observed").sqnr_db > 50.0);
+        let mut channels = Channels::new(1, 2);
+        assert!(channels.observe(&[1, 2, 100], &float, &lost));
+        assert!(!channels.observe(&[1, 3, 100], &float, &lost), "another number of channels");
+        let channels = channels.accuracy().expect("there are two");
+        assert_eq!((channels.worst, channels.each_db[0]), (1, LIMIT_DB));
+        // The scores' variance is a quarter, their error a half: it counts as all that there is.
+        assert!((channels.sqnr_db - 10.0 * 2f64.log10()).abs() < 1e-9, "{channels:?}");
+    }
+
+    /// What varies by less than it is rounded to says nothing but that it is off.
+    #[test]
+    fn constant_channels_are_lost_at_most_once() {
+        let mut channels = Channels::new(1, 4);
+        assert!(channels.observe(
+            &[2, 4],
+            &[7.0, 1.0, 2.0, 3.0, 7.0, 2.0, 3.0, 4.0],
+            &[9.0, 1.0, 2.0, 3.0, 9.0, 2.0, 3.0, 4.0]
+        ));
+        let channels = channels.accuracy().expect("there are four");
+        assert_eq!(channels.each_db, [-LIMIT_DB, LIMIT_DB, LIMIT_DB, LIMIT_DB]);
+        assert!((channels.sqnr_db - 10.0 * 4f64.log10()).abs() < 1e-9, "{channels:?}");
+    }
+}

@@ -250,9 +250,8 @@ fn run(
                     }
                 });
             }
-            if let Some(model) = &mut cut_model
-                && let Some(fed) = fed(&sample, &expected, isolated, &float_places)?
-            {
+            if let Some(model) = &mut cut_model {
+                let fed = fed(&sample, &expected, isolated, &float_places)?;
                 let computed = model.run(&fed, in_isolated.values.len());
                 match computed {
                     Ok(computed) => tallies.par_iter_mut().enumerate().with_max_len(1).for_each(|(index, tally)| {
@@ -283,20 +282,17 @@ fn at(values: &[Option<Seen>], place: Option<usize>) -> Option<&Seen> {
     values[place?].as_ref()
 }
 
-/// A sample with the float model's values for the cut model; nothing if one of them was not computed.
-fn fed(
-    sample: &Sample,
-    values: &[Option<Seen>],
-    isolated: &Isolated,
-    places: &[Option<usize>],
-) -> Result<Option<Sample>> {
+/// A sample with the float model's values for the cut model. What is in a branch that was not taken is not looked at in
+/// the other model either, and only has to be there.
+fn fed(sample: &Sample, values: &[Option<Seen>], isolated: &Isolated, places: &[Option<usize>]) -> Result<Sample> {
     let mut fed = sample.clone();
     for (index, name) in &isolated.feeds {
-        let Some(seen) = at(values, places[*index]) else { return Ok(None) };
-        let bytes: Vec<u8> = seen.elements.iter().flat_map(|number| number.to_le_bytes()).collect();
-        fed.inputs.push(Tensor::from_bytes(name, DataType::Float, &seen.shape, bytes)?);
+        let (shape, elements) = at(values, places[*index])
+            .map_or(([0].as_slice(), [].as_slice()), |seen| (seen.shape.as_slice(), seen.elements.as_slice()));
+        let bytes: Vec<u8> = elements.iter().flat_map(|number| number.to_le_bytes()).collect();
+        fed.inputs.push(Tensor::from_bytes(name, DataType::Float, shape, bytes)?);
     }
-    Ok(Some(fed))
+    Ok(fed)
 }
 
 /// Which of the runs.
@@ -339,7 +335,8 @@ impl Tally {
         if let Some(counted) = channels {
             let last = Some(expected.shape.len()) == counted.axis().checked_add(1);
             if !counted.observe(&expected.shape, &expected.elements, &given.elements) {
-                *channels = None;
+                // They were none.
+                (*channels, *choices) = (None, Choices::default());
             } else if last {
                 let row = expected.shape.last().copied().unwrap_or(1);
                 choices.observe(row, &expected.elements, &given.elements);
@@ -357,11 +354,35 @@ impl OutputTally {
     }
 }
 
-/// The axis that counts an output's channels: the second or the last, where the other is of a size that varies, and
-/// else the shorter of both; with two axes the second. None where there is but one channel.
+/// The axis that counts an output's channels: the second or the last, whichever is the shorter. None where there is but
+/// one channel; sizes that may vary count none.
 fn channel_axis(shape: &[usize], fixed: &[bool]) -> Option<usize> {
     let last = shape.len().checked_sub(1).filter(|&last| last > 0)?;
-    let stays = |axis: usize| fixed.get(axis).copied().unwrap_or(true);
-    let axes = [1, last].into_iter().filter(|&axis| shape[axis] > 1);
-    axes.min_by_key(|&axis| (!stays(axis), shape[axis]))
+    // A map of one channel, as of where text is in a picture.
+    let is_map = shape.len() > 3 && shape[1] == 1;
+    let is_fixed = |axis: usize| fixed.get(axis).copied().unwrap_or(true);
+    let axes = [1, last].into_iter().filter(|&axis| !is_map && shape[axis] > 1 && is_fixed(axis));
+    axes.min_by_key(|&axis| shape[axis])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::channel_axis;
+
+    #[test]
+    fn channels_lie_along_a_fixed_axis() {
+        let all = |rank| vec![true; rank];
+        assert_eq!(channel_axis(&[1, 10], &all(2)), Some(1));
+        assert_eq!(channel_axis(&[1, 84, 8400], &all(3)), Some(1));
+        assert_eq!(channel_axis(&[1, 25200, 85], &all(3)), Some(2));
+        // As long as a line of text.
+        assert_eq!(channel_axis(&[1, 40, 6625], &[false, false, true]), Some(2));
+        assert_eq!(channel_axis(&[1, 1, 640, 480], &[true, true, false, false]), None);
+        assert_eq!(channel_axis(&[1, 1, 64, 48], &all(4)), None);
+        assert_eq!(channel_axis(&[1, 21, 64, 48], &all(4)), Some(1));
+        assert_eq!(channel_axis(&[1, 64, 48, 3], &all(4)), Some(3));
+        assert_eq!(channel_axis(&[5], &all(1)), None);
+        assert_eq!(channel_axis(&[], &[]), None);
+        assert_eq!(channel_axis(&[3, 1], &[]), None);
+    }
 }
