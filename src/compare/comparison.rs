@@ -7,7 +7,8 @@ use super::{
     measure::{Accuracy, ChannelAccuracy, Channels, Choices, Measure},
     page,
     points::{self, Matched},
-    run::{Comparing, Tally},
+    run::Comparing,
+    tally::Tally,
 };
 use crate::{
     error::{Error, Result},
@@ -81,7 +82,7 @@ pub struct OutputError {
     #[serde(flatten)]
     pub accuracy: Accuracy,
     /// Channel by channel, where there are several: along the second or the last axis, whichever has a fixed size and is
-    /// the shorter; a map of one channel has none.
+    /// the shorter; a map of one channel has none, nor has what was a single number for each.
     pub channels: Option<ChannelAccuracy>,
     /// Where the channels lie along the last axis: the share of rows whose largest element is the same one. Of an output
     /// of integers: the share of elements that are the same.

@@ -81,11 +81,12 @@ pub struct ChannelAccuracy {
     /// The axis that counts the channels.
     pub axis: usize,
     /// All together: the mean over the channels of noise over variance, at most 1 each, in decibels. A channel that is
-    /// lost counts as such however small its numbers are, and no more than that however constant it is.
+    /// lost counts as such however small its numbers are, and for no more than one.
     pub sqnr_db: f64,
     /// The channel with the least figure.
     pub worst: usize,
-    /// For each channel `10 log10(variance / mean (x - y)^2)`.
+    /// For each channel `10 log10(variance / mean (x - y)^2)`. One that varies by less than a 256th of its size, which
+    /// is nearly constant, is measured against its mean square.
     pub each_db: Vec<f64>,
 }
 
@@ -128,23 +129,24 @@ impl Channels {
         true
     }
 
+    /// The figures; nothing of single elements, which vary by nothing.
     pub fn accuracy(&self) -> Option<ChannelAccuracy> {
-        let each_db: Vec<f64> = self.each.iter().map(|channel| decibels(channel.variation(), channel.noise)).collect();
+        if self.each.iter().all(|channel| channel.count < 2.0) {
+            return None;
+        }
+        let each_db: Vec<f64> = self.each.iter().map(|channel| decibels(channel.signal(), channel.noise)).collect();
         let worst = (0..each_db.len()).min_by(|&a, &b| each_db[a].total_cmp(&each_db[b]))?;
-        let shares = self.each.iter().map(|it| match (it.noise, it.variation()) {
-            (0.0, _) => 0.0,
-            (noise, variation) => (noise / variation).min(1.0),
-        });
+        let shares = self.each.iter().map(|it| if it.noise > 0.0 { (it.noise / it.signal()).min(1.0) } else { 0.0 });
         let mean = shares.sum::<f64>() / self.each.len() as f64;
         Some(ChannelAccuracy { axis: self.axis, sqnr_db: decibels(1.0, mean), worst, each_db })
     }
 }
 
 impl Channel {
-    /// What differs from the mean by more than the float model's own rounding.
-    fn variation(&self) -> f64 {
-        let rounding = f64::from(f32::EPSILON) * self.mean;
-        if self.spread > self.count * rounding * rounding { self.spread } else { 0.0 }
+    /// What its noise is measured against: how much it varies, or, where that is hardly at all, its size.
+    fn signal(&self) -> f64 {
+        let constant = self.count * self.mean * self.mean;
+        if self.spread > constant / (256.0 * 256.0) { self.spread } else { self.spread + constant }
     }
 
     fn observe(&mut self, float: &[f32], other: &[f32]) {
@@ -247,9 +249,8 @@ mod tests {
         assert!((channels.sqnr_db - 10.0 * 2f64.log10()).abs() < 1e-9, "{channels:?}");
     }
 
-    /// What varies by less than it is rounded to says nothing but that it is off.
     #[test]
-    fn constant_channels_are_lost_at_most_once() {
+    fn constant_channels_are_measured_against_their_size() {
         let mut channels = Channels::new(1, 4);
         assert!(channels.observe(
             &[2, 4],
@@ -257,7 +258,11 @@ mod tests {
             &[9.0, 1.0, 2.0, 3.0, 9.0, 2.0, 3.0, 4.0]
         ));
         let channels = channels.accuracy().expect("there are four");
-        assert_eq!(channels.each_db, [-LIMIT_DB, LIMIT_DB, LIMIT_DB, LIMIT_DB]);
-        assert!((channels.sqnr_db - 10.0 * 4f64.log10()).abs() < 1e-9, "{channels:?}");
+        assert_eq!(channels.each_db[1..], [LIMIT_DB; 3]);
+        assert!((channels.each_db[0] - 10.0 * (49.0 / 4.0f64).log10()).abs() < 1e-9, "{channels:?}");
+        assert!((channels.sqnr_db + 10.0 * (4.0 / 49.0 / 4.0f64).log10()).abs() < 1e-9, "{channels:?}");
+        let mut single = Channels::new(1, 2);
+        assert!(single.observe(&[1, 2], &[1.0, 2.0], &[1.5, 2.0]));
+        assert_eq!(single.accuracy(), None, "of one number there is no variance");
     }
 }

@@ -19,6 +19,7 @@ mod measure;
 mod page;
 mod points;
 mod run;
+mod tally;
 
 pub use comparison::{
     Comparison, Drop, FirstWrong, Histogram, OutputComparison, OutputError, VERSION, ValueComparison,
