@@ -38,6 +38,28 @@ pub enum ErrorKind {
     /// The bytes are no `ModelProto`.
     #[error("not an ONNX model (a protobuf ModelProto); is the file complete?")]
     Decode(#[source] prost::DecodeError),
+    /// A text is no model in the ONNX textual syntax.
+    #[error("line {line}, column {column}: {message}")]
+    Text {
+        /// The line where that was seen, from 1.
+        line: usize,
+        /// The character in that line, from 1.
+        column: usize,
+        /// What was expected and what was found.
+        message: String,
+        /// The line, and below it a mark where it happened.
+        excerpt: String,
+    },
+    /// A text has a digest, or `...`, in the place of the elements of tensors.
+    #[error(
+        "the text has no elements of {}; `print --elements all` has them, or let `parse --fill random` \
+         (`ParseOptions::fill`) make some up",
+        listed(.tensors)
+    )]
+    Elided {
+        /// The tensors' names.
+        tensors: Vec<String>,
+    },
     /// The model breaks a rule of the format.
     #[error("{0}")]
     Invalid(String),
@@ -227,8 +249,19 @@ impl fmt::Display for Error {
         match &*self.kind {
             // Speaks of what the user wrote, not of names in a model.
             kind @ ErrorKind::Config(_) => write!(f, "{kind}"),
+            kind @ ErrorKind::Text { excerpt, .. } => write!(f, "{}\n{excerpt}", Readable(&kind.to_string(), 1000)),
             kind => write!(f, "{}", Readable(&kind.to_string(), 1000)),
         }
+    }
+}
+
+/// The first of some names, and how many there are besides.
+fn listed(names: &[String]) -> String {
+    const LISTED: usize = 8;
+    let first: Vec<String> = names.iter().take(LISTED).map(|name| format!("'{name}'")).collect();
+    match names.len().saturating_sub(LISTED) {
+        0 => first.join(", "),
+        others => format!("{} and {others} more", first.join(", ")),
     }
 }
 

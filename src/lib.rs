@@ -66,6 +66,11 @@
 //! what it found out, so that it can plan again with more operators pinned to float; the plan holds a decision with
 //! its cause for every layer and for every operator that stands where integers end.
 //!
+//! **Dynamic activations** ([`plan::plan_dynamic`]). Without samples a product can still compute in integers, if each
+//! run finds the scale of what it reads. Which layers do is decided by structure alone: by what the target has
+//! operators of integers for, and by whether one scale serves what a recurrent layer reads, which it does not where
+//! nothing bounds the numbers.
+//!
 //! **Targets** ([`targets`]). What a runtime runs, fuses, and how long that takes: rules as data, one file a
 //! runtime, each with the releases that it was seen in. They decide nothing; one function judges an operator by
 //! them and says which condition is not met, for the plan and for what is explained of a model alike.
@@ -98,7 +103,8 @@
 //! | `numeric`, `proto`, `findings` | nothing else here |
 //! | `config` | `targets`, `findings`, `ir` |
 //! | `ir` | `proto` |
-//! | `file`, `text` | `ir`, `proto` |
+//! | `text` | `ir`, `proto` |
+//! | `file` | `text`, `ir`, `proto` |
 //! | `operators` | `ir` |
 //! | `analysis` | `operators`, `ir`, `proto` |
 //! | `calibration` | `ir`, `file`, `proto`, `numeric`, `config`; no operator, no plan |
@@ -144,6 +150,6 @@ pub use config::{
 pub use error::{Error, ErrorKind, Location, Result};
 pub use file::{OutputFile, PreparedFile, SaveOptions, Saved, is_same_file, remove_unfinished_files};
 pub use ir::Model;
-pub use quantize::{calibrate, explain_planned, quantize, quantize_activations, upgrade};
+pub use quantize::{Simplified, calibrate, explain_planned, quantize, quantize_activations, simplify, upgrade};
 pub use report::Report;
-pub use text::TextOptions;
+pub use text::{ParseOptions, RandomFill, TextOptions};

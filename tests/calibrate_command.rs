@@ -386,3 +386,23 @@ fn help_and_the_readme_know_the_default_method() {
     let output = run(folder().path(), &["calibrate", "--help"]);
     insta::assert_snapshot!(String::from_utf8(output.stdout).expect("it is UTF-8"));
 }
+
+#[test]
+fn dynamic_activations_need_no_samples() {
+    let folder = folder();
+    let folder = folder.path();
+    let (said, flags) = quantized(folder, &["--activations", "dynamic"]);
+    assert!(said.contains("1 of 10 layers in integers (1 MatMul, 0 of 9 Conv)"), "{said}");
+    assert!(said.contains("has no fast integer kernel for it"), "{said}");
+    fs::write(folder.join("options.toml"), "activations = 'dynamic'\n").expect("it can be written");
+    let (_, file) = quantized(folder, &["--config", "options.toml"]);
+    assert!(flags == file, "a file says the same as flags");
+    let said = refused(folder, 2, &["--activations", "dynamic", "--samples", "samples"]);
+    assert!(said.contains("take no samples"), "{said}");
+    let said = refused(folder, 2, &["--activations", "dynamic", "--calibration", "mse"]);
+    assert!(said.contains("--calibration makes no sense without"), "{said}");
+    let said = refused(folder, 2, &["--activations", "dynamic", "--target", "qnn"]);
+    assert!(said.contains("qnn has no integer kernels for dynamic activations"), "{said}");
+    let (said, small) = quantized(folder, &["--activations", "dynamic", "--store-float-layers", "int8"]);
+    assert!(2 * small.len() < flags.len() && said.contains("note[dequantized-every-run]: 9 Conv"), "{said}");
+}

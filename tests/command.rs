@@ -349,3 +349,34 @@ fn an_upgrade_says_what_it_did_or_why_not_and_writes_nothing_then() {
     assert!(unknown.contains("99 is not in 1..=28"), "{unknown}");
     fail(folder.path(), 2, &["upgrade", "ppocr_cls.onnx", "out.onnx"]);
 }
+
+#[test]
+fn a_text_is_taken_where_a_model_is() {
+    let folder = folder();
+    let folder = folder.path();
+    let (header, graph) =
+        ("<ir_version: 10, opset_import: [\"\": 21]>\n", "m (float[N] x) => (float[N] y) { y = Relu (x) }\n");
+    fs::write(folder.join("with_header"), format!("# any name\n{header}{graph}")).expect("it can be written");
+    fs::write(folder.join("without_header.txt"), graph).expect("it can be written");
+    fs::write(folder.join("elided.txt"), format!("{header}m () => () <float[9] w = ...> {{}}")).expect("written");
+    succeed(folder, &["parse", "with_header", "parsed.onnx"]);
+    succeed(folder, &["upgrade", "--opset", "21", "with_header", "upgraded.onnx"]);
+    assert_eq!(read(folder, "parsed.onnx"), read(folder, "upgraded.onnx"));
+    succeed(folder, &["parse", "without_header.txt", "no_opset.onnx"]);
+    assert!(fail(folder, 1, &["elided.txt", "out.onnx"]).contains("has no elements of 'w'"));
+    succeed(folder, &["parse", "elided.txt", "filled.onnx", "--fill", "random"]);
+    succeed(folder, &["parse", "elided.txt", "again.onnx", "--fill", "random"]);
+    assert_eq!(read(folder, "filled.onnx"), read(folder, "again.onnx"));
+}
+
+#[test]
+fn a_text_with_all_elements_is_the_model() {
+    let folder = folder_with(&["kws_dscnn.onnx"]);
+    let ended = run(folder.path(), &["print", "kws_dscnn.onnx", "--elements", "all"]);
+    fs::write(folder.path().join("all.txt"), &ended.stdout).expect("it can be written");
+    succeed(folder.path(), &["parse", "all.txt", "parsed.onnx"]);
+    succeed(folder.path(), &["kws_dscnn.onnx", "expected.onnx"]);
+    succeed(folder.path(), &["parsed.onnx", "out.onnx"]);
+    let text = |name| run(folder.path(), &["print", name, "--elements", "0"]).stdout;
+    assert!(text("out.onnx") == text("expected.onnx"));
+}

@@ -11,7 +11,7 @@ mod testdata;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use command_line::{folder, run, stderr, succeed};
+use command_line::{fail, folder, read, run, stderr, succeed};
 use onnx_quant::{
     Config, Model, Result,
     calibration::{OnnxruntimeEngine, RtenEngine, Sample, Samples},
@@ -360,4 +360,78 @@ fn arguments_that_make_no_sense_are_refused() {
     assert!(status == 2 && said.contains("the same file"), "{said}");
     let output = run(folder.path(), &["compare", "float.onnx", "float.onnx", "--samples", "nowhere"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+}
+
+/// A tenth more of everything is twenty decibels, whoever reads the model's text; a bound holds below it.
+#[test]
+fn a_tenth_of_a_value_is_twenty_decibels() {
+    let folder = pair();
+    let text = |factor: f32| {
+        format!(
+            "<ir_version: 8, opset_import: [\"\": 17]>
+             g (float[1,4] x) => (float[1,4] y, int64[1,4] z) <float factor = {{{factor}}}> {{
+               middle = Mul (x, factor) positive = Relu (middle) y = Neg (middle) z = Cast <to = 7> (positive)
+             }}"
+        )
+    };
+    fs::write(folder.path().join("float.txt"), text(2.0)).expect("it can be written");
+    fs::write(folder.path().join("near.txt"), text(2.2)).expect("it can be written");
+    let compare = ["compare", "float.txt", "near.txt", "--calibrate", "samples", "--quiet"];
+    succeed(folder.path(), &[&compare[..], &["--min-sqnr", "19.9", "--json", "c.json"]].concat());
+    let found: serde_json::Value = serde_json::from_slice(&read(folder.path(), "c.json")).expect("it is JSON");
+    assert_eq!((&found["samples"], &found["engine"]), (&1.into(), &"rten".into()));
+    let names = |list: &str| -> Vec<String> {
+        let list = found[list].as_array().expect("a list");
+        list.iter().map(|it| it["name"].as_str().expect("a name").to_owned()).collect()
+    };
+    assert_eq!(
+        (names("outputs"), names("values")),
+        (["y", "z"].map(str::to_owned).into(), ["middle", "positive", "y", "z"].map(str::to_owned).into())
+    );
+    for (key, expected) in [("sqnr_db", 20.0), ("cosine", 1.0), ("max_error", 0.8)] {
+        let told = found["outputs"][0]["written"][key].as_f64().expect("a number");
+        assert!((told - expected).abs() < 1e-5 * expected, "{key}: {told}");
+    }
+    // 2, 4, 8 are 2.2, 4.4, 8.8, which as integers are the same.
+    assert_eq!(found["outputs"][1]["written"]["agreement"], 1.0);
+    let said = fail(folder.path(), 1, &[&compare[..], &["--min-sqnr", "20.1"]].concat());
+    assert!(said.contains("'y' (20.0 dB)") && said.contains("inaccurate"), "{said}");
+}
+
+/// A convolution of integers, and the same with floats.
+#[test]
+fn integers_are_convolved_as_floats_are_or_refused() {
+    let folder = folder();
+    let weight: Vec<String> = (0..24).map(|number| (number * 7 % 11 - 5).to_string()).collect();
+    let put = |name: &str, pads: &str, size: usize, integer: bool| {
+        let (ty, zero) = if integer { ("int8", "") } else { ("float", " d = DequantizeLinear (q, one, zero)") };
+        let conv = match integer {
+            true => format!("a = ConvInteger {pads} (q, w, zero) y = Cast <to = 1> (a)"),
+            false => format!("{zero} y = Conv {pads} (d, w)"),
+        };
+        let text = format!(
+            "<ir_version: 8, opset_import: [\"\": 17]>
+             g (float[1,3,4,4] x) => (float[1,2,{size},{size}] y)
+             <{ty}[2,3,2,2] w = {{{}}}, float one = {{1}}, uint8 zero = {{128}}> {{ q = QuantizeLinear (x, one, zero) {conv} }}",
+            weight.join(", ")
+        );
+        fs::write(folder.path().join(name), text).expect("it can be written");
+    };
+    let elements: Vec<f32> = (0..48).map(|number| (number * 13 % 41) as f32 - 20.0).collect();
+    fs::create_dir(folder.path().join("image")).expect("a folder can be made");
+    fs::write(folder.path().join("image/0.npz"), files::npz(&[("x", files::floats(&[1, 3, 4, 4], &elements))], false))
+        .expect("a file");
+    let arguments = ["compare", "f.txt", "i.txt", "--samples", "image", "--quiet", "--json", "c.json"];
+
+    put("f.txt", "", 3, false);
+    put("i.txt", "", 3, true);
+    succeed(folder.path(), &arguments);
+    let found: serde_json::Value = serde_json::from_slice(&read(folder.path(), "c.json")).expect("it is JSON");
+    assert_eq!(found["outputs"][0]["written"]["max_error"], 0.0);
+
+    let pads = "<pads = [1, 1, 0, 0]>";
+    put("f.txt", pads, 4, false);
+    put("i.txt", pads, 4, true);
+    let said = fail(folder.path(), 1, &arguments);
+    assert!(said.contains("ConvInteger 'a'") && said.contains("rten pads integers"), "{said}");
 }

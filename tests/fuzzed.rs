@@ -92,6 +92,11 @@ fn print() {
 }
 
 #[test]
+fn parse() {
+    every_seed_and_its_mutants("parse");
+}
+
+#[test]
 fn quantize() {
     every_seed_and_its_mutants("quantize");
 }

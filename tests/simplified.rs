@@ -442,6 +442,62 @@ const CASES: &[Case] = &[
         "g (float16[2,1] x) => (float16[2,2] y) { w = Constant <value = float16[1,2] {1, 2}> () b = Constant <value = float16[2] {3, 4}> () a = MatMul (x, w) y = Add (a, b) }",
         "MatMul Add",
     ),
+    // Pads, and sizes that are known in part.
+    case(
+        "pads_of_sizes_with_an_open_batch",
+        13,
+        "g (float[\"n\",3,8,10] x) => (float[\"n\",4,4,5] y) <float[4,3,3,3] w = {?}, int64[1] zero = {0}, int64[1] two = {2}, int64[1] four = {4}, int64[2] o = {1, 1}, int64[2] st = {2, 2}, int64[2] k = {3, 3}, int64[2] z2 = {0, 0}>
+         { s = Shape (x) h = Slice (s, two, four, zero) m1 = Sub (h, o) d = Div (m1, st) u = Mul (d, st) v = Add (u, k) t = Sub (v, h)
+           a = Div (t, st) b = Sub (t, a) p = Concat <axis = 0> (z2, a, z2, b) q = Pad (x, p) y = Conv <strides = [2, 2]> (q, w) }",
+        "Conv",
+    ),
+    case(
+        "pads_of_open_sizes_stay",
+        13,
+        "g (float[\"n\",3,\"h\",\"w\"] x) => (float[\"n\",4,\"i\",\"j\"] y) <float[4,3,3,3] w = {?}, int64[1] zero = {0}, int64[1] two = {2}, int64[1] four = {4}, int64[2] o = {1, 1}, int64[2] st = {2, 2}, int64[2] k = {3, 3}, int64[2] z2 = {0, 0}>
+         { s = Shape (x) h = Slice (s, two, four, zero) m1 = Sub (h, o) d = Div (m1, st) u = Mul (d, st) v = Add (u, k) t = Sub (v, h)
+           a = Div (t, st) b = Sub (t, a) p = Concat <axis = 0> (z2, a, z2, b) q = Pad (x, p) y = Conv <strides = [2, 2]> (q, w) }",
+        "Shape Slice Sub Div Mul Add Sub Div Sub Concat Pad Conv",
+    ),
+    case(
+        "pads_by_way_of_floats",
+        13,
+        "g (float[\"n\",3,9,9] x) => (float[\"n\",100] y) <float[4,3,3,3] w = {?}, int64 i2 = {2}, float st = {2}, float one = {1}, float k = {3}, int64 twoi = {2}, int64[1] zero = {0}, int64[1] onei = {1}, int64[1] four = {4}, int64[2] z2 = {0, 0}>
+         { s = Shape (x) hi = Gather (s, i2) hf = Cast <to = 1> (hi) r = Div (hf, st) c = Ceil (r) m = Sub (c, one) n = Mul (m, st) e = Add (n, k) t = Sub (e, hf)
+           ti = Cast <to = 7> (t) a = Div (ti, twoi) b = Sub (ti, a) a1 = Unsqueeze (a, zero) b1 = Unsqueeze (b, zero) p = Concat <axis = 0> (z2, a1, a1, z2, b1, b1)
+           q = Pad (x, p) l = Conv <strides = [2, 2]> (q, w) s2 = Shape (l) bb = Slice (s2, zero, onei) m2 = Slice (s2, onei, four) pr = ReduceProd (m2) f = Concat <axis = 0> (bb, pr) y = Reshape (l, f) }",
+        "Conv Shape Slice Concat Reshape",
+    ),
+    case(
+        "pads_of_old",
+        9,
+        "g (float[1,2,4,4] x) => (float[1,3,6,7] y) <float[3,2,1,1] w = {?}> { a = Pad <pads = [0, 0, 1, 1, 0, 0, 1, 2]> (x) y = Conv <auto_pad = \"VALID\"> (a, w) }",
+        "Conv",
+    ),
+    case(
+        "pads_one_before_another",
+        18,
+        "g (float[1,2,4] x) => (float[1,3,9] y) <float[3,2,2] w = {?}, int64[6] p = {0, 0, 1, 0, 0, 1}, int64[2] q = {0, 2}, int64[1] a = {-1}, float z = {0}> { b = Pad (x, p, z) c = Pad (b, q, , a) y = Conv <pads = [0, 2]> (c, w) }",
+        "Conv",
+    ),
+    case(
+        "pads_in_bodies",
+        13,
+        "g (float[1,2,4] x, bool c) => (float[1,3,6] y) <float[3,2,1] w = {?}, int64[6] p = {0, 0, 1, 0, 0, 1}> { o = Pad (x, p) y = If <then_branch = t () => (float[1,3,6] d) { a = Pad (x, p) d = Conv (a, w) }, else_branch = e () => (float[1,3,6] f) { f = Conv (o, w) }> (c) }",
+        "Pad If Conv Conv",
+    ),
+    case(
+        "pads_that_stay",
+        13,
+        "g (float[1,2,6] x) => (float[1,3,8] a, float[1,3,8] b, float[1,3,4] c, float[1,3,8] d, float[1,3,6] e, float[1,3,8] f, float[1,2,8] k) <float[3,2,1] w = {?}, float[3,3,1] w3 = {?}, int64[6] p = {0, 0, 1, 0, 0, 1}, int64[6] n = {0, 0, -1, 0, 0, -1}, int64[6] q = {0, 1, 0, 0, 0, 0}, float v = {0.5}> { a1 = Pad (x, p, v) a = Conv (a1, w) b1 = Pad <mode = \"edge\"> (x, p) b = Conv (b1, w) c1 = Pad (x, n) c = Conv (c1, w) k = Pad (x, p) d = Conv (k, w) e1 = Pad (x, q) e = Conv (e1, w3) f1 = Pad (x, p) f = Conv <auto_pad = \"SAME_UPPER\"> (f1, w) }",
+        "Pad Conv Pad Conv Pad Conv Pad Conv Pad Conv Pad Conv",
+    ),
+    case(
+        "pads_of_pools",
+        13,
+        "g (float[1,2,6] x) => (float[1,2,6] a, float[1,2,6] b, float[1,2,8] c, float[1,2,4] d, float[1,2,8] e) <int64[6] p = {0, 0, 1, 0, 0, 1}> { a1 = Pad (x, p) a = AveragePool <kernel_shape = [3]> (a1) b1 = Pad (x, p) b = MaxPool <kernel_shape = [3]> (b1) c1 = Pad (x, p) c = AveragePool <kernel_shape = [3], pads = [1, 1]> (c1) d1 = Pad (x, p) d = AveragePool <kernel_shape = [3], strides = [2], ceil_mode = 1> (d1) e1 = Pad (x, p) e = AveragePool <kernel_shape = [3], pads = [1, 1], count_include_pad = 1> (e1) }",
+        "AveragePool Pad MaxPool Pad AveragePool Pad AveragePool AveragePool",
+    ),
 ];
 
 /// Operators of constants alone: nothing of them is left. Each gives out what it computes.

@@ -93,3 +93,26 @@ fn windows_make_the_sizes_that_are_defined() {
         assert_eq!(counted(&[1, 3, 10, 12], &[8, 3, 3, 3], odd), (0, 1));
     }
 }
+
+/// A product of 4x16 by 16x8 numbers with a pair on each side.
+#[test]
+fn bytes_are_counted_at_the_width_in_which_kernels_read_and_write() {
+    let weight: Vec<String> = (0..128).map(|number| (number % 16 - 8).to_string()).collect();
+    let text = format!(
+        "<ir_version: 8, opset_import: [\"\": 17]>
+         g (float[4,16] x) => (float[4,8] y)
+         <float a = {{0.1}}, uint8 b = {{128}}, float c = {{0.5}}, int8 z = {{0}}, int8[16,8] w = {{{}}}> {{
+           q = QuantizeLinear (x, a, b) d = DequantizeLinear (q, a, b) v = DequantizeLinear (w, c, z)
+           p = MatMul (d, v) r = QuantizeLinear (p, c, b) y = DequantizeLinear (r, c, b)
+         }}",
+        weight.join(", ")
+    );
+    let model = Model::from_text(&text).expect("it is a model");
+    let summary = explain(&model, &"onnxruntime".parse().expect("a target")).expect("it can be explained").summary;
+    let scale_and_zero_point = 4 + 1;
+    let quantizes = 4 * 16 * 4 + scale_and_zero_point + 4 * 16;
+    let multiplies = 4 * 16 + 16 * 8 + 4 * 8;
+    let dequantizes = 4 * 8 + scale_and_zero_point + 4 * 8 * 4;
+    assert_eq!(summary.bytes_moved, quantizes + multiplies + dequantizes);
+    assert_eq!(summary.bytes_moved_in_float, 4 * (4 * 16 + 16 * 8 + 4 * 8));
+}

@@ -83,3 +83,86 @@ fn a_target_refuses_what_it_has_no_kernels_for() {
     let said = config.check_for_activations().expect_err("activations are not symmetric").to_string();
     assert!(said.contains("tensorrt takes symmetric activations only"), "{said}");
 }
+
+#[test]
+fn core_ml_gets_symmetric_pairs_on_inputs_and_float_biases() {
+    let layers = layers(&quantized("coreml"));
+    assert_eq!(layers.len(), 10);
+    for unit in layers {
+        let input = unit.dequantized(0).expect("it is quantized");
+        assert_eq!(input.dtype, Some(DataType::Int8));
+        assert!(input.zero_points.as_ref().expect("they are constant").iter().all(|&zero_point| zero_point == 0));
+        assert!(unit.dequantized(1).is_some() && unit.dequantized(2).is_none(), "{unit:?}");
+    }
+}
+
+/// A runtime that multiplies bytes by symmetric integers in its Gemm, and has no other kernel.
+const OWN: &str = r#"
+name = "mine"
+title = "a runtime of one's own"
+checked = "rules"
+
+[writes]
+activations = ["uint8"]
+weights = ["int8"]
+weight-zero-points = false
+symmetric-activations = false
+bias = "float"
+pairs = "inputs"
+
+[[rule]]
+id = "product"
+operators = ["Gemm"]
+form = "static"
+role = "layer"
+dequantized = [0, 1]
+types = ["uint8"]
+weights = ["int8"]
+output = "any"
+require = [
+    { scales = { input = 0, along = ["tensor"] } },
+    { scales = { input = 1, along = ["tensor", "channels"] } },
+]
+source = "documented"
+"#;
+
+#[test]
+fn a_target_of_ones_own_is_obeyed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("mine.toml");
+    std::fs::write(&path, OWN).expect("it can be written");
+    let name = path.to_str().expect("a path in Unicode");
+    let model = quantized(name);
+    let is_quantized = |unit: &Unit| unit.dequantized(0).is_some();
+    let (gemms, convs): (Vec<_>, Vec<_>) = model
+        .ops()
+        .filter(|&op| matches!(model.op(op).op_type(), "Conv" | "Gemm"))
+        .partition(|&op| model.op(op).op_type() == "Gemm");
+    assert!(gemms.iter().all(|&op| is_quantized(&Unit::of(&model, op))) && !gemms.is_empty());
+    assert!(convs.iter().all(|&op| !is_quantized(&Unit::of(&model, op))) && !convs.is_empty());
+
+    let explanation = explain(&model, &name.parse().expect("a target")).expect("it can be explained");
+    for operator in explanation.operators.iter().filter(|it| matches!(it.op_type.as_str(), "Conv" | "Gemm")) {
+        assert_eq!(operator.verdict == Verdict::Integer, operator.op_type == "Gemm", "{operator:?}");
+    }
+}
+
+#[test]
+fn errors_in_a_targets_file_have_a_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("mine.toml");
+    let said = |text: &str| {
+        std::fs::write(&path, text).expect("it can be written");
+        path.to_str().expect("a path in Unicode").parse::<Target>().expect_err("it is wrong").to_string()
+    };
+    for (right, wrong, expected) in [
+        ("title =", "titel =", ["line 3", "titel", "`title`"]),
+        (r#"pairs = "inputs""#, "pairs = 3", ["line 12", "pairs = 3", "string"]),
+        (r#"bias = "float""#, r#"bias = "floaty""#, ["line 11", "floaty", "int32"]),
+        (r#"["uint8"]"#, r#"["int7"]"#, ["line 7", "int7", "activations"]),
+        ("input = 0", "input = -1", ["line 24", "-1", "invalid value"]),
+    ] {
+        let said = said(&OWN.replacen(right, wrong, 1));
+        assert!(said.contains("mine.toml") && expected.iter().all(|part| said.contains(part)), "{said}");
+    }
+}

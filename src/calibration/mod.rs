@@ -18,7 +18,7 @@ mod statistics;
 pub use engine::OnnxruntimeEngine;
 #[cfg(feature = "rten")]
 pub use engine::RtenEngine;
-pub use engine::{Computed, Engine, Observed, Session};
+pub use engine::{Engine, Observed, ObservedValue, Session};
 pub use observe::{Observation, Unwatchable, can_be_watched, value_keys};
 pub use ranges::Ranges;
 pub use run::observe;

@@ -52,8 +52,8 @@ pub fn observe(
 /// Each value's statistics are one thread's work, so their order of additions is always the same.
 fn update(statistics: &mut [Statistics], observed: Observed) {
     let mut values: Vec<Option<&[f32]>> = vec![None; statistics.len()];
-    for computed in observed {
-        values[computed.index] = Some(computed.elements);
+    for value in observed {
+        values[value.index] = Some(value.elements);
     }
     statistics.par_iter_mut().zip(values).with_max_len(1).for_each(|(statistics, elements)| {
         if let Some(elements) = elements {

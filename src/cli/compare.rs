@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 
 use onnx_quant::{
     Model,
-    calibration::{Engine, OnnxruntimeEngine, RtenEngine, Samples},
+    calibration::{Engine, OnnxruntimeEngine, Samples},
     compare::{Accuracy, Comparing, Comparison, LIMIT_DB, OutputError, ValueComparison, compare},
     findings::{Code, Finding},
     targets::Target,
@@ -12,7 +12,7 @@ use onnx_quant::{
 
 use super::{
     Failure, STREAM, count, load,
-    observe::progress,
+    observe::{EngineName, progress},
     outputs::{Paths, TextOutput},
     print_to_stdout, use_threads,
 };
@@ -31,7 +31,7 @@ pub struct Args {
 
     /// The samples, best not those of the calibration: a folder of .npz or .npy files, one such file of many samples, a
     /// folder with test_data_set_* folders, or a text file that lists paths
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, visible_alias = "calibrate", value_name = "PATH")]
     samples: PathBuf,
 
     /// Take at most the first N samples
@@ -105,13 +105,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn compared(args: &Args, float: &Model, quantized: &Model) -> Result<Comparison, Failure> {
-    let onnxruntime = args.onnxruntime.as_deref().map(|library| OnnxruntimeEngine::new(Some(library))).transpose()?;
-    let optimizing = onnxruntime.clone().map(OnnxruntimeEngine::optimized);
+    let library = args.onnxruntime.as_deref();
+    let engine = EngineName::of_library(library).engine(library)?;
+    let optimizing = library.map(|library| OnnxruntimeEngine::new(Some(library))).transpose()?;
+    let optimizing = optimizing.map(OnnxruntimeEngine::optimized);
     let limit = args.max_samples.map(NonZeroUsize::get);
     let samples = Samples::open(&args.samples, float, limit).map_err(|error| error.in_file(&args.float))?;
     let bar = progress("comparing", samples.len(), args.quiet);
     let comparing = Comparing {
-        engine: onnxruntime.as_ref().map_or(&RtenEngine as &dyn Engine, |engine| engine),
+        engine: &*engine,
         optimizing: optimizing.as_ref().map(|engine| engine as &dyn Engine),
         target: args.target.clone(),
         min_sqnr_db: args.min_sqnr,

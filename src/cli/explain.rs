@@ -91,7 +91,7 @@ fn explained(args: &Args, model: &Model) -> Result<Explanation, Failure> {
         None => None,
         Some(samples) => {
             let library = args.onnxruntime.as_deref();
-            let engine = if library.is_some() { EngineName::Onnxruntime } else { EngineName::Rten };
+            let engine = EngineName::of_library(library);
             let observing = Observing { samples, limit: args.max_samples, engine, library, quiet: true };
             Some(observe(model, &args.input, &config, &observing)?.0)
         }
@@ -161,8 +161,11 @@ fn shares(summary: &Summary) -> String {
     let bytes = percent(summary.integer_weight_bytes as f64, summary.constant_bytes as f64);
     format!(
         "{:.0} % of {:.3} million multiply-accumulates in integers{uncounted}; {bytes:.0} % of the bytes of constants are read as \
-         integers\n",
+         integers\n\
+         a run reads and writes {:.3} MB, {:.3} MB if all were float\n",
         percent(integer, all),
-        all / 1e6
+        all / 1e6,
+        summary.bytes_moved as f64 / 1e6,
+        summary.bytes_moved_in_float as f64 / 1e6
     )
 }

@@ -7,9 +7,11 @@ mod explain;
 mod interrupt;
 mod observe;
 mod outputs;
+mod parse;
 mod print;
 mod quantize;
 mod settings;
+mod simplify;
 mod summary;
 mod upgrade;
 
@@ -44,7 +46,9 @@ enum Command {
     Calibrate(Box<calibrate::Args>),
     Compare(Box<compare::Args>),
     Explain(Box<explain::Args>),
+    Parse(parse::Args),
     Print(print::Args),
+    Simplify(simplify::Args),
     Upgrade(upgrade::Args),
 }
 
@@ -65,7 +69,9 @@ impl Cli {
             Some(Command::Calibrate(args)) => calibrate::run(*args),
             Some(Command::Compare(args)) => compare::run(&args),
             Some(Command::Explain(args)) => explain::run(&args),
+            Some(Command::Parse(args)) => parse::run(&args),
             Some(Command::Print(args)) => print::run(&args),
+            Some(Command::Simplify(args)) => simplify::run(&args),
             Some(Command::Upgrade(args)) => upgrade::run(&args),
             None => quantize::run(self.quantize),
         }

@@ -20,6 +20,21 @@ pub enum EngineName {
     Onnxruntime,
 }
 
+impl EngineName {
+    /// The one that is meant where a library may be named, and nothing else is said.
+    pub fn of_library(library: Option<&Path>) -> Self {
+        if library.is_some() { Self::Onnxruntime } else { Self::Rten }
+    }
+
+    /// The engine itself.
+    pub fn engine(self, library: Option<&Path>) -> Result<Box<dyn Engine>, Failure> {
+        Ok(match self {
+            Self::Rten => Box::new(RtenEngine),
+            Self::Onnxruntime => Box::new(OnnxruntimeEngine::new(library)?),
+        })
+    }
+}
+
 /// Which samples, and what runs the model with them.
 pub struct Observing<'a> {
     pub samples: &'a Path,
@@ -37,15 +52,12 @@ pub fn observe(
     config: &Config,
     observing: &Observing,
 ) -> Result<(Ranges, usize), Failure> {
-    let engine: &dyn Engine = match observing.engine {
-        EngineName::Rten => &RtenEngine,
-        EngineName::Onnxruntime => &OnnxruntimeEngine::new(observing.library)?,
-    };
+    let engine = observing.engine.engine(observing.library)?;
     let limit = observing.limit.map(NonZeroUsize::get);
     let samples = Samples::open(observing.samples, model, limit).map_err(|error| error.in_file(input))?;
     let count = samples.len();
     let bar = progress("calibrating", count, observing.quiet);
-    let ranges = onnx_quant::calibrate(model, config, samples, engine, &mut |done| bar.set_position(done as u64));
+    let ranges = onnx_quant::calibrate(model, config, samples, &*engine, &mut |done| bar.set_position(done as u64));
     bar.finish_and_clear();
     Ok((ranges.map_err(|error| error.in_file(input))?, count))
 }
@@ -67,7 +79,7 @@ pub fn silence_engines() {
 /// A bar on a terminal, nothing elsewhere.
 pub fn progress(what: &str, samples: usize, quiet: bool) -> ProgressBar {
     let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let style = ProgressStyle::with_template(&format!("{what} {{bar:40}} {{pos}}/{{len}} samples, {{eta}} left"))
+    let style = ProgressStyle::with_template("{prefix} {bar:40} {pos}/{len} samples, {eta} left")
         .expect("the template is well-formed");
-    ProgressBar::with_draw_target(Some(samples as u64), target).with_style(style)
+    ProgressBar::with_draw_target(Some(samples as u64), target).with_style(style).with_prefix(what.to_owned())
 }

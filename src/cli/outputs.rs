@@ -3,13 +3,29 @@
 
 use std::{
     ffi::OsString,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
 };
 
-use onnx_quant::{Model, OutputFile, PreparedFile};
+use onnx_quant::{Model, OutputFile, PreparedFile, SaveOptions, Saved};
 
 use super::{Failure, STREAM, failed};
+
+/// Checks, before the work, that a model is not to be written to a terminal.
+pub fn check_no_terminal(output: &Path) -> Result<(), Failure> {
+    match output.as_os_str() == STREAM && io::stdout().is_terminal() {
+        true => Err(Failure::Usage("a model is binary: it is not written to a terminal".to_owned())),
+        false => Ok(()),
+    }
+}
+
+/// Writes a model to a file, or to standard output; what [`Model::save`] returns.
+pub fn write_model(model: &Model, output: &Path, options: &SaveOptions) -> Result<Saved, Failure> {
+    Ok(match output.as_os_str() == STREAM {
+        true => model.write_to(&mut io::stdout().lock()).map_err(|error| error.in_file("standard output"))?,
+        false => model.save(output, options)?,
+    })
+}
 
 /// A text that goes to a file, or to standard output, once there is one. Until then nothing lies on disk.
 pub struct TextOutput(Option<OutputFile>);

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::{self, IsTerminal},
     path::{Path, PathBuf},
 };
 
@@ -17,7 +16,7 @@ use onnx_quant::{
 use super::{
     Failure, STREAM, calibrate, load,
     observe::{Observing, observe},
-    outputs::{Paths, PreparedText, TextOutput},
+    outputs::{Paths, PreparedText, TextOutput, check_no_terminal, write_model},
     print_to_stderr,
     settings::{ACTIVATIONS, Settings},
     summary, use_threads,
@@ -85,13 +84,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let (Some(input), Some(output)) = (&args.input, &args.output) else {
         return Err(Failure::Usage("an input and an output are needed".to_owned()));
     };
-    if output.as_os_str() == STREAM && io::stdout().is_terminal() {
-        return Err(Failure::Usage("a model is binary: it is not written to a terminal".to_owned()));
-    }
-    args.check()?;
-    use_threads(args.threads)?;
+    check_no_terminal(output)?;
     let settings = args.settings.clone().with_engine_of(args.onnxruntime.as_deref())?;
     let settings = settings.with_file(args.config.as_deref())?;
+    args.check(settings.is_dynamic())?;
+    use_threads(args.threads)?;
     let observing = args.samples.as_deref().map(|samples| Observing {
         samples,
         limit: settings.max_samples(),
@@ -101,7 +98,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
     });
     let (config, mut options) = settings.into_parts(args.verbose || args.report.is_some())?;
     options.overwrite = args.overwrite;
-    let checked = if args.has_activations() { config.check_for_activations() } else { config.check() };
+    let checked = match args.has_activations() {
+        true => config.check_for_activations(),
+        false if config.activations.is_dynamic() => config.check_for_dynamic(),
+        false => config.check(),
+    };
     checked.map_err(|error| Failure::Usage(error.to_string()))?;
 
     // Before writing, as the output may be the same file; unknown where there are others beside it.
@@ -127,10 +128,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let report = report.map_err(|error| error.in_file(input))?;
     let json = if report_output.is_some() { report.to_json() } else { String::new() };
     let report_file = report_output.as_ref().map(|output| output.prepare(&json)).transpose()?;
-    let saved = match output.as_os_str() == STREAM {
-        true => model.write_to(&mut io::stdout().lock()).map_err(|error| error.in_file("standard output"))?,
-        false => model.save(output, &options)?,
-    };
+    let saved = write_model(&model, output, &options)?;
     report_file.map_or(Ok(()), PreparedText::put)?;
     if !args.quiet {
         print_to_stderr(&summary::text(&report, &config, output, before, saved, args.verbose));
@@ -145,11 +143,12 @@ impl Args {
     }
 
     /// Whether the options that were given make sense together.
-    fn check(&self) -> Result<(), Failure> {
+    fn check(&self, dynamic: bool) -> Result<(), Failure> {
         let without =
             |option: &str, needed: &str| Err(Failure::Usage(format!("{option} makes no sense without {needed}")));
         let of_samples = self.settings.of_samples().or(self.onnxruntime.as_ref().map(|_| "--onnxruntime"));
-        let of_activations = self.settings.of_activations().or(self.save_ranges.as_ref().map(|_| "--save-ranges"));
+        let of_activations = if dynamic { self.settings.of_ranges() } else { self.settings.of_activations() };
+        let of_activations = of_activations.or(self.save_ranges.as_ref().map(|_| "--save-ranges"));
         match (of_samples, of_activations) {
             (Some(option), _) if self.samples.is_none() => without(option, "--samples"),
             (_, Some(option)) if !self.has_activations() => {

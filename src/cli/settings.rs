@@ -87,7 +87,8 @@ pub struct Settings {
     target: Option<String>,
 
     /// Type that activations are stored as; with int8, onnxruntime on x86 leaves convolutions float
-    /// whose result has several readers [default: uint8]
+    /// whose result has several readers. dynamic: each run finds their scales, for products and LSTM;
+    /// no samples are needed [default: uint8]
     #[arg(long, value_name = "TYPE", value_parser = one_of(ActivationType::NAMES), help_heading = ACTIVATIONS)]
     activations: Option<ActivationType>,
 
@@ -99,6 +100,11 @@ pub struct Settings {
     /// there, as their 16-bit sums of two products saturate otherwise
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true, help_heading = ACTIVATIONS)]
     reduce_range: Option<bool>,
+
+    /// Store the weights of layers that stay float as this type, where activations are quantized: smaller,
+    /// but made floats again when the model runs
+    #[arg(long, value_name = "TYPE", value_parser = one_of(WeightType::NAMES), help_heading = ACTIVATIONS)]
+    store_float_layers: Option<WeightType>,
 
     // What the default is, the library says.
     #[arg(long, value_name = "METHOD", help = calibration_help(), help_heading = ACTIVATIONS)]
@@ -132,11 +138,24 @@ impl Settings {
     pub fn of_activations(&self) -> Option<&'static str> {
         let given = [
             ("--activations", self.activations.is_some()),
-            ("--symmetric-activations", self.symmetric_activations.is_some()),
             ("--reduce-range", self.reduce_range.is_some()),
+            ("--store-float-layers", self.store_float_layers.is_some()),
+        ];
+        self.of_ranges().or_else(|| given.into_iter().find(|(_, given)| *given).map(|(option, _)| option))
+    }
+
+    /// The first option that was given of those that are about activations whose ranges are known only.
+    pub fn of_ranges(&self) -> Option<&'static str> {
+        let given = [
+            ("--symmetric-activations", self.symmetric_activations.is_some()),
             ("--calibration", self.calibration.is_some()),
         ];
         given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+    }
+
+    /// Whether each run finds the scales of activations.
+    pub fn is_dynamic(&self) -> bool {
+        self.activations == Some(ActivationType::Dynamic)
     }
 
     /// With onnxruntime as engine where its library is named.
@@ -198,6 +217,7 @@ impl Settings {
             activations: self.activations.or(file.activations),
             symmetric_activations: self.symmetric_activations.or(file.symmetric_activations),
             reduce_range: self.reduce_range.or(file.reduce_range),
+            store_float_layers: self.store_float_layers.or(file.store_float_layers),
             calibration: self.calibration.or(file.calibration),
             max_samples: self.max_samples.or(file.max_samples),
             target: self.target.or(file.target),
@@ -232,6 +252,7 @@ impl Settings {
                 reduce_range: self.reduce_range.unwrap_or_default(),
                 method: self.calibration.unwrap_or_default(),
             },
+            store_float_layers: self.store_float_layers,
             target: suiting.target,
             measure_error,
             deny: self.deny,

@@ -1,9 +1,6 @@
 //! `onnx-quant upgrade`: a model at a newer opset.
 
-use std::{
-    io::{self, IsTerminal},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use onnx_quant::{
     Model, SaveOptions,
@@ -11,7 +8,13 @@ use onnx_quant::{
     upgrade,
 };
 
-use super::{Failure, STREAM, load, print_to_stderr, summary::findings, use_threads};
+use super::{
+    Failure, load,
+    outputs::{check_no_terminal, write_model},
+    print_to_stderr,
+    summary::findings,
+    use_threads,
+};
 
 /// Raise a model's opset; operators that changed on the way are rewritten
 #[derive(Debug, clap::Args)]
@@ -38,19 +41,13 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let to_stream = args.output.as_os_str() == STREAM;
-    if to_stream && io::stdout().is_terminal() {
-        return Err(Failure::Usage("a model is binary: it is not written to a terminal".to_owned()));
-    }
+    check_no_terminal(&args.output)?;
     use_threads(None)?;
     let mut model = load(&args.input)?;
     let ir_version = model.ir_version();
     let (upgraded, found) = upgrade(&mut model, args.opset).map_err(|error| error.in_file(&args.input))?;
-    if to_stream {
-        model.write_to(&mut io::stdout().lock()).map_err(|error| error.in_file("standard output"))?;
-    } else {
-        model.save(&args.output, &SaveOptions { overwrite: args.overwrite, ..SaveOptions::default() })?;
-    }
+    let options = SaveOptions { overwrite: args.overwrite, ..SaveOptions::default() };
+    write_model(&model, &args.output, &options)?;
     if !args.quiet {
         let mut text = summary(&upgraded, &model, ir_version);
         findings(&mut text, &found);

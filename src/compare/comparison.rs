@@ -6,7 +6,7 @@ use super::{
     first,
     measure::{Accuracy, ChannelAccuracy, Channels, Choices, Measure},
     page,
-    points::{self, Matched},
+    points::Matched,
     run::Comparing,
     tally::Tally,
 };
@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     explain::{Operator, Summary, Verdict, explain},
     findings::{Fact, Finding},
-    ir::Model,
+    ir::{Model, type_name},
 };
 
 /// The version of the form that [`Comparison::to_json`] writes; it changes where a field changes its meaning or goes.
@@ -271,13 +271,12 @@ fn value(matched: &Matched, index: usize, tally: &Tally) -> Option<ValueComparis
     if tally.differ.is_some() {
         return None;
     }
-    let range = point.integers.filter(|_| point.after.is_some());
-    let range = range.and_then(|integers| points::range(&matched.quantized, integers));
+    let rounding = point.rounding(&matched.quantized);
     Some(ValueComparison {
         name: point.name.clone(),
         operator: point.operator.clone(),
-        stored_as: range.map(|(_, name)| name),
-        range: range.map(|(range, _)| range),
+        stored_as: rounding.as_ref().and_then(|it| it.dtype).map(type_name),
+        range: rounding.and_then(|it| it.range()).map(|range| [range.min, range.max]),
         written: tally.written.accuracy()?,
         before_rounding: tally.before.accuracy(),
         own: tally.own.accuracy(),

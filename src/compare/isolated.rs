@@ -7,6 +7,7 @@ use super::points::{Matched, Point, dequantizers};
 use crate::{
     analysis::Facts,
     ir::{DataType, Model, NewOp, Use, ValueId},
+    targets::{is_dequantizer, is_quantizer},
 };
 
 /// The quantized model, cut at the compared values.
@@ -48,13 +49,12 @@ fn cut(model: &mut Model, facts: &Facts, point: &Point) -> Option<ValueId> {
         }
         // What reads the value as it was before its rounding is given the same.
         if let Some(before) = point.before.filter(|&before| before != given) {
-            let reads_floats = |it: &Use| model.op(it.op).op_type() != "QuantizeLinear";
+            let reads_floats = |&it: &Use| !is_quantizer(model, it);
             moves.push((before, model.uses(before).into_iter().filter(reads_floats).collect()));
         }
     }
     let of_integers: Vec<Use> = integers.map_or_else(Vec::new, |value| model.uses(value));
-    let of_integers: Vec<Use> =
-        of_integers.into_iter().filter(|it| model.op(it.op).op_type() != "DequantizeLinear").collect();
+    let of_integers: Vec<Use> = of_integers.into_iter().filter(|it| !is_dequantizer(model, it.op)).collect();
     let has_readers = moves.iter().any(|(_, uses)| !uses.is_empty()) || !of_integers.is_empty();
     if !has_readers || (!of_integers.is_empty() && scale_types_differ) {
         return None;

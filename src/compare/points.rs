@@ -10,7 +10,8 @@ use std::collections::{HashMap, HashSet};
 use crate::{
     analysis::Facts,
     calibration::{can_be_watched, value_keys},
-    ir::{Attribute, DataType, Model, NewOp, OpId, ScopeId, ValueId, is_float, type_name},
+    ir::{Attribute, DataType, Model, NewOp, OpId, ScopeId, Use, ValueId, is_float},
+    targets::{Quantized, is_dequantizer, is_quantizer, quantized},
 };
 
 /// What other quantizers, and this one, make of a value's name where something else has the name itself.
@@ -79,6 +80,12 @@ impl Point {
     /// What readers in the quantized model get.
     pub fn given(&self) -> Option<ValueId> {
         self.after.or(self.before)
+    }
+
+    /// How it is rounded, where it is.
+    pub fn rounding(&self, model: &Model) -> Option<Quantized> {
+        let rounded = self.after.filter(|_| self.integers.is_some())?;
+        Some(quantized(model, model.producer(rounded)?, rounded))
     }
 }
 
@@ -163,11 +170,11 @@ pub(super) fn matched(float: &Model, quantized: &Model) -> Matched {
 /// Finds the pair that a value stands before or behind.
 fn resolve(model: &mut Model, facts: &Facts, found: ValueId, point: &mut Point) {
     let is_floats = |value| facts.float_dtype(value).is_some_and(is_float);
-    if let Some(op) = model.producer(found).filter(|&op| model.op(op).op_type() == "DequantizeLinear") {
+    if let Some(op) = model.producer(found).filter(|&op| is_dequantizer(model, op)) {
         point.after = Some(found);
         point.integers = integers_read(model, op).filter(|it| model.fixed(it.value).is_none());
         let quantizer = point.integers.and_then(|it| model.producer(it.value));
-        let quantizer = quantizer.filter(|&op| model.op(op).op_type() == "QuantizeLinear");
+        let quantizer = quantizer.filter(|&op| is_quantizer(model, Use { op, slot: 0 }));
         point.before = quantizer.and_then(|op| model.input(op, 0));
         return;
     }
@@ -182,9 +189,8 @@ fn resolve(model: &mut Model, facts: &Facts, found: ValueId, point: &mut Point) 
     if !model.is_input(found) {
         point.before = Some(found);
     }
-    let readers = model.uses(found).into_iter().filter(|it| it.slot == 0).map(|it| it.op);
-    let quantizer = readers.into_iter().find(|&op| model.op(op).op_type() == "QuantizeLinear");
-    let Some(quantized) = quantizer.and_then(|op| model.outputs(op).first().copied().flatten()) else { return };
+    let quantizer = model.uses(found).into_iter().find(|&use_| is_quantizer(model, use_));
+    let Some(quantized) = quantizer.and_then(|it| model.outputs(it.op).first().copied().flatten()) else { return };
     let Some(integers) = integers_made(model, quantized) else { return };
     point.integers = Some(integers);
     let dequantized =
@@ -197,7 +203,7 @@ fn resolve(model: &mut Model, facts: &Facts, found: ValueId, point: &mut Point) 
 /// The operators that dequantize integers.
 pub(super) fn dequantizers(model: &Model, integers: ValueId) -> Vec<OpId> {
     let readers = model.uses(integers).into_iter().filter(|it| it.slot == 0).map(|it| it.op);
-    readers.filter(|&op| model.op(op).op_type() == "DequantizeLinear").collect()
+    readers.filter(|&op| is_dequantizer(model, op)).collect()
 }
 
 fn integers_read(model: &Model, dequantizer: OpId) -> Option<Integers> {
@@ -253,34 +259,4 @@ fn in_order(model: &Model) -> Vec<(Option<OpId>, ValueId)> {
         }
     }
     values
-}
-
-/// The numbers that integers can stand for, and the name of their type; `None` where they have several scales or none
-/// that is constant.
-pub(super) fn range(model: &Model, integers: Integers) -> Option<([f32; 2], &'static str)> {
-    let scale = model.fixed(integers.scale).filter(|scale| scale.element_count() == 1)?;
-    let scale = f64::from(*scale.widened().to_f32().ok()?.first()?);
-    let (dtype, zero_point) = match integers.zero_point {
-        None => (DataType::Uint8, 0),
-        Some(zero_point) => {
-            let tensor = model.fixed(zero_point)?;
-            let bytes = tensor.bytes().ok()?;
-            let zero_point = match (tensor.dtype(), bytes.as_ref()) {
-                (DataType::Uint8, &[byte]) => i64::from(byte),
-                (DataType::Int8, &[byte]) => i64::from(byte as i8),
-                (DataType::Uint16, &[low, high]) => i64::from(u16::from_le_bytes([low, high])),
-                (DataType::Int16, &[low, high]) => i64::from(i16::from_le_bytes([low, high])),
-                _ => return None,
-            };
-            (tensor.dtype(), zero_point)
-        }
-    };
-    let (least, most) = match dtype {
-        DataType::Uint8 => (0, 255),
-        DataType::Int8 => (-128, 127),
-        DataType::Uint16 => (0, 65535),
-        _ => (-32768, 32767),
-    };
-    let real = |integer: i64| (scale * (integer - zero_point) as f64) as f32;
-    Some(([real(least), real(most)], type_name(dtype)))
 }

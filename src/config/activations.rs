@@ -20,6 +20,13 @@ pub struct Activations {
     pub method: CalibrationMethod,
 }
 
+impl Activations {
+    /// Whether each run finds their scales.
+    pub fn is_dynamic(&self) -> bool {
+        self.ty == ActivationType::Dynamic
+    }
+}
+
 /// The type that activations are stored as.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -33,6 +40,8 @@ pub enum ActivationType {
     Uint16,
     /// -32768..=32767.
     Int16,
+    /// 0..=255, in the products that read them only, with a scale that each run finds: no samples are needed.
+    Dynamic,
 }
 
 /// How the range of an activation is made of what was observed: `auto`, `minmax`, `moving-average`,
@@ -119,4 +128,5 @@ super::named!(ActivationType {
     "int8" => Self::Int8,
     "uint16" => Self::Uint16,
     "int16" => Self::Int16,
+    "dynamic" => Self::Dynamic,
 });

@@ -90,6 +90,9 @@ pub struct Config {
     pub target: Target,
     /// How activations are quantized, where they are.
     pub activations: Activations,
+    /// Where activations are quantized: store the weights of layers that stay float as this type. The file is
+    /// smaller; what runs it makes floats of them again, each time or when it loads the model.
+    pub store_float_layers: Option<WeightType>,
     /// Measure the error of every quantized weight for the report; reads all weights once more.
     pub measure_error: bool,
     /// Fail where anything of one of these codes is found.
@@ -151,9 +154,40 @@ impl Config {
     /// As [`check`](Self::check); or weights are to have another form.
     pub fn check_for_activations(&self) -> Result<()> {
         self.check()?;
+        if self.activations.is_dynamic() {
+            let message = "dynamic activations get their scales in each run: they take no samples and no ranges";
+            return Err(Error::config(message));
+        }
+        self.check_weights_of_kernels()?;
+        self.check_for_target()
+    }
+
+    /// Whether the settings go together where activations are quantized with scales that each run finds.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check); weights are to have another form than integer kernels take; or the target has no
+    /// such kernels.
+    pub fn check_for_dynamic(&self) -> Result<()> {
+        self.check()?;
+        self.check_weights_of_kernels()?;
+        if self.weight_form == WeightForm::Qdq {
+            return Err(Error::config(
+                "dynamic activations need weights that are integers: leave out --weight-form qdq",
+            ));
+        }
+        if !self.target.has_dynamic_kernels() {
+            return Err(Error::config(format!(
+                "{} has no integer kernels for dynamic activations: use --samples, or quantize the weights alone",
+                self.target.name()
+            )));
+        }
+        Ok(())
+    }
+
+    fn check_weights_of_kernels(&self) -> Result<()> {
         let eight_bits = matches!(self.weights, WeightType::Int8 | WeightType::Uint8);
         if eight_bits && !matches!(self.granularity, Granularity::Block { .. }) {
-            return self.check_for_target();
+            return Ok(());
         }
         Err(Error::config(format!(
             "weights that are {}, {}, do not go with quantized activations: kernels that compute in integers take int8 or \

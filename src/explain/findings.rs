@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap, hash_map::Entry},
+    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
 };
 
 use super::{
@@ -25,6 +25,11 @@ pub(super) fn find(model: &Model, loaded: &Loaded, target: &Target, verdicts: &H
         findings.extend(of_operator(model, loaded, target, verdicts, op, found));
     }
     let mut findings = merged(findings);
+    for finding in &mut findings {
+        // An operator may have several weights.
+        let mut seen = HashSet::new();
+        finding.subjects.retain(|subject| seen.insert(subject.clone()));
+    }
     rank(&mut findings);
     findings
 }
@@ -67,13 +72,14 @@ pub(crate) fn dequantized_every_run(model: &Model, target: &Target) -> Result<Op
     let loaded = loaded::load(model, &target)?;
     let verdicts = verdicts::all(model, &loaded, &target);
     let mut operators: BTreeMap<String, SlowOperators> = BTreeMap::new();
+    let mut counted: HashSet<OpId> = HashSet::new();
     let mut elements = 0;
     for op in model.ops().filter(|op| verdicts[op].cause == Cause::EveryRun && loaded.model.contains_op(*op)) {
         let model_of = &loaded.model;
         let weight = model_of.input(op, 0).and_then(|integers| model_of.constant(integers));
         let Some(weight) = weight.filter(|weight| weight.shape().len() > 1) else { continue };
         elements += weight.element_count();
-        for reader in readers(model, model_of, op) {
+        for reader in readers(model, model_of, op).into_iter().filter(|&reader| counted.insert(reader)) {
             let of_type = operators.entry(model.op(reader).op_type().to_owned()).or_default();
             of_type.count += 1;
             of_type.names.extend(Some(model.op(reader).name().to_owned()).filter(|name| !name.is_empty()));

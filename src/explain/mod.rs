@@ -7,6 +7,7 @@
 mod findings;
 mod kinds;
 mod loaded;
+mod moved;
 mod sentences;
 mod summary;
 mod verdicts;

@@ -251,11 +251,19 @@ fn dynamic(loaded: &Loaded, found: &mut HashMap<OpId, Found>, absorbed: &mut Has
         let scales = scales.filter(|&maker| maker != cast && model.op(maker).is("Mul"));
         let bias = reader(scale).filter(|&bias| {
             let inputs = model.inputs(bias).into_iter().flatten();
-            let columns =
-                |input: ValueId| model.constant(input).is_some_and(|it| it.shape().last().is_some_and(|&it| it > 1));
+            // One number for each column; a matrix is added by itself.
+            let columns = |input: ValueId| {
+                let shape = model.constant(input).map(|bias| bias.shape());
+                shape.is_some_and(|shape| {
+                    let columns = shape.last().copied().unwrap_or(1);
+                    columns > 1 && shape.iter().product::<usize>() == columns
+                })
+            };
             model.op(bias).is("Add") && inputs.into_iter().any(columns)
         });
-        let kernel = "DynamicQuantizeMatMul";
+        // Integers that several products read are made once, and by themselves.
+        let alone = model.input(op, 0).is_some_and(|integers| model.only_use(integers).is_some());
+        let kernel = if alone { "DynamicQuantizeMatMul" } else { "MatMulIntegerToFloat" };
         for part in [scale].into_iter().chain(scales).chain(bias) {
             let whole = Found { verdict: Verdict::Integer, runs_as: kernel.to_owned(), cause: Cause::PartOf(op) };
             found.insert(part, whole);
@@ -264,7 +272,9 @@ fn dynamic(loaded: &Loaded, found: &mut HashMap<OpId, Found>, absorbed: &mut Has
             .insert(op, Found { verdict: Verdict::Integer, runs_as: kernel.to_owned(), cause: Cause::IntegerOperator });
         let cause = Cause::PartOf(op);
         found.insert(cast, Found { verdict: Verdict::Conversion, runs_as: String::new(), cause });
-        absorbed.insert((quantizer, op));
+        if alone {
+            absorbed.insert((quantizer, op));
+        }
     }
 }
 

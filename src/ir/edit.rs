@@ -169,6 +169,14 @@ impl Model {
         self.op_mut(op).shell.op_type = Some(op_type.to_owned());
     }
 
+    /// Makes an operator another one of a domain other than the default, which is imported in version 1 unless it
+    /// is already; inputs and attributes stay.
+    pub(crate) fn set_op_of_domain(&mut self, op: OpId, domain: &str, op_type: &str) {
+        self.set_op_type(op, op_type);
+        self.op_mut(op).shell.domain = Some(domain.to_owned());
+        self.import_domain(self.op(op).scope, domain);
+    }
+
     /// Gives an operator the plain attributes of another.
     pub(crate) fn copy_attributes(&mut self, from: OpId, to: OpId) {
         let attributes = self.op(from).shell.attribute.clone();

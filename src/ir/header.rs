@@ -58,6 +58,20 @@ impl Model {
         }
     }
 
+    /// Imports another operator set than the default one for a scope's operators, in version 1 unless it is already.
+    pub(super) fn import_domain(&mut self, scope: ScopeId, domain: &str) {
+        let root = self.root(scope);
+        let mut importers = vec![&mut self.shell.opset_import];
+        if let ScopeShell::Function(function) = &mut self.scopes[root.0].shell {
+            importers.push(&mut function.opset_import);
+        }
+        for imports in importers {
+            if !imports.iter().any(|import| import.domain() == domain) {
+                imports.push(OperatorSetIdProto { domain: Some(domain.to_owned()), version: Some(1) });
+            }
+        }
+    }
+
     /// Imports the default operator set once where it is imported under both of its names, in the
     /// newest of the versions: runtimes differ in which of them they follow.
     pub fn settle_default_opset(&mut self) {

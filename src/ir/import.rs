@@ -107,9 +107,14 @@ impl Importer<'_> {
             self.model.scopes[scope.0].initializers.push(value);
         }
         let sparse: Vec<String> = self.model.scopes[scope.0].sparse_names().map(str::to_owned).collect();
+        let mut defaults = HashSet::new();
         for name in sparse {
-            if !self.model.scopes[scope.0].names.contains_key(&name) {
-                self.define(scope, &name)?;
+            // As for dense ones: the default of an input, once, or a value of its own.
+            let known = self.model.scopes[scope.0].names.get(&name).copied();
+            let is_default = |value| self.model.is_input(value) && self.model.value(value).initializer.is_none();
+            match known {
+                Some(value) if is_default(value) && defaults.insert(value) => {}
+                _ => drop(self.define(scope, &name)?),
             }
         }
         let nodes = nodes.into_iter().map(|node| self.declare_node(scope, node)).collect::<Result<_>>()?;

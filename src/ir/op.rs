@@ -122,6 +122,17 @@ impl Op {
         std::str::from_utf8(self.attribute(name)?.s.as_ref()?).ok()
     }
 
+    /// Whether it is an operator of this domain and type.
+    pub fn is_of(&self, domain: &str, op_type: &str) -> bool {
+        self.domain() == domain && self.op_type() == op_type
+    }
+
+    /// A list of texts; empty if it is not there.
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        let texts = self.attribute(name).map_or([].as_slice(), |attribute| attribute.strings.as_slice());
+        texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+    }
+
     /// A list of integers; `None` if it is not there.
     pub fn ints(&self, name: &str) -> Option<&[i64]> {
         let own = self.attribute(name).filter(|attribute| attribute.ref_attr_name().is_empty());

@@ -7,31 +7,37 @@
 mod constants;
 mod fold_batch_normalization;
 mod fold_constants;
+mod fold_pads;
 mod fold_scales;
 mod fold_trained_pairs;
 mod freeze_parameters;
 mod fuse_matmul_add;
 mod linear;
 mod quantize_activations;
+mod quantize_dynamically;
 mod quantize_weights;
 mod remove_identities;
 mod repeat_pairs;
 mod settle_weights;
+mod split_gemm;
 mod upgrade;
 mod widen_halves;
 mod write_out_axes;
 
 pub use fold_batch_normalization::FoldBatchNormalization;
 pub use fold_constants::FoldConstants;
+pub use fold_pads::FoldPads;
 pub use fold_scales::FoldScales;
 pub use fold_trained_pairs::FoldTrainedPairs;
 pub use freeze_parameters::FreezeParameters;
 pub use fuse_matmul_add::FuseMatMulAdd;
 pub use quantize_activations::QuantizeActivations;
+pub use quantize_dynamically::QuantizeDynamically;
 pub use quantize_weights::QuantizeWeights;
 pub use remove_identities::RemoveIdentities;
 pub use repeat_pairs::RepeatPairs;
 pub use settle_weights::SettleWeights;
+pub use split_gemm::SplitGemm;
 pub use upgrade::{UpgradeOpset, Upgraded};
 pub use widen_halves::WidenHalves;
 pub use write_out_axes::WriteOutAxes;
@@ -48,7 +54,7 @@ use crate::{error::Result, ir::Model};
 /// assert!(!model.ops().any(|op| model.op(op).is("BatchNormalization")));
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
-pub fn before_activations() -> [&'static dyn Pass; 8] {
+pub fn before_activations() -> [&'static dyn Pass; 9] {
     [
         // What callers may override is no constant to the others.
         &FreezeParameters,
@@ -64,6 +70,8 @@ pub fn before_activations() -> [&'static dyn Pass; 8] {
         &FoldScales,
         // Behind what makes constants of axes.
         &WriteOutAxes,
+        // Behind what makes constants of pads, and has them for all axes.
+        &FoldPads,
     ]
 }
 

@@ -26,6 +26,8 @@ use crate::{
 pub struct SettleWeights {
     /// Operators whose weights stay as they are.
     pub except: HashSet<OpId>,
+    /// Whether the weights of `LSTM` are settled, too.
+    pub recurrent: bool,
 }
 
 impl Pass for SettleWeights {
@@ -42,9 +44,11 @@ impl SettleWeights {
     /// Does it, and tells which constants it made, and which operators take them.
     pub fn settle(&self, model: &mut Model) -> BTreeMap<ValueId, Vec<OpId>> {
         let mut uses: BTreeMap<ValueId, Vec<Use>> = BTreeMap::new();
-        for op in model.ops().filter(|op| !self.except.contains(op) && takes_weight(model, *op)) {
-            if let Some(weight) = model.input(op, 1).filter(|&weight| model.producer(weight).is_some()) {
-                uses.entry(weight).or_default().push(Use { op, slot: 1 });
+        for op in model.ops().filter(|op| !self.except.contains(op)) {
+            for slot in self.weights(model, op) {
+                if let Some(weight) = model.input(op, *slot).filter(|&weight| model.producer(weight).is_some()) {
+                    uses.entry(weight).or_default().push(Use { op, slot: *slot });
+                }
             }
         }
         let mut settled = BTreeMap::new();
@@ -63,8 +67,14 @@ impl SettleWeights {
         remove_unread(model, unread);
         settled
     }
-}
 
-fn takes_weight(model: &Model, op: OpId) -> bool {
-    is_standard(model, op) && matches!(model.op(op).op_type(), "Conv" | "Gemm" | "MatMul")
+    /// The inputs of an operator that take its weights.
+    fn weights(&self, model: &Model, op: OpId) -> &'static [usize] {
+        match model.op(op).op_type() {
+            _ if !is_standard(model, op) => &[],
+            "Conv" | "Gemm" | "MatMul" => &[1],
+            "LSTM" if self.recurrent => &[1, 2],
+            _ => &[],
+        }
+    }
 }

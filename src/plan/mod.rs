@@ -5,6 +5,7 @@
 
 mod activations;
 mod candidates;
+mod dynamic;
 mod findings;
 mod opset;
 mod pairs;
@@ -29,13 +30,14 @@ pub use activations::{
     ValuePlan, plan_activations, scheme as activation_scheme, watched,
 };
 pub(crate) use candidates::zero_points;
+pub use dynamic::{can_be_dynamic, plan_dynamic};
 pub use findings::{following, unknown_fields};
 pub use opset::{ir_version, kernels_of_opset, scale_dtype, storage_dtype};
 pub use pairs::{repeated, unrepeated};
 pub use select::excluded_pairs;
 pub(crate) use trace::Constants;
-pub use weights::plan;
 pub(crate) use weights::{excluded_layers, plan_traced, required_opset};
+pub use weights::{plan, store_float_layers};
 
 /// What is quantized, how, and what is not and why.
 #[derive(Debug, Clone, Default, PartialEq)]

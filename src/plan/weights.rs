@@ -66,6 +66,39 @@ fn plan_those_of(
     Ok(plan)
 }
 
+/// The plan with the weights of layers that stay float, too, stored as the type that was asked for, if one was.
+///
+/// # Errors
+/// A tensor cannot be read.
+pub fn store_float_layers(mut plan: Plan, model: &Model, config: &Config) -> Result<Plan> {
+    if let Some(weights) = config.store_float_layers {
+        let config = Config { weights, ..config.clone() };
+        store_weights_of(&mut plan, model, &Constants::of(model), &config, |_| true)?;
+    }
+    Ok(plan)
+}
+
+/// Adds the weights that only these operators take, and that the plan leaves float.
+pub(super) fn store_weights_of(
+    plan: &mut Plan,
+    model: &Model,
+    constants: &Constants,
+    config: &Config,
+    those: impl Fn(OpId) -> bool,
+) -> Result<()> {
+    let all = plan_those_of(model, constants, config, None)?;
+    let known: HashSet<ValueId> = plan.weights.iter().map(|weight| weight.value).collect();
+    let stored = |weight: &WeightPlan| {
+        let mut layers = weight.copies.iter().flat_map(|copy| &copy.layers);
+        !known.contains(&weight.value) && layers.all(|&op| those(op))
+    };
+    plan.weights.extend(all.weights.into_iter().filter(stored));
+    plan.weights.sort_by_key(|weight| weight.value);
+    let known: HashSet<ValueId> = plan.weights.iter().map(|weight| weight.value).collect();
+    plan.left_float.retain(|left| !known.contains(&left.value));
+    Ok(())
+}
+
 /// The operators that take a weight which patterns leave float, with the reason.
 pub(crate) fn excluded_layers(
     model: &Model,

@@ -13,7 +13,10 @@ use crate::{
         self, FreezeParameters, Pass, QuantizeActivations, QuantizeWeights, RemoveIdentities, SettleWeights,
         UpgradeOpset, WidenHalves,
     },
-    plan::{Constants, Decision, FloatReason, Plan, Trained, excluded_layers, following, plan_activations, watched},
+    plan::{
+        ActivationPlan, Constants, Decision, FloatReason, Plan, Trained, excluded_layers, following, plan_activations,
+        store_float_layers, watched,
+    },
     report::Report,
 };
 
@@ -49,7 +52,7 @@ pub fn calibrate(
     config.check_for_activations()?;
     let (model, ..) = prepared(model, config)?;
     let except = excluded(&model, config);
-    let Settled { model, config, .. } = settled(&model, config, except)?;
+    let Settled { model, config, .. } = settled(model, config, except)?;
     let collect = Collect::for_method(config.activations.method);
     let mut watched = watched(&model, &config)?;
     // Layers around the others stay float.
@@ -71,57 +74,84 @@ pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges)
     config.check_for_activations()?;
     ranges.check(config.activations.method)?;
     let (mut quantized, trained, facts) = prepared(model, config)?;
-    let mut plan = planned(&mut quantized, config, ranges)?;
+    let float = excluded(&quantized, config);
+    let untouched = |_: &mut Model, _: &HashSet<OpId>| Ok(HashSet::new());
+    let plan = |model: &Model, config: &Config| plan_activations(model, config, ranges);
+    let mut plan = planned(&mut quantized, config, float, untouched, plan)?;
     plan.trained = trained;
     plan.findings.splice(0..0, unknown_values(model, &quantized, ranges)?);
-    plan.findings.extend(facts);
-    plan.findings.extend(following(&quantized, &plan, &config.target));
-    check_denied(&plan.findings, config)?;
-    let mut report = Report::of(&quantized, &plan, config)?;
-    let mut passes: Vec<&dyn Pass> = Vec::new();
-    let weights = QuantizeWeights { plan: &plan };
-    let activations = plan.activations.as_ref().map(|plan| QuantizeActivations { plan });
-    passes.push(&weights);
-    passes.extend(activations.iter().map(|pass| pass as &dyn Pass));
-    // What hid behind a constant does so no longer.
-    passes.push(&RemoveIdentities);
-    passes::run(&mut quantized, &passes)?;
-    report.tell(&finished(&mut quantized, config)?);
+    let (quantized, report) = carried_out(quantized, &mut plan, facts, config, |plan| QuantizeActivations { plan })?;
     *model = quantized;
     Ok(report)
 }
 
+/// Writes a prepared model as a plan that is made of it says, with what follows from that, and reports it. `form` is
+/// the pass that gives layers their integer form.
+///
+/// # Errors
+/// What was found is denied, or a tensor cannot be read.
+pub(super) fn carried_out<'p, P: Pass>(
+    mut quantized: Model,
+    plan: &'p mut Plan,
+    facts: Vec<Fact>,
+    config: &Config,
+    form: impl FnOnce(&'p ActivationPlan) -> P,
+) -> Result<(Model, Report)> {
+    plan.findings.extend(facts);
+    plan.findings.extend(following(&quantized, plan, &config.target));
+    check_denied(&plan.findings, config)?;
+    let plan = &*plan;
+    let mut report = Report::of(&quantized, plan, config)?;
+    let mut passes: Vec<&dyn Pass> = Vec::new();
+    let weights = QuantizeWeights { plan };
+    let layers = plan.activations.as_ref().map(form);
+    passes.push(&weights);
+    passes.extend(layers.iter().map(|pass| pass as &dyn Pass));
+    // What hid behind a constant does so no longer.
+    passes.push(&RemoveIdentities);
+    passes::run(&mut quantized, &passes)?;
+    report.tell(&finished(&mut quantized, config)?);
+    Ok((quantized, report))
+}
+
 /// The plan of a prepared model, whose layers get weights of their own where they are quantized, and only
-/// there: what stays float would take more room then.
-fn planned(model: &mut Model, config: &Config, ranges: &Ranges) -> Result<Plan> {
-    let mut float: HashSet<OpId> = excluded(model, config);
+/// there: what stays float would take more room then. The layers in `float` are left alone; `rewrite` rewrites others
+/// for their integer form and tells which, and it is undone for those that stay float, too.
+pub(super) fn planned(
+    model: &mut Model,
+    config: &Config,
+    mut float: HashSet<OpId>,
+    rewrite: impl Fn(&mut Model, &HashSet<OpId>) -> Result<HashSet<OpId>>,
+    plan: impl Fn(&Model, &Config) -> Result<Plan>,
+) -> Result<Plan> {
     let mut reasons: HashMap<OpId, FloatReason> = HashMap::new();
     loop {
-        let settled = settled(model, config, float.clone())?;
-        let mut plan = plan_activations(&settled.model, &settled.config, ranges)?;
+        let mut rewritten = model.clone();
+        let changed = rewrite(&mut rewritten, &float)?;
+        let settled = settled(rewritten, config, float.clone())?;
+        let mut plan = plan(&settled.model, &settled.config)?;
         let quantized: HashSet<ValueId> = plan.weights.iter().map(|weight| weight.value).collect();
-        let in_vain: HashSet<OpId> = settled
-            .made
-            .into_iter()
-            .filter(|(weight, _)| !quantized.contains(weight))
-            .flat_map(|(_, layers)| layers)
-            .collect();
+        let unused = settled.made.into_iter().filter(|(weight, _)| !quantized.contains(weight));
+        let mut in_vain: HashSet<OpId> = unused.flat_map(|(_, layers)| layers).collect();
         let operators = plan.activations.iter_mut().flat_map(|plan| &mut plan.operators);
         let layers = operators.filter_map(|operator| match &mut operator.decision {
             Decision::FloatLayer(reason) => Some((operator.op, reason)),
             _ => None,
         });
+        let layers: Vec<(OpId, &mut FloatReason)> = layers.collect();
+        in_vain.extend(layers.iter().map(|(op, _)| *op).filter(|op| changed.contains(op)));
         if in_vain.is_empty() {
-            // Why they stay float is not that their weight is computed, which it need not be.
+            // Why they stay float is what was found of them with a weight of their own.
             for (op, reason) in layers {
                 if let Some(known) = reasons.get(&op) {
                     reason.clone_from(known);
                 }
             }
             *model = settled.model;
-            return Ok(plan);
+            return store_float_layers(plan, model, &settled.config);
         }
-        reasons.extend(layers.filter(|(op, _)| in_vain.contains(op)).map(|(op, reason)| (op, reason.clone())));
+        let known = layers.into_iter().filter(|(op, _)| in_vain.contains(op));
+        reasons.extend(known.map(|(op, reason)| (op, reason.clone())));
         float.extend(in_vain);
     }
 }
@@ -144,9 +174,10 @@ pub(super) fn excluded(model: &Model, config: &Config) -> HashSet<OpId> {
 }
 
 /// Settles the weights of all layers but some.
-pub(super) fn settled(model: &Model, config: &Config, except: HashSet<OpId>) -> Result<Settled> {
-    let (mut model, mut config) = (model.clone(), config.clone());
-    let made = SettleWeights { except }.settle(&mut model);
+pub(super) fn settled(mut model: Model, config: &Config, except: HashSet<OpId>) -> Result<Settled> {
+    let mut config = config.clone();
+    let recurrent = config.activations.is_dynamic();
+    let made = SettleWeights { except, recurrent }.settle(&mut model);
     if !config.include.is_empty() {
         for &weight in made.keys() {
             config.include.push(Pattern::exactly(model.value(weight).name())?);
@@ -187,9 +218,10 @@ pub(super) fn prepared(original: &Model, config: &Config) -> Result<(Model, Trai
 }
 
 /// Two do for most models.
-const MAX_ROUNDS: usize = 8;
+pub(super) const MAX_ROUNDS: usize = 8;
 
-fn simplify(model: &mut Model, config: &Config) -> Result<bool> {
+/// Runs the passes once; tells whether anything changed.
+pub(super) fn simplify(model: &mut Model, config: &Config) -> Result<bool> {
     let mut changed = false;
     for pass in passes::before_activations() {
         let fixes = pass.name() == FreezeParameters.name();
@@ -235,7 +267,7 @@ fn way_out(model: &Model, prepared: &Model, config: &Config) -> Result<Option<St
 /// and 16 bits.
 fn opset(activations: ActivationType) -> i64 {
     match activations {
-        ActivationType::Uint8 | ActivationType::Int8 => 13,
+        ActivationType::Uint8 | ActivationType::Int8 | ActivationType::Dynamic => 13,
         ActivationType::Uint16 | ActivationType::Int16 => 21,
     }
 }

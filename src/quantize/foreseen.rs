@@ -66,7 +66,7 @@ pub fn explain_planned(model: &Model, config: &Config, ranges: Option<&Ranges>) 
 fn assumed(model: &Model, config: &Config) -> Result<Ranges> {
     let (model, ..) = prepared(model, config)?;
     let except: HashSet<_> = excluded(&model, config);
-    let settled = settled(&model, config, except)?;
+    let settled = settled(model, config, except)?;
     let mut ranges = Ranges::default();
     let keys = value_keys(&settled.model);
     let watched = watched(&settled.model, &settled.config)?;

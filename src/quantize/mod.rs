@@ -1,12 +1,15 @@
 //! The order of the stages, and nothing but the order.
 
 mod activations;
+mod dynamic;
 mod foreseen;
 #[cfg(test)]
 mod scaling;
+mod simplified;
 
 pub use activations::{calibrate, quantize_activations};
 pub use foreseen::explain_planned;
+pub use simplified::{Simplified, simplify};
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -28,6 +31,10 @@ use crate::{
 /// Quantizes a model as `config` says, and reports what was done, what was not and why. The opset is
 /// raised where the quantized form needs that, and as far as it needs.
 ///
+/// With [dynamic](crate::ActivationType::Dynamic) activations, products and recurrent layers compute in integers,
+/// with scales that each run finds. The model is [simplified](passes::before_activations) before, and half floats
+/// become float32 but for inputs and outputs.
+///
 /// The model's bytes are not computed here but when it is written.
 ///
 /// # Errors
@@ -44,6 +51,9 @@ use crate::{
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
 pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
+    if config.activations.is_dynamic() {
+        return dynamic::quantize(model, config);
+    }
     config.check()?;
     // Everything happens to a copy, of which tensors are no part: a failure leaves the model alone.
     let (original, trained) = with_trained_integers(model, config);

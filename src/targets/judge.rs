@@ -90,7 +90,10 @@ impl Target {
         let operator = model.op(op);
         let standard = is_standard(model, op);
         let op_type = operator.op_type().to_owned();
-        self.description().rules.iter().filter(move |rule| standard && rule.is_for(&op_type))
+        self.description()
+            .rules
+            .iter()
+            .filter(move |rule| standard && rule.form != Form::Written && rule.is_for(&op_type))
     }
 
     /// Whether a condition holds.

@@ -51,6 +51,30 @@ impl Target {
         self.static_rules(model, op).find_map(|rule| self.unmet_by(rule, model, op))
     }
 
+    /// The rule for the operators of integers that can stand in an operator's place in the file, with scales that each
+    /// run finds; or the first condition that the operator does not meet, if there is a rule for its type.
+    pub fn written(&self, model: &Model, op: OpId) -> Result<&Rule, Option<&Condition>> {
+        let operator = model.op(op);
+        let rules = self.written_rules().filter(|rule| is_standard(model, op) && rule.is_for(operator.op_type()));
+        let mut unmet = None;
+        for rule in rules {
+            match self.unmet_by(rule, model, op) {
+                None => return Ok(rule),
+                Some(condition) => unmet = unmet.or(Some(condition)),
+            }
+        }
+        Err(unmet)
+    }
+
+    /// Whether any operator can become one of integers with scales that each run finds.
+    pub fn has_dynamic_kernels(&self) -> bool {
+        self.written_rules().next().is_some()
+    }
+
+    fn written_rules(&self) -> impl Iterator<Item = &Rule> {
+        self.description().rules.iter().filter(|rule| rule.form == Form::Written && self.has(rule))
+    }
+
     fn unmet_by<'t>(&'t self, rule: &'t Rule, model: &Model, op: OpId) -> Option<&'t Condition> {
         let unit = Unit::of(model, op);
         let lacks =

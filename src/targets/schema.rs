@@ -262,6 +262,9 @@ pub enum Form {
     Dynamic,
     /// Its weight only.
     Weights,
+    /// Its activations, with scales that each run finds, and its weight, by operators of integers that stand in its
+    /// place in the file. No rule for what is loaded.
+    Written,
 }
 
 /// What a kernel does with integers.

@@ -10,7 +10,7 @@
 //!   raw data, in an external file, or still to be computed.
 //! - A node is a line; graphs nested in it follow, indented. So is a declaration: an initializer, or
 //!   the type of a value inside.
-//! - A small tensor is spelled out. Of any other the text has type, shape and a digest, in the
+//! - A small tensor is spelled out; as bytes where its elements are smaller than one. Of any other the text has type, shape and a digest, in the
 //!   syntax's form for external data: `int8[64,3] w = ["sha256": "0123456789abcdef"]`.
 //! - A `#` comment says what the syntax cannot: sparse tensors, training graphs, annotations, and the
 //!   values behind the bit patterns that stand for `float16`, `int4` and their like.
@@ -23,6 +23,7 @@
 
 mod attribute;
 mod node;
+mod parse;
 mod scope;
 mod small_float;
 mod syntax;
@@ -31,6 +32,8 @@ mod tensor;
 mod tests;
 mod writer;
 
+pub use self::parse::{ParseOptions, RandomFill};
+pub(crate) use self::parse::{is_text, parse};
 use self::{
     syntax::{quoted, quoted_entries},
     writer::Writer,

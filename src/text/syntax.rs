@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Words besides the element types with which a type begins.
-const TYPE_WORDS: [&str; 5] = ["seq", "map", "optional", "sparse_tensor", "opaque"];
+pub(super) const TYPE_WORDS: [&str; 5] = ["seq", "map", "optional", "sparse_tensor", "opaque"];
 
 /// A name of a value, node, graph or function: as it is where the parser takes it for a name, and in
 /// quotes elsewhere.

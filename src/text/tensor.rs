@@ -25,7 +25,10 @@ impl Printer<'_> {
         match elements.as_ref().and_then(Elements::literal) {
             // The parser wants `=` before a digest even where there is no name.
             Some(literal) => self.out.push(&format!("{} {{{literal}}}", if name.is_some() { " =" } else { "" })),
-            None => self.out.push(&format!(" = {}", digest_text(tensor))),
+            None => match elements.as_ref().and_then(|elements| elements.packed(tensor)) {
+                Some(bytes) => self.out.push(&format!(" = [\"bytes\": \"{bytes}\"]")),
+                None => self.out.push(&format!(" = {}", digest_text(tensor))),
+            },
         }
         if let Some(values) = elements.as_ref().and_then(Elements::values) {
             self.out.note(format!("{{{values}}}"));
@@ -52,7 +55,7 @@ impl Printer<'_> {
 
 /// The first 16 digits of the SHA-256 of some bytes.
 pub(super) fn digest_of(bytes: &[u8]) -> String {
-    hexadecimal(Sha256::new_with_prefix(bytes))
+    digits_of(Sha256::new_with_prefix(bytes))
 }
 
 /// The elements of a tensor that is small enough to be spelled out.
@@ -103,6 +106,12 @@ impl<'a> Elements<'a> {
         })
     }
 
+    /// The bytes, for elements that the reference parser would not pack: it takes these for external data.
+    fn packed(&self, tensor: &Tensor) -> Option<String> {
+        let packed = element_bits(self.dtype)? % 8 != 0;
+        Some(hexadecimal(&tensor.bytes().ok().filter(|_| packed)?))
+    }
+
     /// The elements' values, where the literal does not show them: there are bit patterns, or none.
     fn values(&self) -> Option<String> {
         use DataType::*;
@@ -131,7 +140,7 @@ fn pattern(bytes: &[u8], start: usize, width: usize) -> u64 {
 }
 
 fn digest_text(tensor: &Tensor) -> String {
-    format!("[\"sha256\": \"{}\"]", hexadecimal(hash(tensor)))
+    format!("[\"sha256\": \"{}\"]", digits_of(hash(tensor)))
 }
 
 /// Hashes the elements' bytes wherever they are kept; of strings, each one's length and bytes.
@@ -162,6 +171,10 @@ fn hash(tensor: &Tensor) -> Sha256 {
     hash
 }
 
-fn hexadecimal(hash: Sha256) -> String {
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+fn digits_of(hash: Sha256) -> String {
+    hexadecimal(&hash.finalize()[..8])
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

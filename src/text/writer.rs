@@ -91,7 +91,7 @@ fn push_readable(text: &mut String, line: &str) {
     for character in line.chars() {
         match character {
             '\n' | '\t' => text.push(character),
-            character if character.is_control() => text.extend(character.escape_default()),
+            character if character.is_control() => text.extend(character.escape_unicode()),
             character => text.push(character),
         }
     }

@@ -136,7 +136,7 @@ fn layers_without_a_kernel() {
         case(
             "logarithm_of_a_size",
             "Add Cast DequantizeLinear Flatten Gather Log MatMulIntegerToFloat QLinearConv QuantizeLinear Shape Transpose*2",
-            "g (float[N,1,64] x) => (float[N,M] y) <float[8,1,16] w = {?}, float[24,4] m = {?}, int64 k = {2}>
+            "g (float[N,1,64] x) => (float[N,M] y) <float[8,1,16] w = {?}, float[24,4] m = {?}, int64 k = {0}>
              { a = Conv <strides = [24]> (x, w) h = Shape (a) n = Gather (h, k) c = Cast <to = 1> (n) l = Log (c) f = Flatten (a) p = MatMul (f, m) y = Add (p, l) }",
         ),
     ];

@@ -8,7 +8,7 @@ fn around(middle: &str) -> String {
     format!(
         "g (float[1,4,6,6] x) => (float[1,4,?,?] y)
          <float[8,4,1,1] w = {{?}}, float[8,8,1,1] v = {{?}}, float[8,4] u = {{?}}, int64[4] pads = {{1, 2, 1, 0}}, int64[2] axes = {{3, -2}},
-          float[1] double = {{2}}, int64[2] sizes = {{9, 11}}, int64[2] crop = {{4, 8}}>
+          float[1] double = {{2}}, float half = {{0.5}}, int64[2] sizes = {{9, 11}}, int64[2] crop = {{4, 8}}>
          {{ [first] a = Conv (x, w) r = Relu (a) {middle} [second] d = Conv (m, v) t = Transpose <perm = [0, 2, 3, 1]> (d) p = MatMul (t, u)
             y = Transpose <perm = [0, 3, 1, 2]> (p) }}"
     )
@@ -21,7 +21,7 @@ fn named_axes() {
     let named = |name, kernels, middle: &str| Case { opset: 19, ..case(name, kernels, &around(middle)) };
     let cases = [
         named("pad", KERNELS, "m = Pad <mode = \"reflect\"> (r, pads, , axes)"),
-        named("pad_constant", KERNELS, "m = Pad (r, pads, , axes)"),
+        named("pad_constant", KERNELS, "m = Pad (r, pads, half, axes)"),
         named(
             "resize_scales",
             "MatMulIntegerToFloat QLinearConv*2 QuantizeLinear Resize Transpose*2",

@@ -199,6 +199,19 @@ pub fn parse(requests: &[Text]) -> Answers<()> {
     ask("parse", requests)
 }
 
+/// A request for a model's text as the onnx package prints it. What its parser makes of the text is saved as `parsed`,
+/// if it reads it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Printed {
+    pub model: PathBuf,
+    pub parsed: PathBuf,
+}
+
+/// Prints models.
+pub fn to_text(requests: &[Printed]) -> Answers<String> {
+    ask("to_text", requests)
+}
+
 /// A version of an operator, as the onnx package has it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct OperatorVersion {

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import onnx
 import onnx.parser
+import onnx.printer
 import onnxruntime
 
 from graphs import nodes
@@ -94,6 +95,18 @@ def parse(request):
     onnx.save(onnx.parser.parse_model(request["text"]), request["model"])
 
 
+def to_text(request):
+    """A model in the ONNX textual syntax, by the package's own printer, and the model that its parser makes of that."""
+    text = onnx.printer.to_text(onnx.load(request["model"]))
+    parsed = Path(request["parsed"])
+    parsed.unlink(missing_ok=True)
+    try:
+        onnx.save(onnx.parser.parse_model(text), parsed)
+    except Exception:
+        pass
+    return text
+
+
 def versions(request):
     """Every version of every operator of the default domain, with what a model that was written for
     the version before cannot take as it is: nothing, for most."""
@@ -167,6 +180,7 @@ KINDS = {
     "ranges": ranges,
     "weights": check_weight,
     "parse": parse,
+    "to_text": to_text,
     "versions": versions,
     "write_corpus": corpus("write_corpus"),
     "write_engine_corpus": corpus("write_engine_corpus"),

@@ -21,7 +21,7 @@ const SAME_SHAPE: &[&str] = &[
 /// Operators whose outputs have the type and rank of the first input.
 #[rustfmt::skip]
 const SAME_RANK: &[&str] = &[
-    "ConvTranspose", "DeformConv", "DepthToSpace", "MaxUnpool", "Pad", "Resize", "SpaceToDepth", "Split", "Tile", "TopK",
+    "ConvTranspose", "DeformConv", "DepthToSpace", "MaxUnpool", "Resize", "SpaceToDepth", "Split", "Tile", "TopK",
     "Upsample",
 ];
 
@@ -107,6 +107,13 @@ impl Facts {
     /// The type that an operator of onnxruntime's own makes first, by the input that it shares it with.
     fn made_by_contributed(&self, model: &Model, id: OpId) -> Vec<(ValueId, Fact)> {
         let like = |slot: usize| model.input(id, slot).and_then(|input| self.dtype(input));
+        if model.op(id).is_of("com.microsoft", "DynamicQuantizeLSTM") {
+            let made = |(slot, value): (usize, Option<ValueId>)| {
+                let rank = if slot == 0 { 4 } else { 3 };
+                Some((value?, Fact { dtype: like(0), shape: Some(unknown(rank)) }))
+            };
+            return model.outputs(id).into_iter().enumerate().filter_map(made).collect();
+        }
         let dtype = match model.op(id).op_type() {
             "QLinearConcat" | "QLinearWhere" => like(1),
             "MatMulIntegerToFloat" | "GatherBlockQuantized" => like(2),
@@ -166,7 +173,7 @@ impl Rule<'_> {
             _ if COMPARE.contains(&op_type) => Some(DataType::Bool),
             "AveragePool" | "Compress" | "Concat" | "Conv" | "Einsum" | "Expand" | "Flatten" | "GRU" | "Gather"
             | "GatherElements" | "GatherND" | "Gemm" | "LSTM" | "MatMul" | "RNN" | "Reshape" | "LpPool" | "MaxPool"
-            | "GlobalAveragePool" | "GlobalLpPool" | "GlobalMaxPool" | "Slice" | "Squeeze" | "Transpose"
+            | "GlobalAveragePool" | "GlobalLpPool" | "GlobalMaxPool" | "Pad" | "Slice" | "Squeeze" | "Transpose"
             | "Unsqueeze" => self.dtype(0),
             _ if SAME_SHAPE.contains(&op_type) || SAME_RANK.contains(&op_type) || BROADCAST.contains(&op_type) => {
                 self.dtype(0)
@@ -204,7 +211,7 @@ impl Rule<'_> {
                 Some(vec![size(0, "transA", 0), size(1, "transB", 1)])
             }
             "NonZero" | "Flatten" => Some(unknown(2)),
-            "MatMul" => self.multiplied(),
+            "MatMul" | "MatMulInteger" => self.multiplied(),
             "Transpose" => self.transposed(),
             "Reshape" => match self.integers("shape", 1) {
                 Some(sizes) => sizes_from(&sizes),
@@ -230,6 +237,7 @@ impl Rule<'_> {
             }
             "Concat" => self.concatenated(),
             "Slice" => self.sliced(),
+            "Pad" => self.padded(),
             "Gather" => {
                 let (data, indices) = (self.shape(0)?, self.shape(1)?);
                 let axis = normalize_axis(self.op.int("axis").unwrap_or(0), data.len())?;
@@ -336,6 +344,32 @@ impl Rule<'_> {
             Some(sizes)
         };
         Some(taken().unwrap_or_else(|| unknown(sizes.len())))
+    }
+
+    /// Each size with what is put before and behind it.
+    fn padded(&self) -> Option<Shape> {
+        let sizes = self.shape(0)?;
+        let sum = || {
+            let (pads, axes) = (self.integers("pads", 1)?, self.input(3));
+            let axes = match axes {
+                Some(axes) => normalized(&constant_integers(self.model, axes)?, sizes.len())?,
+                None => (0..sizes.len()).collect(),
+            };
+            if pads.len() != 2 * axes.len() {
+                return None;
+            }
+            let mut sizes = sizes.clone();
+            for (index, &axis) in axes.iter().enumerate() {
+                let (before, behind) = (pads[index], pads[axes.len() + index]);
+                let padded = |size: usize| {
+                    let size = i64::try_from(size).ok()?.checked_add(before)?.checked_add(behind)?;
+                    usize::try_from(size).ok()
+                };
+                sizes[axis] = sizes[axis].and_then(padded);
+            }
+            Some(sizes)
+        };
+        Some(sum().unwrap_or_else(|| unknown(sizes.len())))
     }
 
     fn reduced(&self) -> Option<Shape> {

@@ -31,13 +31,13 @@ pub trait Engine {
     fn load<'a>(&self, observation: &'a Observation) -> Result<Box<dyn Session + 'a>>;
 }
 
-/// What one run computed of the values that are watched.
-pub type Observed<'a> = &'a [Computed<'a>];
+/// What one run computed: values in the order in which they are watched.
+pub type Observed<'a> = &'a [ObservedValue<'a>];
 
-/// A watched value as one run computed it.
+/// What a watched value held in one run.
 #[derive(Debug, Clone, Copy)]
-pub struct Computed<'a> {
-    /// Its index among the [watched](Observation::new) ones.
+pub struct ObservedValue<'a> {
+    /// Its place among the [watched](Observation::new) ones.
     pub index: usize,
     /// Its sizes.
     pub shape: &'a [usize],

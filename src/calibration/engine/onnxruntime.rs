@@ -2,6 +2,7 @@
 //! loaded when it is first asked for, once for the process.
 
 use std::{
+    borrow::Cow,
     env,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -14,7 +15,7 @@ use ort::{
     value::{DynValue, TensorElementType, ValueType},
 };
 
-use super::{Computed, Engine, Observed, Session, guarded};
+use super::{Engine, Observed, ObservedValue, Session, guarded};
 use crate::{
     calibration::Observation,
     error::{Error, Result},
@@ -127,33 +128,27 @@ impl Session for OnnxruntimeSession<'_> {
             .map_err(|panic| Error::engine(NAME, format!("failed to run the model: {panic}")))?
             .map_err(failed)?;
         // Doubles are few; the others are handed over where onnxruntime has them.
-        let mut narrowed: Vec<(usize, &[i64], Vec<f32>)> = Vec::new();
-        let mut observed: Vec<(usize, &[i64], &[f32])> = Vec::new();
-        for (index, name) in self.observation.outputs().iter().enumerate() {
+        let mut computed: Vec<(Vec<usize>, Cow<[f32]>)> = Vec::new();
+        let sizes = |shape: &ort::value::Shape| shape.iter().map(|&size| size.max(0) as usize).collect::<Vec<_>>();
+        for name in self.observation.outputs() {
             let value = &outputs[name.as_str()];
             match value.dtype() {
                 ValueType::Tensor { ty: TensorElementType::Float32, .. } => {
                     let (shape, elements) = value.try_extract_tensor::<f32>().map_err(failed)?;
-                    observed.push((index, shape, elements));
+                    computed.push((sizes(shape), elements.into()));
                 }
                 ValueType::Tensor { ty: TensorElementType::Float64, .. } => {
                     let (shape, elements) = value.try_extract_tensor::<f64>().map_err(failed)?;
-                    narrowed.push((index, shape, elements.iter().map(|&number| number as f32).collect()));
+                    computed.push((sizes(shape), elements.iter().map(|&number| number as f32).collect()));
                 }
                 other => {
                     return Err(Error::invalid(format!("'{name}' is a {other}, and only floats are observed")));
                 }
             }
         }
-        observed.extend(narrowed.iter().map(|(index, shape, elements)| (*index, *shape, elements.as_slice())));
-        observed.retain(|(.., elements)| !elements.is_empty());
-        observed.sort_by_key(|(index, ..)| *index);
-        // No size of a tensor that there is is negative.
-        let size = |&size: &i64| usize::try_from(size).unwrap_or(0);
-        let shapes: Vec<Vec<usize>> = observed.iter().map(|(_, shape, _)| shape.iter().map(size).collect()).collect();
-        let computed = observed.iter().zip(&shapes);
-        let computed = computed.map(|(&(index, _, elements), shape)| Computed { index, shape, elements });
-        observe(&computed.collect::<Vec<_>>());
+        let observed = computed.iter().enumerate();
+        let observed = observed.map(|(index, (shape, elements))| ObservedValue { index, shape, elements });
+        observe(&observed.filter(|value| !value.elements.is_empty()).collect::<Vec<_>>());
         Ok(())
     }
 }

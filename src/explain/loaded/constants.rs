@@ -67,14 +67,14 @@ fn known(model: &Model, facts: &Facts, op: OpId) -> Option<(ValueId, Tensor)> {
     let shape: Vec<usize> = facts.shape(output)?.iter().copied().collect::<Option<_>>()?;
     let dtype = facts.dtype(output)?;
     // A file may state any sizes.
-    shape.iter().try_fold(MOST_BYTES_OF_AN_ELEMENT, |bytes, &size| bytes.checked_mul(size))?;
+    shape.iter().try_fold(MOST_BITS_OF_AN_ELEMENT, |bits, &size| bits.checked_mul(size))?;
     let mut tensor = Tensor::computed("", dtype, &shape, Arc::new(Unread(0)));
     tensor = Tensor::computed("", dtype, &shape, Arc::new(Unread(tensor.byte_len())));
     Some((output, tensor))
 }
 
 /// Those of complex128.
-const MOST_BYTES_OF_AN_ELEMENT: usize = 16;
+const MOST_BITS_OF_AN_ELEMENT: usize = 128;
 
 /// The bytes of what is computed once, which nobody asks for.
 struct Unread(usize);

@@ -49,6 +49,16 @@ impl fmt::Display for FloatReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoKernel { target } => write!(f, "{target} makes no integer kernel of it"),
+            Self::NoDynamicKernel { target } => {
+                write!(f, "{target} has no fast integer kernel for it whose input gets its scale in each run")
+            }
+            Self::SeveralScales { value } => {
+                write!(
+                    f,
+                    "its integer kernel reads a whole sequence with one scale, which loses what is quiet, and nothing \
+                     tells that '{value}' is of one size throughout"
+                )
+            }
             Self::ComputedWeight { what } => write!(f, "its weight is not a constant: {what}"),
             Self::LeftFactor => {
                 f.write_str("its constant is the left factor, and integer kernels are made for right ones")

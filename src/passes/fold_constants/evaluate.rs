@@ -97,22 +97,24 @@ impl<'a> Evaluation<'a> {
     }
 }
 
+/// The sizes of a value that Shape gives, as far as they are known.
+pub(super) fn sizes_of(op: &Op, sizes: &[Option<usize>]) -> Option<Vec<Option<i64>>> {
+    let rank = i64::try_from(sizes.len()).ok().filter(|_| !op.has_attributes_of_caller() && op.domain().is_empty())?;
+    let bound = |name, default| {
+        let at: i64 = op.int(name).unwrap_or(default);
+        if at < 0 { at.saturating_add(rank).max(0) } else { at.min(rank) }
+    };
+    let (start, end) = (bound("start", 0), bound("end", rank));
+    let wanted = sizes.iter().skip(start as usize).take((end - start).max(0) as usize);
+    Some(wanted.map(|size| size.and_then(|size| i64::try_from(size).ok())).collect())
+}
+
 /// The shape of a value of which every size is known, as Shape gives it, or Size.
 pub(super) fn shape_of(op: &Op, sizes: &[Option<usize>]) -> Option<Array> {
-    let given = op.has_attributes_of_caller();
-    let rank = i64::try_from(sizes.len()).ok().filter(|_| !given && op.domain().is_empty())?;
-    let mut sizes = sizes.iter().map(|size| size.and_then(|size| i64::try_from(size).ok()));
     match op.op_type() {
-        "Shape" => {
-            let bound = |name, default| {
-                let at: i64 = op.int(name).unwrap_or(default);
-                if at < 0 { at.saturating_add(rank).max(0) } else { at.min(rank) }
-            };
-            let (start, end) = (bound("start", 0), bound("end", rank));
-            let wanted = sizes.skip(start as usize).take((end - start).max(0) as usize);
-            Some(Array::list(wanted.collect::<Option<Vec<_>>>()?))
-        }
-        "Size" => {
+        "Shape" => Some(Array::list(sizes_of(op, sizes)?.into_iter().collect::<Option<Vec<_>>>()?)),
+        "Size" if !op.has_attributes_of_caller() && op.domain().is_empty() => {
+            let mut sizes = sizes.iter().map(|size| size.and_then(|size| i64::try_from(size).ok()));
             let count = sizes.try_fold(1i64, |count, size| count.checked_mul(size?))?;
             Array::I64(ndarray::arr0(count).into_dyn()).cast(DataType::Int64)
         }

@@ -3,6 +3,7 @@
 mod arithmetic;
 mod array;
 mod evaluate;
+mod partial;
 mod rearrange;
 
 use std::collections::HashSet;
@@ -19,9 +20,10 @@ use crate::{
 };
 use array::Array;
 use evaluate::{Evaluation, computes, is_computed, moves, shape_of};
+use partial::{is_partial, of_known_sizes};
 
-/// Computes operators whose inputs are all constant, and Shape and Size of values whose sizes are
-/// known; their outputs become constants under the same names.
+/// Computes operators whose inputs are all constant, Shape and Size of values whose sizes are known, and what is
+/// made of known sizes where others, of the batch say, are not; their outputs become constants under the same names.
 ///
 /// The operators are those that exporters leave in the constant parts of models: for shapes, indices,
 /// masks, and weights that are scaled or normalized. Additions to divisions and square roots are bit for
@@ -54,17 +56,17 @@ impl Pass for FoldConstants {
 
     fn run(&self, model: &mut Model) -> Result<bool> {
         let mut facts = Facts::guaranteed(model);
-        let mut unread = Vec::new();
+        let mut changed = false;
         // What one operator frees may be what another one's result may take.
         for _ in 0..MAX_ROUNDS {
             let folded = fold_all(model, &mut facts);
             if folded.is_empty() {
                 break;
             }
-            unread.extend(folded);
+            changed = true;
+            // What only made sizes that are known now reads what others could be alone with.
+            remove_unread(model, folded);
         }
-        let changed = !unread.is_empty();
-        remove_unread(model, unread);
         Ok(changed)
     }
 }
@@ -84,10 +86,29 @@ fn fold_all(model: &mut Model, facts: &mut Facts) -> Vec<ValueId> {
         touched.push(output);
         touched.extend(model.inputs(op).into_iter().flatten());
         model.set_constant(output, tensor);
-        waiting.extend(facts.spread(model, output));
+        waiting.extend(made_of_sizes(model, facts.spread(model, output)));
         waiting.extend(model.uses(output).into_iter().map(|use_| use_.op));
     }
     touched
+}
+
+/// Operators, and those behind them that compute with sizes: more may be known of what these make.
+fn made_of_sizes(model: &Model, ops: Vec<OpId>) -> Vec<OpId> {
+    let mut seen: HashSet<OpId> = ops.iter().copied().collect();
+    let given = ops.len();
+    let mut found = ops;
+    let mut next = 0;
+    while let Some(&op) = found.get(next) {
+        next += 1;
+        if model.op(op).is("Shape") || next > given && is_partial(model.op(op).op_type()) {
+            let outputs = model.outputs(op).into_iter().flatten();
+            let behind = outputs.flat_map(|output| model.uses(output)).map(|use_| use_.op);
+            found.extend(behind.filter(|&op| seen.insert(op)).collect::<Vec<_>>());
+        }
+    }
+    // The first is taken from the end.
+    found.reverse();
+    found
 }
 
 /// What an operator makes, if that is to be a constant.
@@ -100,6 +121,10 @@ fn folded(model: &Model, facts: &Facts, id: OpId) -> Option<(ValueId, Tensor)> {
     if matches!(op.op_type(), "Shape" | "Size") {
         let sizes = facts.shape(model.input(id, 0)?)?;
         return Some((output, shape_of(op, sizes)?.tensor()?));
+    }
+    let of_constants = model.inputs(id).into_iter().flatten().all(|value| fixed(model, value).is_some());
+    if !of_constants && is_partial(op.op_type()) {
+        return Some((output, of_known_sizes(model, facts, id)?.tensor()?));
     }
     if !is_computed(op, model.opset(op.scope())) {
         return None;

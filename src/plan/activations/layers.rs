@@ -31,7 +31,7 @@ pub(super) struct Layer {
 }
 
 /// Operators that have weights, whether there are integer kernels for them or not.
-pub(super) fn is_layer(model: &Model, op: OpId) -> bool {
+pub(in crate::plan) fn is_layer(model: &Model, op: OpId) -> bool {
     let operator = model.op(op);
     !operator.is("Gather") && (0..model.inputs(op).len()).any(|slot| weight_axes(operator, slot, 3).is_some())
 }
@@ -125,7 +125,7 @@ pub(super) fn no_kernel(model: &Model, target: &Target, op: OpId) -> FloatReason
 }
 
 /// What a kernel does not take, where a condition on the operator says so.
-fn unsupported_by(condition: &Condition) -> String {
+pub(in crate::plan) fn unsupported_by(condition: &Condition) -> String {
     match condition {
         Condition::Attribute { name, is, .. } => {
             let numbers: Vec<String> = is.iter().map(f64::to_string).collect();
@@ -146,7 +146,7 @@ fn unsupported_by(condition: &Condition) -> String {
 }
 
 /// Why an operator is no layer whose weight is no constant.
-fn no_constant(model: &Model, op: OpId, weight: ValueId) -> FloatReason {
+pub(in crate::plan) fn no_constant(model: &Model, op: OpId, weight: ValueId) -> FloatReason {
     if !model.op(op).is("Conv") && model.input(op, 0).is_some_and(|left| is_constant(model, left)) {
         return FloatReason::LeftFactor;
     }

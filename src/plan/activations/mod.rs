@@ -24,7 +24,10 @@ use crate::{
 };
 
 pub(super) use existing_qdq::quantized_to_int8;
+pub(super) use layers::{is_layer, no_constant, unsupported_by};
+pub(super) use parameters::LEAST_SIGNAL_TO_NOISE;
 pub use planner::{Planner, plan_activations, watched};
+pub(super) use planner::{drop_weights, reduce_range};
 pub use speed::{Speed, Times};
 
 /// What becomes of activations.
@@ -125,6 +128,16 @@ pub enum FloatReason {
         /// The target's name.
         target: String,
     },
+    /// The target has no operator of integers for it whose activations get their scale in each run.
+    NoDynamicKernel {
+        /// The target's name.
+        target: String,
+    },
+    /// It would read a whole sequence with one scale, and of this value nothing tells that one serves all of it.
+    SeveralScales {
+        /// The value.
+        value: String,
+    },
     /// Its weight is no constant.
     ComputedWeight {
         /// What it is instead.
@@ -202,7 +215,7 @@ pub enum FloatCause {
 /// How activations are stored.
 pub fn scheme(config: &Config) -> Scheme {
     let ty = match config.activations.ty {
-        ActivationType::Uint8 => QuantizedType::UInt8,
+        ActivationType::Uint8 | ActivationType::Dynamic => QuantizedType::UInt8,
         ActivationType::Int8 => QuantizedType::Int8,
         ActivationType::Uint16 => QuantizedType::UInt16,
         ActivationType::Int16 => QuantizedType::Int16,

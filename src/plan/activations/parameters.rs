@@ -20,7 +20,7 @@ use crate::{
 /// What a typical sample must be above the noise of its quantization, in decibels: four bits. Measured
 /// on models of speech, text and images: what stands below it is loud in some samples and quiet in
 /// others, like a recording, and costs accuracy; all else is above by several decibels.
-const LEAST_SIGNAL_TO_NOISE: f64 = 24.0;
+pub(in crate::plan) const LEAST_SIGNAL_TO_NOISE: f64 = 24.0;
 
 /// What is at least so large is no number but a mask: models that mask write -10^4 and less.
 const MASK: f32 = 1e4;

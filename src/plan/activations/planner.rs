@@ -143,7 +143,7 @@ fn findings(config: &Config, scheme: Scheme, plan: &ActivationPlan) -> Vec<Fact>
 }
 
 /// Weights of layers that turned out to stay float stay float too.
-fn drop_weights(plan: &mut Plan, layers: &HashSet<OpId>, model: &Model) {
+pub(in crate::plan) fn drop_weights(plan: &mut Plan, layers: &HashSet<OpId>, model: &Model) {
     let reads = |weight: &WeightPlan| {
         weight.copies.iter().any(|copy| is_table(copy) || copy.layers.iter().any(|op| layers.contains(op)))
     };
@@ -173,7 +173,7 @@ pub(super) fn is_table(copy: &QuantizedCopy) -> bool {
 pub(super) const REDUCED: f32 = 127.0 / 63.0;
 
 /// Scales weights to 7 bits: two products of an activation and such a weight fit into 16 bits.
-fn reduce_range(plan: &mut Plan) {
+pub(in crate::plan) fn reduce_range(plan: &mut Plan) {
     for copy in plan.weights.iter_mut().flat_map(|weight| &mut weight.copies).filter(|copy| !is_table(copy)) {
         let wider = |params: &QuantParams| QuantParams { scale: params.scale * REDUCED, ..*params };
         copy.params = copy.params.iter().map(wider).collect();

@@ -10,6 +10,7 @@
 pub mod calibrate;
 pub mod explain;
 pub mod load;
+pub mod parse;
 pub mod print;
 pub mod quantize;
 pub mod ranges;
@@ -20,7 +21,7 @@ pub mod upgrade;
 use std::{fs, path::Path};
 
 use bytes::Bytes;
-use onnx_quant::{Error, Model};
+use onnx_quant::{Error, ErrorKind, Model};
 
 use crate::mutate::Random;
 
@@ -34,9 +35,10 @@ pub struct Target {
 
 pub const MODELS: &str = "models";
 
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "load", seeds: MODELS, body: load::run },
     Target { name: "print", seeds: MODELS, body: print::run },
+    Target { name: "parse", seeds: "texts", body: parse::run },
     Target { name: "quantize", seeds: MODELS, body: quantize::run },
     Target { name: "upgrade", seeds: MODELS, body: upgrade::run },
     Target { name: "calibrate", seeds: MODELS, body: calibrate::run },
@@ -74,6 +76,14 @@ pub fn assert_prints_the_same(written: &Model, model: &Model) {
 pub fn assert_readable(error: &Error) {
     let text = error.to_string();
     assert!(text.len() < 4000, "an error of {} bytes: {text:.200}", text.len());
+    // The line of a text has a mark below it.
+    let text = text.split_once('\n').filter(|_| matches!(error.kind(), ErrorKind::Text { .. })).map_or(
+        &*text,
+        |(first, line)| {
+            assert!(line.lines().count() == 2 && line.lines().all(|line| !line.contains(char::is_control)), "{line:?}");
+            first
+        },
+    );
     assert!(!text.is_empty() && !text.contains(char::is_control), "{text:?}");
 }
 

@@ -19,7 +19,8 @@ pub fn run(bytes: &[u8], random: &mut Random) {
             let Some(model) = simplified(&model) else { return };
             weights(&model, &config)
         }
-        1 | 2 => weights(&model, &config),
+        1 => weights(&model, &config),
+        2 => weights(&model, &dynamic(config)),
         _ => {
             let Some(simplified) = simplified(&model) else { return };
             let ranges = ranges(&[&model, &simplified], random);
@@ -30,6 +31,14 @@ pub fn run(bytes: &[u8], random: &mut Random) {
         let broken = matches!(error.kind(), ErrorKind::Invalid(_));
         assert!(!broken, "what is wrong with a model is found when it is loaded: {error}");
     }
+}
+
+/// A configuration with the same patterns and limits whose activations get their scales in each run.
+fn dynamic(config: Config) -> Config {
+    let activations = Activations { ty: ActivationType::Dynamic, ..Activations::default() };
+    let weights = if config.asymmetric { WeightType::Uint8 } else { WeightType::Int8 };
+    let granularity = Granularity::PerChannel;
+    Config { activations, weights, granularity, weight_form: WeightForm::Dq, ..config }
 }
 
 /// A model as a configuration makes it, or the error that its user sees.

@@ -13,10 +13,10 @@ mod shapes;
 use std::error::Error as StdError;
 
 use rten::{LoadError, ModelOptions, NodeId, RunError, Value, ValueOrView};
-use rten_tensor::Layout;
+use rten_tensor::Layout as _;
 
 use self::{names::Names, shapes::Shapes};
-use super::{Computed, Engine, Observed, Session, guarded};
+use super::{Engine, Observed, ObservedValue, Session, guarded};
 use crate::{
     calibration::Observation,
     error::{Error, Result},
@@ -93,8 +93,8 @@ impl Session for RtenSession<'_> {
             };
             observed.push((index, tensor.shape().to_vec(), tensor.into_data()));
         }
-        let computed = observed.iter().filter(|(.., elements)| !elements.is_empty());
-        let computed = computed.map(|(index, shape, elements)| Computed { index: *index, shape, elements });
+        let computed = observed.iter().filter(|(_, _, elements)| !elements.is_empty());
+        let computed = computed.map(|(index, shape, elements)| ObservedValue { index: *index, shape, elements });
         observe(&computed.collect::<Vec<_>>());
         Ok(())
     }

@@ -43,7 +43,7 @@ const PADDED: &[&str] = &["Conv", "ConvInteger", "ConvTranspose", "MaxPool", "Av
 const QUIRKS: &[Quirk] = &[
     // Where a convolution leaves its kernel's shape to its weight, it is taken for one without axes.
     Quirk {
-        operators: &["Conv", "ConvTranspose"],
+        operators: &["Conv", "ConvInteger", "ConvTranspose"],
         concerns: lacks_kernel_shape,
         remedy: Rewrite(rewrites::state_kernel_shape),
     },
@@ -52,6 +52,15 @@ const QUIRKS: &[Quirk] = &[
         operators: POOLS,
         concerns: |case| case.op().ints("strides").is_none(),
         remedy: Rewrite(rewrites::state_strides),
+    },
+    // What is padded is not what zero stands for.
+    Quirk {
+        operators: &["ConvInteger"],
+        concerns: |case| {
+            let stated = case.op().ints("pads").is_some_and(|pads| pads.iter().any(|&pad| pad != 0));
+            stated && !case.auto_pad("VALID") || case.auto_pad("SAME_UPPER") || case.auto_pad("SAME_LOWER")
+        },
+        remedy: Refuse("pads integers with other numbers than zero"),
     },
     // VALID means no pads, whatever is stated.
     Quirk { operators: PADDED, concerns: |case| case.auto_pad("VALID"), remedy: Rewrite(rewrites::leave_out_pads) },

@@ -1,0 +1,71 @@
+//! `onnx-quant simplify`: a model with what is constant computed, and without what does nothing.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use onnx_quant::{SaveOptions, Simplified, simplify};
+
+use super::{
+    Failure, load,
+    outputs::{check_no_terminal, write_model},
+    print_to_stderr,
+    summary::findings,
+    use_threads,
+};
+
+/// Compute what is constant, and remove what does nothing; the model computes the same
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The model; - reads standard input
+    #[arg(value_name = "IN.onnx")]
+    input: PathBuf,
+
+    /// The simplified model, may be the same file; - writes standard output
+    #[arg(value_name = "OUT.onnx")]
+    output: PathBuf,
+
+    /// Leave initializers alone that are graph inputs too, which callers may override
+    #[arg(long)]
+    keep_overridable: bool,
+
+    /// Replace OUT.data, where the output has external data, even if it is there already and not OUT's
+    #[arg(long)]
+    overwrite: bool,
+
+    /// Say nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    check_no_terminal(&args.output)?;
+    use_threads(None)?;
+    let mut model = load(&args.input)?;
+    let simplified = simplify(&mut model, args.keep_overridable).map_err(|error| error.in_file(&args.input))?;
+    let options = SaveOptions { overwrite: args.overwrite, ..SaveOptions::default() };
+    write_model(&model, &args.output, &options)?;
+    if !args.quiet {
+        let mut text = table(&simplified);
+        findings(&mut text, &simplified.findings);
+        print_to_stderr(&text);
+    }
+    Ok(())
+}
+
+/// A row for each type of operator whose number changed, and one for all.
+fn table(simplified: &Simplified) -> String {
+    let mut rows: Vec<(&str, usize, usize)> = simplified
+        .operators
+        .iter()
+        .map(|(op_type, &(before, after))| (op_type.as_str(), before, after))
+        .filter(|(_, before, after)| before != after)
+        .collect();
+    let all = simplified.operators.values().fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+    rows.push(("all operators", all.0, all.1));
+    rows.push(("bytes of constants", simplified.bytes.0, simplified.bytes.1));
+    let width = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
+    let mut text = format!("{:width$}  {:>10}  {:>10}\n", "", "before", "after");
+    for (name, before, after) in rows {
+        let _ = writeln!(text, "{name:width$}  {before:>10}  {after:>10}");
+    }
+    text
+}

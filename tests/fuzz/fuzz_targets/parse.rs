@@ -1,0 +1,3 @@
+#![no_main]
+
+onnx_quant_fuzz::of_files!(parse);
