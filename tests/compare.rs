@@ -362,7 +362,7 @@ fn arguments_that_make_no_sense_are_refused() {
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
 }
 
-/// A tenth more of everything is twenty decibels, whoever reads the model's text; a bound holds below it.
+/// All of the first output is off by a tenth; of the second, which is an output of integers, nothing is.
 #[test]
 fn a_tenth_of_a_value_is_twenty_decibels() {
     let folder = pair();
