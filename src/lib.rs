@@ -79,6 +79,11 @@
 //! without words. The words are made in one room, [`explain`], which also judges every operator of a model as a
 //! target loads it, whoever quantized it.
 //!
+//! **Comparison** ([`compare`](mod@compare)). What quantization cost is measured, whoever quantized: the float model and the
+//! quantized one are run with the same samples, and values of one name compared where both have them. The quantized model
+//! is also cut at every one of these and given the float model's numbers there, so that one run more tells what each
+//! operator adds by itself.
+//!
 //! **Passes** ([`passes`]). Each carries out one part of the plan and can be run alone. A quantized
 //! weight keeps its name: a DequantizeLinear makes the value that an initializer or Constant gave
 //! before, so readers are not touched; a quantized activation likewise. Other passes simplify a model
@@ -107,7 +112,7 @@
 //! | `plan` | `calibration` (what was observed), `analysis`, `findings`, `targets`, `operators`, `ir`, `numeric`, `config` |
 //! | `passes` | `plan`, `analysis`, `operators`, `ir`, `proto`, `numeric`; never the configuration, ranges or targets |
 //! | `explain` | `plan` (for its words), `passes`, `analysis`, `findings`, `targets`, `operators`, `ir` |
-//! | `compare` | `calibration` (to run both models), `analysis`, `targets` (what a pair is), `ir` |
+//! | `compare` | `explain`, `calibration`, `analysis`, `findings`, `targets`, `ir` |
 //! | `inspect` | `targets`, `operators`, `ir` |
 //! | `report` | `plan`, `findings`, `ir`, `numeric`, `config` |
 //! | `quantize` | the order: `calibration`, `explain`, `findings`, `plan`, `passes`, `report`, `targets`, `ir`, `config` |

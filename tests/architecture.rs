@@ -23,7 +23,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("analysis", &["ir", "numeric", "operators", "proto"]),
     ("passes", &["analysis", "error", "ir", "numeric", "operators", "plan", "proto"]),
     ("explain", &["analysis", "error", "findings", "ir", "operators", "passes", "plan", "targets"]),
-    ("compare", &["analysis", "calibration", "error", "ir", "targets"]),
+    ("compare", &["analysis", "calibration", "error", "explain", "findings", "ir", "targets"]),
     ("inspect", &["ir", "operators", "targets"]),
     ("report", &["config", "error", "findings", "ir", "numeric", "plan"]),
     (

@@ -53,7 +53,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Calibrate(Box<calibrate::Args>),
-    Compare(compare::Args),
+    Compare(Box<compare::Args>),
     Explain(Box<explain::Args>),
     Inspect(inspect::Args),
     Parse(parse::Args),

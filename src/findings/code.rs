@@ -74,6 +74,10 @@ codes! {
     OutputDequantized = "output-dequantized",
     /// A weight is stored several times.
     StoredTwice = "stored-twice",
+    /// Outputs of the quantized model differ from the float model's by more than was asked for.
+    Inaccurate = "inaccurate",
+    /// Outputs could not be compared with the float model's.
+    NotCompared = "not-compared",
 }
 
 impl fmt::Display for Code {

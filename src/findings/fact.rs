@@ -186,6 +186,25 @@ pub enum Fact {
         /// The axis of each copy's scales; `None` for a single scale.
         axes: Vec<Option<usize>>,
     },
+    /// Outputs that are further from the float model's than was asked for.
+    Inaccurate {
+        /// The least signal to noise that was asked for, in dB.
+        bound_db: f64,
+        /// Their names, each with its signal to noise in dB.
+        outputs: Vec<(String, f64)>,
+    },
+    /// An output that was not compared.
+    NotCompared {
+        /// Its name.
+        output: String,
+        /// Why.
+        reason: String,
+    },
+    /// What operators add by themselves was not measured.
+    NotIsolated {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Operators of one type.
@@ -226,6 +245,8 @@ impl Fact {
             Self::AlreadyQuantized { .. } => Code::AlreadyQuantized,
             Self::OutputDequantized { .. } => Code::OutputDequantized,
             Self::StoredTwice { .. } => Code::StoredTwice,
+            Self::Inaccurate { .. } => Code::Inaccurate,
+            Self::NotCompared { .. } | Self::NotIsolated { .. } => Code::NotCompared,
         }
     }
 
@@ -242,7 +263,9 @@ impl Fact {
             | Self::Int8ProductNotLoaded { .. }
             | Self::NothingInIntegers
             | Self::DynamicShapes { .. }
-            | Self::OpsetNotRaised { .. } => Severity::Warning,
+            | Self::OpsetNotRaised { .. }
+            | Self::Inaccurate { .. }
+            | Self::NotCompared { .. } => Severity::Warning,
             _ => Severity::Note,
         }
     }
@@ -271,6 +294,8 @@ impl Fact {
             }
             Self::Int8ProductNotLoaded { operator, .. } => vec![operator.clone()],
             Self::OutputDequantized { weight } | Self::StoredTwice { weight, .. } => vec![weight.clone()],
+            Self::Inaccurate { outputs, .. } => outputs.iter().map(|(name, _)| name.clone()).collect(),
+            Self::NotCompared { output, .. } => vec![output.clone()],
             _ => Vec::new(),
         }
     }

@@ -8,13 +8,15 @@ use std::{
 use petgraph::{Direction, stable_graph::NodeIndex, visit::EdgeRef};
 
 use super::{
-    Attribute, Interface, Model, Op, OpId, Scope, ScopeId, Tensor, Use, Value, ValueId,
+    Attribute, DataType, Interface, Model, Op, OpId, Scope, ScopeId, Tensor, Use, Value, ValueId,
     model::{Port, ScopeShell, Vertex},
     op::{Arity, AttributePlace, AttributeTensor, Body},
     sequence::Sequence,
     steps::count,
 };
-use crate::proto::{AttributeProto, GraphProto, NodeProto, attribute_proto::AttributeType};
+use crate::proto::{
+    AttributeProto, GraphProto, NodeProto, TypeProto, ValueInfoProto, attribute_proto::AttributeType, type_proto,
+};
 
 /// An operator to be inserted: its type, what it reads and which attributes it has.
 #[derive(Debug, Clone)]
@@ -242,6 +244,17 @@ impl Model {
     pub(crate) fn add_op_output(&mut self, op: OpId, name: &str) -> ValueId {
         let value = self.new_value(self.op(op).scope, name);
         self.set_output(op, self.op(op).arity.outputs, value);
+        value
+    }
+
+    /// Adds an input of the main graph: a tensor of any shape, under a name made from `name`.
+    pub(crate) fn new_input(&mut self, name: &str, dtype: DataType) -> ValueId {
+        let value = self.new_value(Self::MAIN, name);
+        let tensor = type_proto::Tensor { elem_type: Some(dtype as i32), shape: None };
+        let ty = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
+        let name = Some(self.value(value).name.clone());
+        let info = ValueInfoProto { name, r#type: Some(ty), ..ValueInfoProto::default() };
+        self.add_input(Self::MAIN, Interface { value, info: Some(info) });
         value
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use crate::{
     ir::{DataType, Model, OpId, Use, ValueId},
-    operators::{clamp_bounds, normalize_axis},
+    operators::{Interval, clamp_bounds, normalize_axis},
 };
 
 /// An operator with what stands around it.
@@ -181,6 +181,24 @@ pub fn is_quantizer(model: &Model, use_: Use) -> bool {
 fn is_of(model: &Model, op: OpId, op_type: &str) -> bool {
     let operator = model.op(op);
     operator.op_type() == op_type && matches!(operator.domain(), "" | "com.microsoft")
+}
+
+impl Quantized {
+    /// The numbers that the integers stand for; `None` where there are several scales, none that is constant, or a type
+    /// that values between layers do not have.
+    pub fn range(&self) -> Option<Interval> {
+        let (&[scale], zero_points) = (self.scales.as_deref()?, self.zero_points.as_deref()?) else { return None };
+        let zero_point = zero_points.first().copied().unwrap_or(0);
+        let (least, most) = match self.dtype? {
+            DataType::Uint8 => (0, 255),
+            DataType::Int8 => (-128, 127),
+            DataType::Uint16 => (0, 65535),
+            DataType::Int16 => (-32768, 32767),
+            _ => return None,
+        };
+        let real = |integer: i64| (integer - zero_point) as f32 * scale;
+        Some(Interval { min: real(least), max: real(most) })
+    }
 }
 
 /// How the QuantizeLinear or DequantizeLinear `op` quantizes; `made` is its output.

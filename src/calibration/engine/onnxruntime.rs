@@ -30,6 +30,7 @@ const VARIABLE: &str = "ORT_DYLIB_PATH";
 #[derive(Debug, Clone)]
 pub struct OnnxruntimeEngine {
     environment: Environment,
+    optimization: GraphOptimizationLevel,
 }
 
 struct OnnxruntimeSession<'a> {
@@ -64,7 +65,7 @@ impl OnnxruntimeEngine {
                     format!("is loaded already, from {}; a process can load one library only", known.display());
                 return Err(Error::engine(NAME, reason));
             }
-            return Ok(Self { environment: environment.clone() });
+            return Ok(Self::as_written(environment.clone()));
         }
         let environment = ort::init_from(&library)
             .map_err(|error| error.to_string())
@@ -80,7 +81,19 @@ impl OnnxruntimeEngine {
             })?;
         environment.set_log_level(LogLevel::Fatal);
         *loaded = Some((library, environment.clone()));
-        Ok(Self { environment })
+        Ok(Self::as_written(environment))
+    }
+
+    /// Computes what the model says, operator by operator.
+    fn as_written(environment: Environment) -> Self {
+        Self { environment, optimization: GraphOptimizationLevel::Level1 }
+    }
+
+    /// The same with all of onnxruntime's optimizations, as its users run models: operators between QuantizeLinear and
+    /// DequantizeLinear become integer kernels. What is watched can stand in the way of that.
+    #[must_use]
+    pub fn optimized(self) -> Self {
+        Self { optimization: GraphOptimizationLevel::All, ..self }
     }
 }
 
@@ -93,7 +106,7 @@ impl Engine for OnnxruntimeEngine {
         let load = || {
             let mut builder = ort::session::Session::builder(&self.environment)?
                 .with_log_level(LogLevel::Fatal)?
-                .with_optimization_level(GraphOptimizationLevel::Level1)?
+                .with_optimization_level(self.optimization)?
                 .with_deterministic_compute(true)?;
             builder.commit_from_memory(&observation.to_bytes())
         };

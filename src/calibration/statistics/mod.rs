@@ -276,6 +276,16 @@ impl Statistics {
         self.nan
     }
 
+    /// How often values about this large occurred: the middle of each bin of the histogram with its count, ascending;
+    /// none where none was kept.
+    pub fn counts(&self) -> impl Iterator<Item = (f32, u64)> {
+        let bins = self.histogram.as_ref().map_or([].as_slice(), Histogram::bins);
+        bins.iter().map(|&(bin, count)| {
+            let (low, high) = histogram::magnitudes(bin);
+            (f32::from(bin.signum()) * (low / 2.0 + high / 2.0), count)
+        })
+    }
+
     /// How many of these were infinite.
     pub fn infinite(&self) -> u64 {
         self.infinite

@@ -158,6 +158,15 @@ impl fmt::Display for Fact {
                 let (count, scales) = (axes.len(), scales.join(", "));
                 write!(f, "'{weight}' is stored {count} times, its operators need different scales: {scales}")
             }
+            Self::Inaccurate { bound_db, outputs } => {
+                let named: Vec<String> = outputs.iter().map(|(name, db)| format!("'{name}' ({db:.1} dB)")).collect();
+                let below = if named.len() == 1 { "is" } else { "are" };
+                write!(f, "{} {below} less than {bound_db} dB above the error", first_of(named.into_iter()))
+            }
+            Self::NotCompared { output, reason } => write!(f, "output '{output}' is not compared: {reason}"),
+            Self::NotIsolated { reason } => {
+                write!(f, "what each operator adds by itself is not measured: {reason}")
+            }
         }
     }
 }
@@ -181,6 +190,10 @@ fn help(fact: &Fact) -> &'static str {
         Fact::ZeroHalves { .. } => "with all optimizations, its default, they are right; so they are without any",
         Fact::DynamicShapes { .. } => "fix the sizes of the inputs before quantizing",
         Fact::NoLongerInputs { .. } => "--keep-overridable leaves them alone",
+        Fact::Inaccurate { .. } => {
+            "where it begins, the table of values tells: quantize again with --exclude for these operators, other \
+             samples, or another --calibration"
+        }
         _ => "",
     }
 }
