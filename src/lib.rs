@@ -150,7 +150,7 @@ pub use config::{
     WeightScales, WeightType,
 };
 pub use error::{Error, ErrorKind, Location, Result};
-pub use file::{OutputFile, PreparedFile, SaveOptions, Saved, is_same_file, remove_unfinished_files};
+pub use file::{OutputFile, PreparedFile, SaveOptions, Saved, is_named_text, is_same_file, remove_unfinished_files};
 pub use ir::Model;
 pub use quantize::{
     Simplified, calibrate, check_ranges, explain_planned, quantize, quantize_activations, record_provenance, simplify,

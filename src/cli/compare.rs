@@ -6,7 +6,7 @@ use onnx_quant::{
     Model,
     calibration::{Engine, OnnxruntimeEngine, Samples},
     compare::{Accuracy, Comparing, Comparison, LIMIT_DB, OutputError, ValueComparison, compare},
-    findings::{Code, Finding},
+    findings::Code,
     targets::Target,
 };
 
@@ -14,7 +14,9 @@ use super::{
     Failure, STREAM, count, load,
     observe::{EngineName, progress},
     outputs::{Paths, TextOutput},
-    print_to_stdout, use_threads,
+    print_to_stdout,
+    summary::findings,
+    use_threads,
 };
 
 /// Run a float model and a quantized one with the same samples, and tell how far the quantized one is off, where, and
@@ -159,9 +161,7 @@ fn text(comparison: &Comparison, verbose: bool) -> String {
     }
     text += &first_wrong(comparison);
     text += &values(comparison, verbose);
-    for finding in &comparison.findings {
-        text += &told(finding);
-    }
+    findings(&mut text, &comparison.findings);
     text
 }
 
@@ -253,9 +253,4 @@ fn broken(accuracy: &Accuracy) -> String {
     } else {
         format!("; {} not finite", count(accuracy.broken as usize, "element"))
     }
-}
-
-fn told(finding: &Finding) -> String {
-    let help = if finding.help.is_empty() { String::new() } else { format!("  help: {}\n", finding.help) };
-    format!("{}[{}]: {}\n{help}", finding.severity, finding.code, finding.message)
 }

@@ -114,7 +114,7 @@ fn into_folder(paths: &[PathBuf], folder: &Path) -> Result<Vec<Job>, Failure> {
     let mut jobs = Vec::new();
     for path in paths {
         // What was read from text is written as a model.
-        let name = match path.extension().is_some_and(|extension| extension == "txt" || extension == "onnxtxt") {
+        let name = match onnx_quant::is_named_text(path) {
             true => path.with_extension("onnx"),
             false => path.clone(),
         };

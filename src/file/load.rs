@@ -20,7 +20,8 @@ use crate::{
 /// Names that files of text have; without a header they cannot be told by what they begin with.
 const TEXT_EXTENSIONS: [&str; 2] = ["txt", "onnxtxt"];
 
-fn is_named_text(path: &Path) -> bool {
+/// Whether a file is called like one of text, which is [read](Model::load) as such whatever it begins with.
+pub fn is_named_text(path: &Path) -> bool {
     path.extension().is_some_and(|extension| TEXT_EXTENSIONS.iter().any(|text| extension.eq_ignore_ascii_case(text)))
 }
 

@@ -13,6 +13,7 @@ mod unknown_fields;
 mod write;
 
 pub(crate) use lfs::{LFS_POINTER, is_lfs_pointer};
+pub use load::is_named_text;
 pub use save::{SaveOptions, Saved};
 pub use target::{OutputFile, PreparedFile, is_same_file};
 pub use unfinished::remove_unfinished_files;

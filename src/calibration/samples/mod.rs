@@ -32,6 +32,8 @@
 
 mod archive;
 mod convert;
+#[cfg(any(feature = "images", feature = "sounds"))]
+mod files;
 mod inputs;
 mod npy;
 #[cfg(feature = "images")]
@@ -131,9 +133,7 @@ impl Samples {
     /// There are no samples at the path, or of several kinds; the model has inputs that are no numeric
     /// tensors, or none at all; the limit is 0. Each sample has errors of its own.
     pub fn open(path: impl AsRef<Path>, model: &Model, limit: Option<usize>) -> Result<Self> {
-        if limit == Some(0) {
-            return Err(Error::config("0 samples were asked for; calibration needs at least 1"));
-        }
+        check_limit(limit)?;
         let path = path.as_ref();
         let inputs = Inputs::of(model)?;
         let source = match places::find(path)? {
@@ -161,9 +161,7 @@ impl Samples {
     /// # Ok::<(), onnx_quant::Error>(())
     /// ```
     pub fn random(model: &Model, count: usize) -> Result<Self> {
-        if count == 0 {
-            return Err(Error::config("0 samples were asked for; calibration needs at least 1"));
-        }
+        check_limit(Some(count))?;
         let inputs = Inputs::of(model)?;
         Ok(Self { source: Source::Random(Random::new(&inputs, count)?), inputs })
     }
@@ -182,9 +180,7 @@ impl Samples {
         options: &PictureOptions,
         limit: Option<usize>,
     ) -> Result<Self> {
-        if limit == Some(0) {
-            return Err(Error::config("0 samples were asked for; calibration needs at least 1"));
-        }
+        check_limit(limit)?;
         let inputs = Inputs::of(model)?;
         let pictures = pictures::Pictures::open(path.as_ref(), &inputs, options, limit)?;
         Ok(Self { source: Source::Pictures(Box::new(pictures)), inputs })
@@ -199,9 +195,7 @@ impl Samples {
     /// floats; the limit is 0.
     #[cfg(feature = "sounds")]
     pub fn sounds(path: impl AsRef<Path>, model: &Model, options: &SoundOptions, limit: Option<usize>) -> Result<Self> {
-        if limit == Some(0) {
-            return Err(Error::config("0 samples were asked for; calibration needs at least 1"));
-        }
+        check_limit(limit)?;
         let inputs = Inputs::of(model)?;
         let sounds = sounds::Sounds::open(path.as_ref(), &inputs, options, limit)?;
         Ok(Self { source: Source::Sounds(Box::new(sounds)), inputs })
@@ -225,9 +219,7 @@ impl Samples {
         max_tokens: Option<usize>,
         limit: Option<usize>,
     ) -> Result<Self> {
-        if limit == Some(0) {
-            return Err(Error::config("0 samples were asked for; calibration needs at least 1"));
-        }
+        check_limit(limit)?;
         let inputs = Inputs::of(model)?;
         let texts = texts::Texts::open(path.as_ref(), tokenizer.as_ref(), &inputs, max_tokens, limit)?;
         Ok(Self { source: Source::Texts(Box::new(texts)), inputs })
@@ -240,9 +232,9 @@ impl Samples {
             Source::Stacked(stack) => stack.left(),
             Source::Random(random) => random.left(),
             #[cfg(feature = "images")]
-            Source::Pictures(pictures) => pictures.left(),
+            Source::Pictures(pictures) => pictures.files.left(),
             #[cfg(feature = "sounds")]
-            Source::Sounds(sounds) => sounds.left(),
+            Source::Sounds(sounds) => sounds.files.left(),
             #[cfg(feature = "texts")]
             Source::Texts(texts) => texts.left(),
         }
@@ -257,9 +249,9 @@ impl Samples {
     pub fn skipped(&self) -> &[Skipped] {
         match &self.source {
             #[cfg(feature = "images")]
-            Source::Pictures(pictures) => &pictures.skipped,
+            Source::Pictures(pictures) => &pictures.files.skipped,
             #[cfg(feature = "sounds")]
-            Source::Sounds(sounds) => &sounds.skipped,
+            Source::Sounds(sounds) => &sounds.files.skipped,
             _ => &[],
         }
     }
@@ -285,11 +277,18 @@ impl Iterator for Samples {
     fn size_hint(&self) -> (usize, Option<usize>) {
         match &self.source {
             #[cfg(feature = "images")]
-            Source::Pictures(pictures) => (0, Some(pictures.left())),
+            Source::Pictures(pictures) => (0, Some(pictures.files.left())),
             #[cfg(feature = "sounds")]
-            Source::Sounds(sounds) => (0, Some(sounds.left())),
+            Source::Sounds(sounds) => (0, Some(sounds.files.left())),
             _ => (self.len(), Some(self.len())),
         }
+    }
+}
+
+fn check_limit(limit: Option<usize>) -> Result<()> {
+    match limit {
+        Some(0) => Err(Error::config("0 samples were asked for; calibration needs at least 1")),
+        _ => Ok(()),
     }
 }
 

@@ -1,27 +1,18 @@
 //! Samples from sound: WAV files as waveforms.
 
-use std::{
-    fs,
-    io::Cursor,
-    io::Read,
-    path::{Path, PathBuf},
-    vec,
-};
+use std::{io::Cursor, path::Path};
 
 use hound::{SampleFormat, WavReader};
 
 use super::{
-    MAX_BYTES, Sample, Skipped,
+    MAX_BYTES, Sample,
+    files::{Depth, Files, contents},
     inputs::{Input, Inputs},
-    places::{entries, open},
 };
 use crate::{
-    error::{Error, ErrorKind, Result},
-    ir::{DataType, is_float},
+    error::{Error, Result},
+    ir::{DataType, Tensor, is_float},
 };
-
-/// The most bytes of a file; what is longer counts as damaged.
-const MAX_FILE: u64 = 1 << 30;
 
 /// How recordings become a model's input.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,13 +32,9 @@ pub(super) struct Sounds {
     /// The shape, where the last size is the model's own.
     length: Option<usize>,
     leading: Vec<usize>,
-    options: SoundOptions,
     /// That of the first file, or the one that was asked for.
     rate: Option<u32>,
-    paths: vec::IntoIter<PathBuf>,
-    wanted: usize,
-    read: usize,
-    pub skipped: Vec<Skipped>,
+    pub files: Files,
 }
 
 impl Sounds {
@@ -73,89 +60,49 @@ impl Sounds {
             }
             Some([]) => return Err(input.in_input(Error::sample("is a single number, and no waveform"))),
         };
-        let is_folder = fs::metadata(path).map_err(|error| Error::from(ErrorKind::Read(error)).in_file(path))?.is_dir();
-        let paths = match is_folder {
-            false => vec![path.to_owned()],
-            true => {
-                let mut paths = entries(path).map_err(|error| error.in_file(path))?;
-                paths.retain(|path| path.extension().is_some_and(|it| it.eq_ignore_ascii_case("wav")));
-                paths
-            }
-        };
-        if paths.is_empty() {
+        let files = Files::open(path, &["wav"], Depth::Folder)?.taking(limit, options.refuse_broken);
+        if files.is_empty() {
             return Err(Error::sample("has no recordings: no files that end in .wav").in_file(path));
         }
-        Ok(Self {
-            input: input.clone(),
-            length,
-            leading,
-            rate: options.rate,
-            options: options.clone(),
-            paths: paths.into_iter(),
-            wanted: limit.unwrap_or(usize::MAX),
-            read: 0,
-            skipped: Vec::new(),
-        })
-    }
-
-    /// How many samples there are still at most.
-    pub fn left(&self) -> usize {
-        self.paths.len().min(self.wanted)
+        Ok(Self { input: input.clone(), length, leading, rate: options.rate, files })
     }
 
     /// The next sample.
     pub fn next(&mut self) -> Option<Result<Sample>> {
-        if self.wanted == 0 {
-            return None;
-        }
-        while let Some(path) = self.paths.next() {
-            let reason = match self.sample(&path) {
-                Ok(sample) => {
-                    self.wanted -= 1;
-                    self.read += 1;
-                    return Some(Ok(sample));
-                }
-                Err(error) if self.options.refuse_broken => return Some(Err(error.in_file(&path))),
-                Err(error) => error.to_string(),
-            };
-            self.skipped.push(Skipped { file: path.display().to_string(), reason });
-        }
-        (self.read == 0 && !self.skipped.is_empty()).then(|| {
-            let Skipped { file, reason } = self.skipped.swap_remove(0);
-            self.wanted = 0;
-            Err(Error::sample(format!("none of the files can be taken as a recording; the first {reason}"))
-                .in_file(file))
-        })
+        let Self { input, length, leading, rate, files } = self;
+        files.next("taken as a recording", |path| tensor(path, input, *length, leading, rate))
     }
+}
 
-    fn sample(&mut self, path: &Path) -> Result<Sample> {
-        let (rate, mut wave) = decoded(path)?;
-        let expected = *self.rate.get_or_insert(rate);
-        if rate != expected {
-            return Err(Error::sample(format!(
-                "has {rate} samples a second, and not {expected}; bring it to that rate"
-            )));
-        }
-        if let Some(length) = self.length {
-            // Silence behind what is too short.
-            wave.resize(length, 0.0);
-        }
-        if wave.is_empty() || wave.len() > MAX_BYTES / size_of::<f32>() {
-            return Err(Error::sample("has no sound, or too much of it"));
-        }
-        let shape: Vec<usize> = self.leading.iter().copied().chain([wave.len()]).collect();
-        let bytes = wave.iter().flat_map(|amplitude| amplitude.to_le_bytes()).collect();
-        let tensor = self.input.tensor(DataType::Float, &shape, bytes)?;
-        Ok(Sample { origin: path.display().to_string(), inputs: vec![tensor] })
+/// The model's input of a file. The first one says at which rate the others are to be, where nothing else does.
+fn tensor(
+    path: &Path,
+    input: &Input,
+    length: Option<usize>,
+    leading: &[usize],
+    expected: &mut Option<u32>,
+) -> Result<Tensor> {
+    let (rate, mut wave) = decoded(path)?;
+    let expected = *expected.get_or_insert(rate);
+    if rate != expected {
+        return Err(Error::sample(format!("has {rate} samples a second, and not {expected}; bring it to that rate")));
     }
+    if let Some(length) = length {
+        // Silence behind what is too short.
+        wave.resize(length, 0.0);
+    }
+    if wave.is_empty() || wave.len() > MAX_BYTES / size_of::<f32>() {
+        return Err(Error::sample("has no sound, or too much of it"));
+    }
+    let shape: Vec<usize> = leading.iter().copied().chain([wave.len()]).collect();
+    let bytes = wave.iter().flat_map(|amplitude| amplitude.to_le_bytes()).collect();
+    input.tensor(DataType::Float, &shape, bytes)
 }
 
 /// The rate of a file, and the mean of its channels, integers over the largest power of two of their bits: from -1 to 1.
 fn decoded(path: &Path) -> Result<(u32, Vec<f32>)> {
     let wrong = |error: hound::Error| Error::sample(format!("cannot be read as a recording: {error}"));
-    let mut file = Vec::new();
-    open(path)?.take(MAX_FILE).read_to_end(&mut file).map_err(ErrorKind::Read)?;
-    let mut reader = WavReader::new(Cursor::new(file)).map_err(wrong)?;
+    let mut reader = WavReader::new(Cursor::new(contents(path)?)).map_err(wrong)?;
     let spec = reader.spec();
     let amplitudes: Vec<f32> = match spec.sample_format {
         SampleFormat::Float => reader.samples::<f32>().collect::<Result<_, _>>().map_err(wrong)?,

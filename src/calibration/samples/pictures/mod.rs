@@ -7,12 +7,7 @@ mod form;
 mod options;
 mod resample;
 
-use std::{
-    fs,
-    io::{Cursor, Read},
-    path::{Path, PathBuf},
-    vec,
-};
+use std::{io::Cursor, path::Path};
 
 use image::{DynamicImage, ImageFormat, ImageReader};
 
@@ -20,9 +15,9 @@ pub use options::{Color, Fit, Layout, PictureOptions};
 
 use self::{form::Form, resample::Pixels};
 use super::{
-    Sample, Skipped,
+    Sample,
+    files::{Depth, Files, contents},
     inputs::{Input, Inputs},
-    places::{entries, open},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -33,26 +28,22 @@ use crate::{
 const EXTENSIONS: [&str; 14] =
     ["png", "jpg", "jpeg", "jpe", "jfif", "bmp", "webp", "gif", "tif", "tiff", "heic", "avif", "ppm", "jp2"];
 
-/// Folders in folders that are looked into.
-const MAX_DEPTH: usize = 16;
-
-/// The most bytes of a file; what is longer counts as damaged.
-const MAX_FILE: u64 = 1 << 30;
-
 /// The most bytes that a picture has on the way to its size.
 const MAX_PIXELS: usize = 1 << 29;
 
 /// The pictures of a folder, read one at a time.
 #[derive(Debug)]
 pub(super) struct Pictures {
+    pub files: Files,
+    maker: Maker,
+}
+
+/// Makes the model's input of a picture.
+#[derive(Debug)]
+struct Maker {
     form: Form,
     options: PictureOptions,
     input: Input,
-    paths: vec::IntoIter<PathBuf>,
-    /// How many are still wanted.
-    wanted: usize,
-    read: usize,
-    pub skipped: Vec<Skipped>,
 }
 
 impl Pictures {
@@ -62,50 +53,25 @@ impl Pictures {
             Error::sample(format!("a picture is one input, but the model has {}", inputs.names(|_| true)))
         })?;
         let form = Form::of(input, options)?;
-        let mut paths = Vec::new();
-        match fs::metadata(path).map_err(ErrorKind::Read).map_err(|error| Error::from(error).in_file(path))?.is_dir() {
-            true => collect(path, 0, &mut paths).map_err(|error| error.in_file(path))?,
-            false => paths.push(path.to_owned()),
-        }
-        if paths.is_empty() {
+        let files = Files::open(path, &EXTENSIONS, Depth::Tree)?.taking(limit, options.refuse_broken);
+        if files.is_empty() {
             let message = format!("has no pictures: no files that end in .{}", EXTENSIONS[..7].join(", ."));
             return Err(Error::sample(message).in_file(path));
         }
-        let wanted = limit.unwrap_or(usize::MAX);
-        let (options, input, paths) = (options.clone(), input.clone(), paths.into_iter());
-        Ok(Self { form, options, input, paths, wanted, read: 0, skipped: Vec::new() })
-    }
-
-    /// How many samples there are still at most.
-    pub fn left(&self) -> usize {
-        self.paths.len().min(self.wanted)
+        Ok(Self { files, maker: Maker { form, options: options.clone(), input: input.clone() } })
     }
 
     /// The next sample; files that are no pictures are passed over, unless they are to be refused.
     pub fn next(&mut self) -> Option<Result<Sample>> {
-        if self.wanted == 0 {
-            return None;
-        }
-        while let Some(path) = self.paths.next() {
-            let pixels = decoded(&path, self.form.color).and_then(|pixels| self.fitted(pixels));
-            let reason = match pixels.and_then(|pixels| self.tensor(&pixels)) {
-                Ok(tensor) => {
-                    self.wanted -= 1;
-                    self.read += 1;
-                    return Some(Ok(Sample { origin: path.display().to_string(), inputs: vec![tensor] }));
-                }
-                Err(error) if self.options.refuse_broken => return Some(Err(error.in_file(&path))),
-                Err(error) => error.to_string(),
-            };
-            self.skipped.push(Skipped { file: path.display().to_string(), reason });
-        }
-        (self.read == 0 && !self.skipped.is_empty()).then(|| {
-            let Skipped { file, reason } = self.skipped.swap_remove(0);
-            self.wanted = 0;
-            Err(Error::sample(format!("none of the files can be read as a picture; the first {reason}")).in_file(file))
+        let Self { files, maker } = self;
+        files.next("read as a picture", |path| {
+            let pixels = decoded(path, maker.form.color)?;
+            maker.tensor(&maker.fitted(pixels)?)
         })
     }
+}
 
+impl Maker {
     /// The picture at the model's size.
     fn fitted(&self, pixels: Pixels) -> Result<Pixels> {
         let (width, height) = (self.form.width, self.form.height);
@@ -174,26 +140,10 @@ impl Pictures {
     }
 }
 
-/// The files in a folder that are called like pictures.
-fn collect(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
-    for path in entries(folder)? {
-        let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-        if path.is_dir() {
-            if depth < MAX_DEPTH {
-                collect(&path, depth + 1, paths)?;
-            }
-        } else if extension.is_some_and(|extension| EXTENSIONS.contains(&&*extension)) {
-            paths.push(path);
-        }
-    }
-    Ok(())
-}
-
 /// The pixels of a file.
 fn decoded(path: &Path, color: Color) -> Result<Pixels> {
     let wrong = |error: image::ImageError| Error::sample(format!("cannot be read as a picture: {error}"));
-    let mut file = Vec::new();
-    open(path)?.take(MAX_FILE).read_to_end(&mut file).map_err(ErrorKind::Read)?;
+    let file = contents(path)?;
     let reader = ImageReader::new(Cursor::new(&file)).with_guessed_format().map_err(ErrorKind::Read)?;
     if reader.format() == Some(ImageFormat::Jpeg) && !is_complete_jpeg(&file) {
         return Err(Error::sample("cannot be read as a picture: the end of the JPEG file is missing"));
