@@ -211,6 +211,8 @@ fn a_process_group_that_is_interrupted_is_gone() {
     let folder = folder();
     let mut child =
         command(folder.path(), &["-", "out.onnx"]).stdin(Stdio::piped()).process_group(0).spawn().expect("it");
+    // Waiting would close the pipe, and on a busy machine the end of its input could come before the signal.
+    let _input = child.stdin.take();
     std::thread::sleep(std::time::Duration::from_millis(200));
     send("INT", &child);
     assert_eq!(child.wait().expect("it ends").signal(), Some(2));
