@@ -118,7 +118,7 @@
 //! | `quantize` | the order: `calibration`, `explain`, `findings`, `plan`, `passes`, `report`, `targets`, `ir`, `config` |
 //!
 //! The library never prints and never exits: command line and terminal are the binary's. A test holds
-//! these walls (`tests/architecture.rs`).
+//! these walls (`tests/suite/architecture.rs`).
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the made fixtures into `made/`, with what onnx's checker and the runtimes say of each.
 
-    pip install -r ../tests/runtime/requirements.txt
+    pip install -r ../tests/suite/runtime/requirements.txt
     python make_models.py
 
 The files are the same on every run. `models.json` lists all models, the real ones too: tests read

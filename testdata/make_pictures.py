@@ -4,7 +4,7 @@
     pip install pillow==13.0.0 numpy
     python make_pictures.py
 
-`tests/samples/pictures.rs` compares: `NAME.WAY.npy` holds the bytes of a picture after Pillow brought it to a size.
+`tests/suite/samples/pictures.rs` compares: `NAME.WAY.npy` holds the bytes of a picture after Pillow brought it to a size.
 """
 
 from pathlib import Path

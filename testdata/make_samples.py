@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Writes `samples/`, calibration samples as numpy itself writes them, and `calibration/`, samples for a model.
 
-    pip install -r ../tests/runtime/requirements.txt
+    pip install -r ../tests/suite/runtime/requirements.txt
     python make_samples.py
 
-`tests/samples/numpy.rs` knows what is in `samples/`: every array counts up from 1. Those in `calibration/` are made
+`tests/suite/samples/numpy.rs` knows what is in `samples/`: every array counts up from 1. Those in `calibration/` are made
 up, so that they have no origin but this script, and look like what the model was trained for.
 """
 

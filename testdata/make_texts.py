@@ -4,7 +4,7 @@
     pip install tokenizers==0.23.3
     python make_texts.py
 
-`tests/samples/texts.rs` compares.
+`tests/suite/samples/texts.rs` compares.
 """
 
 import json

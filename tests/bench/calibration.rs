@@ -30,7 +30,7 @@ mod cnn;
 #[expect(dead_code, reason = "the other benchmark uses the rest")]
 mod command;
 #[cfg(target_os = "linux")]
-#[path = "../runtime/provision.rs"]
+#[path = "../suite/runtime/provision.rs"]
 mod provision;
 
 #[cfg(not(target_os = "linux"))]
@@ -99,7 +99,7 @@ mod linux {
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--rounds" => rounds = arguments.next().ok_or("--rounds needs a number")?.parse()?,
-                "--onnxruntime" => library = Some(provision::onnxruntime_library().ok_or("there is no onnxruntime")?),
+                "--onnxruntime" => library = Some(provision::onnxruntime_library()?),
                 "--alone" => alone = true,
                 _ if argument.starts_with('-') => return Err(format!("what is {argument}?").into()),
                 _ => given.push(PathBuf::from(argument)),
@@ -112,7 +112,7 @@ mod linux {
             [model, samples] => (fs::canonicalize(model)?, fs::canonicalize(samples)?),
             _ => return Err("it takes a model and a folder of samples, or neither".into()),
         };
-        let python = if alone { None } else { provision::python().map(Path::to_owned) };
+        let python = if alone { None } else { provision::python().ok().map(Path::to_owned) };
         Case { model, samples, python, library, result: folder.join(format!("result-{}", std::process::id())) }
             .measure(rounds.max(1))
     }

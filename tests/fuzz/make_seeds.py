@@ -1,6 +1,6 @@
 """Writes the seeds that are made: small models, one for each operator, files of ranges, and files of samples.
 
-Run with the packages of tests/runtime/requirements.txt. Seeds called fault_* are inputs that failed once: they stay.
+Run with the packages of tests/suite/runtime/requirements.txt. Seeds called fault_* are inputs that failed once: they stay.
 """
 
 import io
