@@ -155,6 +155,7 @@ fn spelled_like(near: &[String]) -> String {
 
 /// Where it went wrong. Every part is optional.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Location {
     /// The file.
     pub file: Option<PathBuf>,

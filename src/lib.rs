@@ -142,6 +142,7 @@ pub mod plan;
 pub mod proto;
 mod quantize;
 pub mod report;
+mod setters;
 pub mod targets;
 mod text;
 

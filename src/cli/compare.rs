@@ -114,12 +114,10 @@ fn compared(args: &Args, float: &Model, quantized: &Model) -> Result<Comparison,
     let limit = args.max_samples.map(NonZeroUsize::get);
     let samples = Samples::open(&args.samples, float, limit).map_err(|error| error.in_file(&args.float))?;
     let bar = progress("comparing", samples.len(), args.quiet);
-    let comparing = Comparing {
-        engine: &*engine,
-        optimizing: optimizing.as_ref().map(|engine| engine as &dyn Engine),
-        target: args.target.clone(),
-        min_sqnr_db: args.min_sqnr,
-    };
+    let comparing = Comparing::new(&*engine)
+        .with_optimizing(optimizing.as_ref().map(|engine| engine as &dyn Engine))
+        .with_target(args.target.clone())
+        .with_min_sqnr_db(args.min_sqnr);
     let comparison = compare(float, quantized, samples, &comparing, &mut |done| bar.set_position(done as u64));
     bar.finish_and_clear();
     Ok(comparison.map_err(|error| error.in_file(&args.quantized))?)

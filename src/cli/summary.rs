@@ -133,8 +133,8 @@ fn quantized(out: &mut String, report: &Report, config: &Config, verbose: bool) 
         return;
     }
     let sizes = match config.weight_form {
-        WeightForm::Dq => format!(": {} -> {} with scales", bytes(report.bytes.float), bytes(report.bytes.quantized)),
         WeightForm::Qdq => String::new(),
+        _ => format!(": {} -> {} with scales", bytes(report.bytes.float), bytes(report.bytes.quantized)),
     };
     line(out, format_args!("{} to {}{sizes}", count(report.quantized.len(), "weight"), kind(config)));
     if !verbose {

@@ -15,10 +15,12 @@ use crate::{
     calibration::{Engine, Observation, Sample, Session},
     error::{Error, Result},
     ir::{DataType, Model, Tensor, ValueId},
+    setters::setters,
     targets::Target,
 };
 
 /// What compares, and against what.
+#[non_exhaustive]
 pub struct Comparing<'a> {
     /// What runs the models operator by operator, as they are written.
     pub engine: &'a dyn Engine,
@@ -29,6 +31,22 @@ pub struct Comparing<'a> {
     pub target: Target,
     /// The least signal to noise of an output, in dB: below, there is a [finding](Comparison::findings).
     pub min_sqnr_db: Option<f64>,
+}
+
+setters!(Comparing<'_> { with_target(target: Target), with_min_sqnr_db(min_sqnr_db: Option<f64>) });
+
+impl<'a> Comparing<'a> {
+    /// As the models are written, for the default target, without a bound.
+    pub fn new(engine: &'a dyn Engine) -> Self {
+        Self { engine, optimizing: None, target: Target::default(), min_sqnr_db: None }
+    }
+
+    /// The same with an engine that runs the quantized model as its users do, too.
+    #[must_use]
+    pub fn with_optimizing(mut self, optimizing: Option<&'a dyn Engine>) -> Self {
+        self.optimizing = optimizing;
+        self
+    }
 }
 
 /// Compares a quantized model with the float model that it was made from. `progress` hears after each sample how many
@@ -46,7 +64,7 @@ pub struct Comparing<'a> {
 /// let mut quantized = float.clone();
 /// quantize(&mut quantized, &Config::default())?;
 /// let samples = Samples::open("testdata/calibration/kws_dscnn", &float, Some(1))?;
-/// let comparing = Comparing { engine: &RtenEngine, optimizing: None, target: Default::default(), min_sqnr_db: None };
+/// let comparing = Comparing::new(&RtenEngine);
 /// let comparison = compare(&float, &quantized, samples, &comparing, &mut |_| {})?;
 /// assert!(comparison.outputs[0].written.accuracy.sqnr_db > 20.0);
 /// # Ok::<(), onnx_quant::Error>(())

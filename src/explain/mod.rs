@@ -53,6 +53,7 @@ pub struct Explanation {
 /// Which ranges a plan is made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum PlannedRanges {
     /// Those that were observed.
     Observed,
@@ -81,6 +82,7 @@ pub struct Operator {
 /// How an operator computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Verdict {
     /// With integers.
     Integer,

@@ -51,6 +51,7 @@ pub struct Inspection {
 
 /// An input or output of the main graph.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Port {
     /// Its name.
     pub name: String,
@@ -63,6 +64,7 @@ pub struct Port {
 
 /// Tensors whose elements are of one type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Tensors {
     /// The type.
     #[serde(rename = "type")]
@@ -79,6 +81,7 @@ pub struct Tensors {
 
 /// One tensor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Weight {
     /// Its name.
     pub name: String,
@@ -93,6 +96,7 @@ pub struct Weight {
 
 /// What is quantized already.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Quantized {
     /// Operators that make integers: QuantizeLinear, DynamicQuantizeLinear.
     pub quantizers: usize,
@@ -106,6 +110,7 @@ pub struct Quantized {
 
 /// What whoever runs a model must have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Needs {
     /// The version of the default operator set.
     pub opset: i64,

@@ -9,6 +9,7 @@ use crate::{
 
 /// What became of activations.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Activations {
     /// What becomes of every layer, of every operator that integers pass, and of the others that stand where integers
     /// end.
@@ -24,6 +25,7 @@ pub struct Activations {
 /// What the integer layers take, with the conversions around them, on two kinds of processors. A rough
 /// estimate, of the layers alone: what is float before and after is not in it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct EstimatedTime {
     /// Where instructions sum products of 8 bits.
     pub with_vnni: LayerTimes,
@@ -33,6 +35,7 @@ pub struct EstimatedTime {
 
 /// Microseconds on one core in one run of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct LayerTimes {
     /// The layers as floats.
     pub float_us: f64,
@@ -46,6 +49,7 @@ pub struct LayerTimes {
 
 /// What becomes of an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct PlannedOperator {
     /// Its type and name.
     pub operator: String,
@@ -61,6 +65,7 @@ pub struct PlannedOperator {
 
 /// A value that is quantized.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct QuantizedValue {
     /// Its name.
     pub name: String,

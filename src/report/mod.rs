@@ -21,6 +21,7 @@ use crate::{
 
 /// The report of one quantization.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// The weights that were quantized.
     pub quantized: Vec<QuantizedTensor>,
@@ -44,6 +45,7 @@ pub struct Report {
 
 /// Bytes of tensors before and after.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Bytes {
     /// As float.
     pub float: usize,
@@ -53,6 +55,7 @@ pub struct Bytes {
 
 /// A weight that was quantized.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct QuantizedTensor {
     /// Its name.
     pub name: String,
@@ -72,6 +75,7 @@ pub struct QuantizedTensor {
 
 /// One quantized form of a weight.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Copy {
     /// Its type, e.g. `int8`.
     pub dtype: &'static str,
@@ -97,6 +101,7 @@ pub struct Copy {
 
 /// A weight that stays float.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct FloatTensor {
     /// Its name.
     pub name: String,
@@ -112,6 +117,7 @@ pub struct FloatTensor {
 
 /// Float constants that training had quantized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TrainedFloat {
     /// How many.
     pub count: usize,
@@ -121,6 +127,7 @@ pub struct TrainedFloat {
 
 /// Float constants that are no weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct OtherFloat {
     /// How many.
     pub count: usize,

@@ -41,6 +41,7 @@ use self::{
 use crate::{
     ir::{Model, ScopeId},
     proto::{OperatorSetIdProto, TrainingInfoProto},
+    setters::setters,
 };
 
 /// How a model is printed.
@@ -52,10 +53,18 @@ use crate::{
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TextOptions {
     /// A tensor of at most so many elements is spelled out; a larger one is a digest.
     pub literal_elements: usize,
 }
+
+impl TextOptions {
+    /// Every element of every tensor is spelled out.
+    pub const ALL: Self = Self { literal_elements: usize::MAX };
+}
+
+setters!(TextOptions { with_literal_elements(literal_elements: usize) });
 
 impl Default for TextOptions {
     fn default() -> Self {

@@ -186,7 +186,7 @@ fn branches() -> Vec<Sample> {
     let samples = conditions.into_iter().enumerate().map(|(index, (outer, inner, x))| {
         let x = [x; 16].iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
         let x = Tensor::from_bytes("x", DataType::Float, &[2, 8], x).expect("the bytes fit");
-        Sample { origin: format!("{index}.npz"), inputs: vec![flag("outer", outer), flag("inner", inner), x] }
+        Sample::new(format!("{index}.npz"), vec![flag("outer", outer), flag("inner", inner), x])
     });
     samples.collect()
 }
@@ -221,7 +221,7 @@ fn ranges_are_the_same_at_every_number_of_threads() {
         let number = |index: usize| ((index * 31 + seed * 17) % 101) as f32 / 50.0 - 1.0;
         let bytes: Vec<u8> = (0..62 * 40).flat_map(|index| number(index).to_le_bytes()).collect();
         let tensor = Tensor::from_bytes("logmel", DataType::Float, &[1, 62, 40], bytes).expect("the bytes fit");
-        Sample { origin: seed.to_string(), inputs: vec![tensor] }
+        Sample::new(seed.to_string(), vec![tensor])
     };
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");

@@ -72,7 +72,7 @@ fn tensorrt_gets_symmetric_pairs_on_inputs_and_float_biases() {
 
 fn a_target_refuses_what_it_has_no_kernels_for() {
     let tensorrt: Target = "tensorrt".parse().expect("a target");
-    let config = Config { target: tensorrt, ..Config::default() };
+    let config = Config::default().with_target(tensorrt);
     let said = config.check_for_activations().expect_err("activations are not symmetric").to_string();
     assert!(said.contains("tensorrt takes symmetric activations only"), "{said}");
 }

@@ -69,7 +69,7 @@ fn table(fixtures: &[Fixture], config: &Config) -> String {
 fn everything_that_can_be_quantized() {
     let mut fixtures = fixtures();
     fixtures.retain(|fixture| fixture.name.starts_with("made/"));
-    let config = Config { allow_growth: true, ..Config::default() };
+    let config = Config::default().with_allow_growth(true);
     insta::assert_snapshot!(table(&fixtures, &config));
 }
 

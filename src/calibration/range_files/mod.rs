@@ -27,6 +27,7 @@ use crate::{
 
 /// The format of a file of ranges.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RangeFormat {
     /// All that was observed: what can be merged, and what every method can use.
     #[default]

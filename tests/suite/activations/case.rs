@@ -204,7 +204,7 @@ fn outcome(case: &Case, path: &Path, samples: &[BTreeMap<String, Tensor>]) -> Ou
 /// Ranges that somebody determined.
 fn ranges(given: &[(&str, f32, f32)]) -> Ranges {
     let range = |&(name, min, max): &(&str, f32, f32)| (name.to_owned(), Statistics::of_range(Range { min, max }));
-    Ranges { values: given.iter().map(range).collect() }
+    given.iter().map(range).collect()
 }
 
 /// `Conv*2 Relu`.

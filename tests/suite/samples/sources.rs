@@ -129,7 +129,8 @@ fn test_sets_give_inputs_by_number() {
     put(folder.path(), "model.onnx", "not looked at");
     let inputs = [("x", "float"), ("=with_default", "float"), ("b", "bfloat16[1]")];
     let samples = all(folder.path(), &model(&inputs)).unwrap_or_else(|error| panic!("{error}"));
-    let firsts: Vec<f32> = samples.iter().map(|sample| sample.inputs[0].to_f32().expect("floats")[[]]).collect();
+    let firsts: Vec<f32> =
+        samples.iter().map(|sample| sample.inputs[0].to_array::<f32>().expect("floats")[[]]).collect();
     assert_eq!(firsts, [2.0, 10.0]);
     assert_eq!(parts(&samples[0].inputs[1]), ("b", DataType::Bfloat16, vec![1], vec![0x80, 0x3f].into()));
     // One of them alone is one sample.
@@ -153,7 +154,7 @@ fn accidents_of_type_are_mended() {
     let given = |array: Vec<u8>, ty: &str| {
         put(folder.path(), "x.npy", array);
         let samples = all(folder.path(), &model(&[("x", ty)])).unwrap_or_else(|error| panic!("{error}"));
-        samples[0].inputs[0].bytes().expect("bytes").to_vec()
+        samples[0].inputs[0].to_bytes().expect("bytes")
     };
     let numbers = [0.1f64, -2.5, 60000.0, 5e-324, -0.0];
     let double: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
