@@ -129,6 +129,12 @@ pub enum ErrorKind {
         /// What went wrong.
         reason: String,
     },
+    /// Whoever asked for a run over samples ended it.
+    #[error("ended after {samples} samples, as was asked for")]
+    Cancelled {
+        /// How many had been run.
+        samples: usize,
+    },
     /// Something was found that the configuration does not put up with.
     #[error("{message} ({code} is denied)")]
     Denied {

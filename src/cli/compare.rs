@@ -1,6 +1,6 @@
 //! `onnx-quant compare`: what quantization cost, value by value.
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{num::NonZeroUsize, ops::ControlFlow, path::PathBuf};
 
 use onnx_quant::{
     Model,
@@ -118,7 +118,10 @@ fn compared(args: &Args, float: &Model, quantized: &Model) -> Result<Comparison,
         .with_optimizing(optimizing.as_ref().map(|engine| engine as &dyn Engine))
         .with_target(args.target.clone())
         .with_min_sqnr_db(args.min_sqnr);
-    let comparison = compare(float, quantized, samples, &comparing, &mut |done| bar.set_position(done as u64));
+    let comparison = compare(float, quantized, samples, &comparing, &mut |done| {
+        bar.set_position(done as u64);
+        ControlFlow::Continue(())
+    });
     bar.finish_and_clear();
     Ok(comparison.map_err(|error| error.in_file(&args.quantized))?)
 }
@@ -133,7 +136,7 @@ const SHOWN: usize = 15;
 
 /// What people read.
 fn text(comparison: &Comparison, verbose: bool) -> String {
-    let optimizing = match comparison.optimizing_engine {
+    let optimizing = match &comparison.optimizing_engine {
         Some(engine) => format!(", and the quantized model as {engine} runs it"),
         None => String::new(),
     };
@@ -219,7 +222,7 @@ fn values(comparison: &Comparison, verbose: bool) -> String {
             db(&value.before_rounding),
             db(&value.own),
             cosine(&value.written),
-            value.stored_as.unwrap_or("-"),
+            value.stored_as.as_deref().unwrap_or("-"),
             value.name,
             broken(&value.written)
         );

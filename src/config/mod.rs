@@ -52,12 +52,10 @@ mod pattern;
 ///
 /// ```
 /// use onnx_quant::{Config, Granularity, WeightType};
-/// let config = Config {
-///     weights: WeightType::Uint8,
-///     granularity: Granularity::PerTensor,
-///     exclude: vec!["Gather".parse()?, "re:^head/".parse()?],
-///     ..Config::default()
-/// };
+/// let config = Config::default()
+///     .with_weights(WeightType::Uint8)
+///     .with_granularity(Granularity::PerTensor)
+///     .with_exclude(vec!["Gather".parse()?, "re:^head/".parse()?]);
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -4,7 +4,7 @@ use half::{bf16, f16};
 
 use super::DataType;
 
-/// A type of Rust's that is an element type of ONNX: `f32`, `f64`, [`f16`], [`bf16`], `bool`, and the integers of 8 to 64
+/// A type of Rust's that is an element type of ONNX: `f32`, `f64`, [`half::f16`], [`half::bf16`], `bool`, and the integers of 8 to 64
 /// bits.
 pub trait Element: sealed::Bytes {
     /// Its name in ONNX.

@@ -47,8 +47,8 @@ use crate::{
 /// How a model is printed.
 ///
 /// ```
-/// # let model = onnx_quant::Model::from_bytes(bytes::Bytes::from_static(&[0x3a, 0]))?;
-/// let only_digests = onnx_quant::TextOptions { literal_elements: 0 };
+/// # let model = onnx_quant::Model::from_bytes(vec![0x3a, 0])?;
+/// let only_digests = onnx_quant::TextOptions::default().with_literal_elements(0);
 /// let text = model.to_text_with(&only_digests);
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```

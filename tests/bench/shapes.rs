@@ -398,6 +398,6 @@ fn model(version: i64, graph: GraphProto) -> ModelProto {
 impl Shape {
     /// The bytes of the model of a size.
     pub fn bytes(&self, size: usize) -> Vec<u8> {
-        (self.model)(size).encode_to_vec().into()
+        (self.model)(size).encode_to_vec()
     }
 }

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use command_line::{fail, folder, read, run, stderr, succeed};
 use onnx_quant::{
     Config, Model, Result,
-    calibration::{OnnxruntimeEngine, RtenEngine, Sample, Samples},
+    calibration::{OnnxruntimeEngine, RtenEngine, Sample, Samples, proceed},
     compare::{Accuracy, Comparing, Comparison, LIMIT_DB, compare},
     findings::Code,
     ir::{DataType, Tensor},
@@ -96,7 +96,7 @@ fn sample(numbers: [f32; 4]) -> Result<Sample> {
 
 fn compared(float: &Model, quantized: &Model, samples: Vec<Result<Sample>>) -> Result<Comparison> {
     let comparing = Comparing::new(&RtenEngine);
-    compare(float, quantized, samples, &comparing, &mut |_| {})
+    compare(float, quantized, samples, &comparing, &mut proceed)
 }
 
 fn near(found: f64, expected: f64) {
@@ -117,7 +117,7 @@ fn figures_are_those_of_a_calculation_by_hand() {
     let product = 1.0 + 4.0 + 3.0 * 3.5 + 4.0 * 4.5;
     let (one, other) = (30f64, 1.0 + 4.0 + 3.5 * 3.5 + 4.5 * 4.5);
     near(h.written.cosine.expect("it is there"), product / (one * other).sqrt());
-    assert_eq!((h.stored_as, h.range), (Some("int8"), Some([-64.0, 63.5])));
+    assert_eq!((h.stored_as.as_deref(), h.range), (Some("int8"), Some([-64.0, 63.5])));
     assert_eq!(h.histogram.as_ref().expect("it was observed").counts.iter().sum::<u64>(), 8);
     // Nothing is compared before, so that the weight counts as its own.
     near(h.own.expect("it is measured").sqnr_db, 10.0 * 60f64.log10());
@@ -206,7 +206,7 @@ fn both_engines_find_what_numpy_finds() {
     let onnxruntime = OnnxruntimeEngine::new(Some(&library)).expect("it can be loaded");
     let all = onnxruntime.clone().optimized();
     let comparing = Comparing::new(&onnxruntime).with_optimizing(Some(&all));
-    let in_onnxruntime = compare(&float, &quantized, one(), &comparing, &mut |_| {}).expect("they can be compared");
+    let in_onnxruntime = compare(&float, &quantized, one(), &comparing, &mut proceed).expect("they can be compared");
     let in_rten = compared(&float, &quantized, one().collect()).expect("they can be compared");
     let found = &in_onnxruntime.outputs[0];
     let of_engine = |found: &Accuracy, expected: &runtime::Difference, most: f64| {
@@ -241,7 +241,8 @@ fn integers_are_compared_by_what_they_mean() {
     let engine = OnnxruntimeEngine::new(Some(&library)).expect("it can be loaded");
     let comparing = Comparing::new(&engine);
     let samples = vec![sample([1.0, 2.2, 3.0, 4.0])];
-    let comparison = compare(&float_model, &quantized, samples, &comparing, &mut |_| {}).expect("they can be compared");
+    let comparison =
+        compare(&float_model, &quantized, samples, &comparing, &mut proceed).expect("they can be compared");
     let named: BTreeMap<&str, &_> = comparison.values.iter().map(|value| (value.name.as_str(), value)).collect();
     assert_eq!(named.keys().copied().collect::<Vec<_>>(), ["h", "x", "y"]);
     // 2.2 becomes 2, and only where it is first rounded.

@@ -7,7 +7,7 @@ use testdata::fixtures;
 fn quantized(model: &Vec<u8>, config: &Config) -> Option<Vec<u8>> {
     let mut model = Model::from_bytes(model.clone()).ok()?;
     let report = quantize(&mut model, config).ok()?;
-    record_provenance(&mut model, config, &report);
+    record_provenance(&mut model, &report);
     Some(model.to_bytes())
 }
 

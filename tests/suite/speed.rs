@@ -180,7 +180,7 @@ fn depthwise_networks_get_a_note() {
 fn a_small_network_of_blocks_with_float_between_gets_a_note() {
     use onnx_quant::{
         calibrate,
-        calibration::{RtenEngine, Sample},
+        calibration::{RtenEngine, Sample, proceed},
         ir::{DataType, Tensor},
     };
     let model = Model::load(testdata::path("ppocr_cls.onnx")).expect("a fixture loads");
@@ -189,7 +189,7 @@ fn a_small_network_of_blocks_with_float_between_gets_a_note() {
         .flat_map(|index| ((index.wrapping_mul(2_654_435_761) >> 16) as f32 / 32768.0 - 1.0).to_le_bytes());
     let input = Tensor::from_bytes("x", DataType::Float, &shape, noise.collect::<Vec<u8>>()).expect("the bytes fit");
     let sample = Sample::new("noise", vec![input]);
-    let ranges = calibrate(&model, &config(), [Ok(sample)], &RtenEngine, &mut |_| {}).expect("it runs");
+    let ranges = calibrate(&model, &config(), [Ok(sample)], &RtenEngine, &mut proceed).expect("it runs");
     let text = note(&model, &ranges).expect("it is slower");
     assert!(text.contains("in onnxruntime:") && text.contains("depthwise"), "{text}");
     let report = quantize_activations(&mut model.clone(), &config(), &ranges).expect("it can be quantized");

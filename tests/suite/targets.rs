@@ -3,7 +3,7 @@
 use crate::testdata;
 use onnx_quant::{
     Config, Model, calibrate,
-    calibration::{RtenEngine, Samples},
+    calibration::{RtenEngine, Samples, proceed},
     explain::{Verdict, explain},
     ir::DataType,
     quantize_activations,
@@ -14,7 +14,7 @@ fn quantized(target: &str) -> Model {
     let mut model = Model::load(testdata::path("kws_dscnn.onnx")).expect("it loads");
     let config = Config::for_target(target.parse().expect("a target"));
     let samples = Samples::open(testdata::path("calibration/kws_dscnn"), &model, None).expect("samples");
-    let ranges = calibrate(&model, &config, samples, &RtenEngine, &mut |_| {}).expect("it runs");
+    let ranges = calibrate(&model, &config, samples, &RtenEngine, &mut proceed).expect("it runs");
     quantize_activations(&mut model, &config, &ranges).expect("it is quantized");
     model
 }

@@ -34,7 +34,7 @@ fn lines(report: &Report) -> String {
         let shape: Vec<String> = tensor.shape.iter().map(ToString::to_string).collect();
         for copy in &tensor.copies {
             let scales = copy.axis.map_or("one scale".to_owned(), |axis| format!("axis {axis}"));
-            let float = if tensor.float_type == "float" { "" } else { tensor.float_type };
+            let float = if tensor.float_type == "float" { "" } else { &tensor.float_type };
             let name = place(&tensor.path, &tensor.name);
             let readers = operators(&copy.operators);
             writeln!(text, "  {name} {float}[{}]: {scales}: {readers}", shape.join(", ")).expect("a String takes it");

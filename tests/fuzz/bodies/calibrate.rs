@@ -1,6 +1,6 @@
 //! A model is run with samples that match its inputs, and quantized with what was seen.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::ControlFlow};
 
 use onnx_quant::{
     Config, Error, Model, Result, calibrate,
@@ -41,7 +41,11 @@ pub fn run(bytes: &[u8], random: &mut Random) {
 fn observed(model: &Model, config: &Config, samples: &[Sample]) -> Result<Ranges, Error> {
     let mut heard = 0;
     let given = samples.iter().map(|sample| Ok(sample.clone()));
-    let ranges = calibrate(model, config, given, &RtenEngine, &mut |done| heard = done).inspect_err(assert_readable)?;
+    let ranges = calibrate(model, config, given, &RtenEngine, &mut |done| {
+        heard = done;
+        ControlFlow::Continue(())
+    })
+    .inspect_err(assert_readable)?;
     assert!(ranges.values.is_empty() || heard == samples.len(), "progress tells of {heard} samples");
     Ok(ranges)
 }

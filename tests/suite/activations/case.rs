@@ -8,7 +8,7 @@ use std::{
 
 use onnx_quant::{
     CalibrationMethod, Config, Model, Report, SaveOptions, calibrate,
-    calibration::{Ranges, RtenEngine, Statistics},
+    calibration::{Ranges, RtenEngine, Statistics, proceed},
     numeric::Range,
     quantize_activations,
 };
@@ -182,7 +182,7 @@ fn outcome(case: &Case, path: &Path, samples: &[BTreeMap<String, Tensor>]) -> Ou
     let float = Model::load(path).expect("it loads");
     let samples = samples.iter().map(|inputs| Ok(sample(inputs)));
     let ranges = match case.given {
-        [] => calibrate(&float, &case.config, samples, &RtenEngine, &mut |_| {})
+        [] => calibrate(&float, &case.config, samples, &RtenEngine, &mut proceed)
             .unwrap_or_else(|error| panic!("{}: {error}", case.name)),
         given => ranges(given),
     };

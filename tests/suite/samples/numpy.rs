@@ -76,7 +76,7 @@ fn one_array_is_read_in_every_order_and_version() {
         let list = folder.path().join("samples.txt");
         std::fs::write(&list, path(file).to_str().expect("a path")).expect("a list");
         let samples = all(&list, &model(&[("x", "float[2,3,4]")])).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(parts(&samples[0].inputs[0]), ("x", DataType::Float, vec![2, 3, 4], expected.clone().into()));
+        assert_eq!(parts(&samples[0].inputs[0]), ("x", DataType::Float, vec![2, 3, 4], expected.clone()));
 
         // As two samples, along the first axis.
         let samples = all(&path(file), &model(&[("x", "float[3,4]")])).unwrap_or_else(|error| panic!("{error}"));

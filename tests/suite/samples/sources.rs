@@ -93,9 +93,9 @@ fn one_file_holds_many_samples_with_or_without_a_batch() {
             assert_eq!(sample.origin, format!("{}[{index}]", path.display()));
             let y = bytes_of(&y[index..][..1]);
             let expected = [
-                ("x", DataType::Float, vec![2, 2], bytes_of(&x[index * 4..][..4]).into()),
-                ("y", DataType::Float, vec![1, 1], y.clone().into()),
-                ("z", DataType::Float, vec![1], y.into()),
+                ("x", DataType::Float, vec![2, 2], bytes_of(&x[index * 4..][..4])),
+                ("y", DataType::Float, vec![1, 1], y.clone()),
+                ("z", DataType::Float, vec![1], y),
             ];
             assert!(sample.inputs.iter().map(parts).eq(expected), "{sample:?}");
         }
@@ -132,7 +132,7 @@ fn test_sets_give_inputs_by_number() {
     let firsts: Vec<f32> =
         samples.iter().map(|sample| sample.inputs[0].to_array::<f32>().expect("floats")[[]]).collect();
     assert_eq!(firsts, [2.0, 10.0]);
-    assert_eq!(parts(&samples[0].inputs[1]), ("b", DataType::Bfloat16, vec![1], vec![0x80, 0x3f].into()));
+    assert_eq!(parts(&samples[0].inputs[1]), ("b", DataType::Bfloat16, vec![1], vec![0x80, 0x3f]));
     // One of them alone is one sample.
     assert_eq!(origins(&folder.path().join("test_data_set_10"), &inputs), [""]);
 }
