@@ -178,15 +178,15 @@ pub mod targets;
 mod text;
 
 pub use config::{
-    ActivationType, Activations, CalibrationMethod, Config, Granularity, Pattern, TrainedPairs, WeightForm,
+    Accuracy, ActivationType, Activations, CalibrationMethod, Config, Granularity, Pattern, TrainedPairs, WeightForm,
     WeightScales, WeightType,
 };
 pub use error::{Error, ErrorKind, Location, Result};
 pub use file::{OutputFile, PreparedFile, SaveOptions, Saved, is_named_text, is_same_file, remove_unfinished_files};
 pub use ir::Model;
 pub use quantize::{
-    Simplified, calibrate, check_ranges, explain_planned, quantize, quantize_activations, record_provenance, simplify,
-    upgrade,
+    BALANCED_DB, HIGH_DB, Simplified, calibrate, check_ranges, explain_planned, is_held_back, quantize,
+    quantize_activations, quantize_measured, record_provenance, simplify, upgrade,
 };
 pub use report::Report;
 pub use text::{ParseOptions, RandomFill, TextOptions};

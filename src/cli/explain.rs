@@ -92,7 +92,8 @@ fn explained(args: &Args, model: &Model) -> Result<Explanation, Failure> {
         true => {
             let library = args.onnxruntime.as_deref();
             let engine = EngineName::of_library(library);
-            let observing = Observing { samples: &args.samples, limit: args.max_samples, engine, library, quiet: true };
+            let (samples, limit) = (&args.samples, args.max_samples);
+            let observing = Observing { samples, limit, engine, library, hold_back: false, quiet: true };
             Some(observe(model, &args.input, &config, &observing)?)
         }
     };

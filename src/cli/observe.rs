@@ -5,8 +5,9 @@ use std::{num::NonZeroUsize, ops::ControlFlow, panic, path::Path, thread};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use onnx_quant::{
     Config, Model,
-    calibration::{Engine, OnnxruntimeEngine, Ranges, RtenEngine},
+    calibration::{Engine, OnnxruntimeEngine, Ranges, RtenEngine, Sample},
     findings::Finding,
+    is_held_back,
 };
 use serde::Deserialize;
 
@@ -43,6 +44,8 @@ pub struct Observing<'a> {
     pub engine: EngineName,
     /// onnxruntime's library, if it is named.
     pub library: Option<&'a Path>,
+    /// Whether some samples are kept, to measure by.
+    pub hold_back: bool,
     pub quiet: bool,
 }
 
@@ -51,6 +54,10 @@ pub struct Seen {
     pub ranges: Ranges,
     /// In how many samples.
     pub samples: usize,
+    /// Those that were held back.
+    pub held_back: Vec<Sample>,
+    /// What ran the model.
+    pub engine: Box<dyn Engine>,
     /// What a user should know of them.
     pub findings: Vec<Finding>,
 }
@@ -62,11 +69,20 @@ pub fn observe(model: &Model, input: &Path, config: &Config, observing: &Observi
         observing.samples.open(model, config, observing.limit).map_err(|failure| in_file(failure, input))?;
     let mut saving = observing.samples.saving()?;
     let bar = progress("calibrating", samples.len(), observing.quiet);
-    let mut count = 0;
-    let seen = samples.by_ref().map(|sample| {
-        let sample = sample?;
-        saving.as_mut().map_or(Ok(()), |saving| saving.write(&sample))?;
-        Ok(sample)
+    let (mut count, all) = (0, samples.len());
+    let mut held_back = Vec::new();
+    let seen = samples.by_ref().enumerate().filter_map(|(index, sample)| {
+        let sample = sample.and_then(|sample| {
+            saving.as_mut().map_or(Ok(()), |saving| saving.write(&sample))?;
+            Ok(sample)
+        });
+        match sample {
+            Ok(sample) if observing.hold_back && is_held_back(index, all) => {
+                held_back.push(sample);
+                None
+            }
+            sample => Some(sample),
+        }
     });
     let ranges = onnx_quant::calibrate(model, config, seen, &*engine, &mut |done| {
         count = done;
@@ -76,7 +92,7 @@ pub fn observe(model: &Model, input: &Path, config: &Config, observing: &Observi
     bar.finish_and_clear();
     let ranges = ranges.map_err(|error| error.in_file(input))?;
     let facts = observing.samples.findings(&samples, config)?;
-    Ok(Seen { ranges, samples: count, findings: facts.into_iter().map(Finding::from).collect() })
+    Ok(Seen { ranges, samples: count, held_back, engine, findings: facts.into_iter().map(Finding::from).collect() })
 }
 
 /// Says of which model it was said.

@@ -11,13 +11,12 @@ use onnx_quant::{
         Ranges,
         range_files::{self, RangeFormat},
     },
-    findings::Finding,
 };
 
 use super::{
     Failure, STREAM, calibrate, load,
     models::Models,
-    observe::{Observing, observe},
+    observe::{Observing, Seen, observe},
     outputs::{Paths, PreparedText, TextOutput, write_model},
     print_to_stderr,
     samples::Source,
@@ -91,6 +90,7 @@ fn quantize(args: &Args, settings: &Settings, input: &Path, output: &Path) -> Re
         limit: settings.max_samples(),
         engine: settings.engine(),
         library: args.onnxruntime.as_deref(),
+        hold_back: !settings.is_off(),
         quiet: args.quiet,
     });
     let provenance = settings.provenance();
@@ -114,18 +114,20 @@ fn quantize(args: &Args, settings: &Settings, input: &Path, output: &Path) -> Re
     if output.as_os_str() != STREAM {
         model.check_save(output, &options)?;
     }
-    let mut found = Vec::new();
-    let ranges = args.ranges(&model, input, &config, observing.as_ref(), &mut found)?;
+    let (ranges, seen) = args.ranges(&model, input, &config, observing.as_ref())?;
     if let (Some(output), Some(ranges)) = (ranges_output, &ranges) {
         // First of all: calibration may have taken long.
         output.write(&calibrate::text(ranges, &config, RangeFormat::Json)?)?;
     }
-    let report = match &ranges {
-        Some(ranges) => onnx_quant::quantize_activations(&mut model, &config, ranges),
-        None => onnx_quant::quantize(&mut model, &config),
+    let report = match (&ranges, &seen) {
+        (Some(ranges), Some(seen)) => {
+            onnx_quant::quantize_measured(&mut model, &config, ranges, &seen.held_back, &*seen.engine)
+        }
+        (Some(ranges), None) => onnx_quant::quantize_activations(&mut model, &config, ranges),
+        (None, _) => onnx_quant::quantize(&mut model, &config),
     };
     let mut report = report.map_err(|error| error.in_file(input))?;
-    report.findings.extend(found);
+    report.findings.extend(seen.into_iter().flat_map(|seen| seen.findings));
     if provenance {
         onnx_quant::record_provenance(&mut model, &report);
     }
@@ -189,10 +191,9 @@ impl Args {
         input: &Path,
         config: &Config,
         observing: Option<&Observing>,
-        found: &mut Vec<Finding>,
-    ) -> Result<Option<Ranges>, Failure> {
+    ) -> Result<(Option<Ranges>, Option<Seen>), Failure> {
         if !self.has_activations() {
-            return Ok(None);
+            return Ok((None, None));
         }
         let mut merged = Ranges::default();
         for path in &self.ranges {
@@ -206,11 +207,8 @@ impl Args {
             checked.map_err(|error| error.in_file(path))?;
             merged.merge(&ranges);
         }
-        if let Some(observing) = observing {
-            let seen = observe(model, input, config, observing)?;
-            merged.merge(&seen.ranges);
-            found.extend(seen.findings);
-        }
-        Ok(Some(merged))
+        let seen = observing.map(|observing| observe(model, input, config, observing)).transpose()?;
+        seen.iter().for_each(|seen| merged.merge(&seen.ranges));
+        Ok((Some(merged), seen))
     }
 }

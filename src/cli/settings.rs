@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, path::Path, str::FromStr};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnx_quant::{
-    ActivationType, Activations, CalibrationMethod, Config, Granularity, Pattern, SaveOptions, TrainedPairs,
+    Accuracy, ActivationType, Activations, CalibrationMethod, Config, Granularity, Pattern, SaveOptions, TrainedPairs,
     WeightForm, WeightScales, WeightType, findings::Code,
 };
 use serde::Deserialize;
@@ -114,6 +114,16 @@ pub struct Settings {
     #[arg(long, value_name = "METHOD", help = calibration_help(), help_heading = ACTIVATIONS)]
     calibration: Option<CalibrationMethod>,
 
+    /// How much is done for accuracy: a fourth of the samples is held back, other ranges are tried and measured by
+    /// them, and layers that cost too much stay float; off goes by rules alone [default: balanced]
+    #[arg(long, value_name = "HOW", value_parser = one_of(Accuracy::NAMES), help_heading = ACTIVATIONS)]
+    accuracy: Option<Accuracy>,
+
+    /// The least signal to noise that the worst output is to have, measured on samples that are held back
+    /// [default: 20, and 30 with --accuracy high]
+    #[arg(long, value_name = "DB", help_heading = ACTIVATIONS)]
+    min_sqnr: Option<f64>,
+
     /// Take at most the first N samples
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = ACTIVATIONS)]
     max_samples: Option<NonZeroUsize>,
@@ -132,9 +142,19 @@ fn calibration_help() -> String {
 }
 
 impl Settings {
+    /// Whether nothing is measured.
+    pub fn is_off(&self) -> bool {
+        self.accuracy == Some(Accuracy::Off)
+    }
+
     /// The first option that was given of those that are about samples only.
     pub fn of_samples(&self) -> Option<&'static str> {
-        let given = [("--max-samples", self.max_samples.is_some()), ("--engine", self.engine.is_some())];
+        let given = [
+            ("--max-samples", self.max_samples.is_some()),
+            ("--accuracy", self.accuracy.is_some()),
+            ("--min-sqnr", self.min_sqnr.is_some()),
+            ("--engine", self.engine.is_some()),
+        ];
         given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
     }
 
@@ -229,6 +249,8 @@ impl Settings {
             reduce_range: self.reduce_range.or(file.reduce_range),
             store_float_layers: self.store_float_layers.or(file.store_float_layers),
             calibration: self.calibration.or(file.calibration),
+            accuracy: self.accuracy.or(file.accuracy),
+            min_sqnr: self.min_sqnr.or(file.min_sqnr),
             max_samples: self.max_samples.or(file.max_samples),
             target: self.target.or(file.target),
             engine: self.engine.or(file.engine),
@@ -263,6 +285,8 @@ impl Settings {
                     .with_reduce_range(self.reduce_range.unwrap_or_default())
                     .with_method(self.calibration.unwrap_or_default()),
             )
+            .with_accuracy(self.accuracy.unwrap_or_default())
+            .with_min_sqnr_db(self.min_sqnr)
             .with_store_float_layers(self.store_float_layers)
             .with_target(suiting.target)
             .with_measure_error(measure_error)

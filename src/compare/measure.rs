@@ -25,7 +25,7 @@ pub struct Accuracy {
 
 /// What an [`Accuracy`] is made from.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Measure {
+pub(crate) struct Measure {
     seen: bool,
     signal: f64,
     other: f64,
@@ -54,6 +54,11 @@ impl Measure {
         }
     }
 
+    /// Noise over signal and noise, from 0 to 1.
+    pub fn share(&self) -> f64 {
+        if self.broken > 0 { 1.0 } else { share(self.signal, self.noise) }
+    }
+
     /// The figures; nothing if there was nothing.
     pub fn accuracy(&self) -> Option<Accuracy> {
         let norms = (self.signal * self.other).sqrt();
@@ -67,12 +72,17 @@ impl Measure {
 }
 
 /// `10 log10(signal / noise)`, within [`LIMIT_DB`].
-fn decibels(signal: f64, noise: f64) -> f64 {
+pub(crate) fn decibels(signal: f64, noise: f64) -> f64 {
     match (signal > 0.0, noise > 0.0) {
         (_, false) => LIMIT_DB,
         (false, true) => -LIMIT_DB,
         (true, true) => (10.0 * libm::log10(signal / noise)).clamp(-LIMIT_DB, LIMIT_DB),
     }
+}
+
+/// Noise over signal and noise: 0 where nothing is lost, near 1 where all is.
+fn share(signal: f64, noise: f64) -> f64 {
+    if noise > 0.0 { noise / (signal + noise) } else { 0.0 }
 }
 
 /// The error of an output's channels, each against its own variance.
@@ -94,7 +104,7 @@ pub struct ChannelAccuracy {
 
 /// What a [`ChannelAccuracy`] is made from.
 #[derive(Debug, Clone)]
-pub(super) struct Channels {
+pub(crate) struct Channels {
     axis: usize,
     each: Vec<Channel>,
 }
@@ -129,6 +139,14 @@ impl Channels {
             self.each[index % count].observe(float, other);
         }
         true
+    }
+
+    /// The mean over the channels of noise over signal and noise, from 0 to 1.
+    pub fn share(&self) -> f64 {
+        let counted = self.each.iter().filter(|channel| channel.count > 1.0);
+        let (count, sum) =
+            counted.fold((0usize, 0.0), |(count, sum), it| (count + 1, sum + share(it.signal(), it.noise)));
+        if count == 0 { 0.0 } else { sum / count as f64 }
     }
 
     /// The figures; nothing of single elements, which vary by nothing.

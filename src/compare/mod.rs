@@ -25,4 +25,6 @@ pub use comparison::{
     Comparison, Drop, FirstWrong, Histogram, OutputComparison, OutputError, SCHEMA, VERSION, ValueComparison,
 };
 pub use measure::{Accuracy, ChannelAccuracy, LIMIT_DB};
+pub(crate) use measure::{Channels, Measure, decibels};
 pub use run::{Comparing, compare};
+pub(crate) use tally::channel_axis;

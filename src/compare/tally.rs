@@ -123,7 +123,7 @@ impl OutputTally {
 
 /// The axis that counts an output's channels: the second or the last, whichever is the shorter. None where there is but
 /// one channel; sizes that may vary count none.
-fn channel_axis(shape: &[usize], fixed: &[bool]) -> Option<usize> {
+pub(crate) fn channel_axis(shape: &[usize], fixed: &[bool]) -> Option<usize> {
     let last = shape.len().checked_sub(1).filter(|&last| last > 0)?;
     // A map of one channel, as of where text is in a picture.
     let is_map = shape.len() > 3 && shape[1] == 1;

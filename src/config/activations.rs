@@ -36,6 +36,20 @@ impl Activations {
     }
 }
 
+/// How much is done for accuracy, where there are samples to measure it by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Accuracy {
+    /// Nothing is measured: the plan follows from ranges and rules.
+    Off,
+    /// A few trials for each sample that ranges are made of.
+    #[default]
+    Balanced,
+    /// Many trials, and more layers in float.
+    High,
+}
+
 /// The type that activations are stored as.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -140,4 +154,10 @@ super::named!(ActivationType {
     "uint16" => Self::Uint16,
     "int16" => Self::Int16,
     "dynamic" => Self::Dynamic,
+});
+
+super::named!(Accuracy {
+    "off" => Self::Off,
+    "balanced" => Self::Balanced,
+    "high" => Self::High,
 });

@@ -76,6 +76,10 @@ codes! {
     StoredTwice = "stored-twice",
     /// Outputs of the quantized model differ from the float model's by more than was asked for.
     Inaccurate = "inaccurate",
+    /// A quantized model was run and measured before it was written.
+    Measured = "measured",
+    /// A quantized model was not run before it was written.
+    NotMeasured = "not-measured",
     /// Outputs could not be compared with the float model's.
     NotCompared = "not-compared",
 }

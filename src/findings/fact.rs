@@ -193,6 +193,26 @@ pub enum Fact {
         /// Their names, each with its signal to noise in dB.
         outputs: Vec<(String, f64)>,
     },
+    /// A quantized model was run and measured before it was written.
+    Measured {
+        /// How many samples were held back for it.
+        samples: usize,
+        /// Signal to noise of the worst output by rules alone, in dB.
+        before_db: f64,
+        /// The same as it is written.
+        after_db: f64,
+        /// How many values got another range.
+        ranges: usize,
+        /// The layers that stay float for it.
+        float: Vec<String>,
+        /// How many layers computed in integers by rules alone.
+        layers: usize,
+    },
+    /// A quantized model was not run before it was written.
+    NotMeasured {
+        /// Why.
+        reason: String,
+    },
     /// An output that was not compared.
     NotCompared {
         /// Its name.
@@ -247,6 +267,8 @@ impl Fact {
             Self::OutputDequantized { .. } => Code::OutputDequantized,
             Self::StoredTwice { .. } => Code::StoredTwice,
             Self::Inaccurate { .. } => Code::Inaccurate,
+            Self::Measured { .. } => Code::Measured,
+            Self::NotMeasured { .. } => Code::NotMeasured,
             Self::NotCompared { .. } | Self::NotIsolated { .. } => Code::NotCompared,
         }
     }
@@ -296,6 +318,7 @@ impl Fact {
             Self::Int8ProductNotLoaded { operator, .. } => vec![operator.clone()],
             Self::OutputDequantized { weight } | Self::StoredTwice { weight, .. } => vec![weight.clone()],
             Self::Inaccurate { outputs, .. } => outputs.iter().map(|(name, _)| name.clone()).collect(),
+            Self::Measured { float, .. } => float.clone(),
             Self::NotCompared { output, .. } => vec![output.clone()],
             _ => Vec::new(),
         }

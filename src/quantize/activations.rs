@@ -78,19 +78,54 @@ pub fn calibrate(
 /// tensor cannot be read; or, with [`strict`](Config::strict) or [`deny`](Config::deny), something was
 /// found that is not put up with. The model is unchanged then.
 pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges) -> Result<Report> {
-    config.check_for_activations()?;
-    ranges.check(config.activations.method)?;
-    let config = &fit_patterns(model, config);
-    let (mut quantized, trained, facts) = prepared(model, config)?;
-    check_patterns(&[model, &quantized], config)?;
-    let few = few_ranges(&quantized, config, ranges)?;
-    let float = excluded(&quantized, config);
+    let Prepared { model: mut quantized, config, trained, facts, float } = prepare(model, config, ranges)?;
     let untouched = |_: &mut Model, _: &HashSet<OpId>| Ok(HashSet::new());
     let plan = |model: &Model, config: &Config| plan_activations(model, config, ranges);
-    let mut plan = planned(&mut quantized, config, float, untouched, plan)?;
+    let mut plan = planned(&mut quantized, &config, float, untouched, plan)?;
     plan.trained = trained;
-    let of_ranges = unknown_values(model, &quantized, ranges)?.into_iter().chain(few);
-    plan.findings.splice(0..0, of_ranges);
+    finish(model, quantized, plan, facts, &config)
+}
+
+/// A model that is ready to be planned with ranges.
+pub(super) struct Prepared {
+    pub model: Model,
+    /// With patterns that fit the model.
+    pub config: Config,
+    pub trained: Trained,
+    /// What a user should know of what was done, and of the ranges.
+    pub facts: Vec<Fact>,
+    /// The layers that patterns exclude.
+    pub float: HashSet<OpId>,
+}
+
+/// Prepares a model to be planned with ranges.
+///
+/// # Errors
+/// As [`quantize_activations`].
+pub(super) fn prepare(original: &Model, config: &Config, ranges: &Ranges) -> Result<Prepared> {
+    config.check_for_activations()?;
+    ranges.check(config.activations.method)?;
+    let config = fit_patterns(original, config);
+    let (model, trained, facts) = prepared(original, &config)?;
+    check_patterns(&[original, &model], &config)?;
+    let few = few_ranges(&model, &config, ranges)?;
+    let unknown = unknown_values(original, &model, ranges)?;
+    let facts = unknown.into_iter().chain(few).chain(facts).collect();
+    let float = excluded(&model, &config);
+    Ok(Prepared { model, config, trained, facts, float })
+}
+
+/// Carries out a plan and puts the result in the place of the model that it was made of.
+///
+/// # Errors
+/// As [`carried_out`].
+pub(super) fn finish(
+    model: &mut Model,
+    quantized: Model,
+    mut plan: Plan,
+    facts: Vec<Fact>,
+    config: &Config,
+) -> Result<Report> {
     let (quantized, report) = carried_out(quantized, &mut plan, facts, config, |plan| QuantizeActivations { plan })?;
     Ok(exchanged(model, quantized, report, config))
 }

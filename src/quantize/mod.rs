@@ -3,6 +3,7 @@
 mod activations;
 mod dynamic;
 mod foreseen;
+mod measured;
 mod provenance;
 #[cfg(test)]
 mod scaling;
@@ -10,6 +11,7 @@ mod simplified;
 
 pub use activations::{calibrate, check_ranges, quantize_activations};
 pub use foreseen::explain_planned;
+pub use measured::{BALANCED_DB, HIGH_DB, is_held_back, quantize_measured};
 pub use provenance::record_provenance;
 pub use simplified::{Simplified, simplify};
 

@@ -52,6 +52,8 @@ pub(super) fn options(config: &Config, with_activations: bool) -> String {
         target,
         store_float_layers,
         activations: Activations { ty, symmetric, reduce_range, method },
+        accuracy,
+        min_sqnr_db,
         // These change what is told or refused, not what is written.
         measure_error: _,
         deny: _,
@@ -82,6 +84,10 @@ pub(super) fn options(config: &Config, with_activations: bool) -> String {
         given(*symmetric, "--symmetric-activations".to_owned());
         given(*reduce_range, "--reduce-range".to_owned());
         given(!config.activations.is_dynamic(), format!("--calibration {method}"));
+        given(*accuracy != default.accuracy, format!("--accuracy {accuracy}"));
+        if let Some(db) = min_sqnr_db {
+            given(true, format!("--min-sqnr {db}"));
+        }
     }
     if let Some(ty) = store_float_layers {
         given(true, format!("--store-float-layers {ty}"));

@@ -30,7 +30,20 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("report", &["config", "documents", "error", "findings", "ir", "numeric", "plan"]),
     (
         "quantize",
-        &["calibration", "config", "error", "explain", "findings", "ir", "passes", "plan", "report", "targets"],
+        &[
+            "analysis",
+            "calibration",
+            "compare",
+            "config",
+            "error",
+            "explain",
+            "findings",
+            "ir",
+            "passes",
+            "plan",
+            "report",
+            "targets",
+        ],
     ),
 ];
 

@@ -163,6 +163,27 @@ impl fmt::Display for Fact {
                 let below = if named.len() == 1 { "is" } else { "are" };
                 write!(f, "{} {below} less than {bound_db} dB above the error", first_of(named.into_iter()))
             }
+            Self::Measured { samples, before_db, after_db, ranges, float, layers } => {
+                let held_back = counted(*samples, "sample");
+                write!(
+                    f,
+                    "measured on {held_back} held back, the worst output has {after_db:.1} dB of signal to noise"
+                )?;
+                if *ranges == 0 && float.is_empty() {
+                    return Ok(());
+                }
+                let kept = match float.len() {
+                    0 => String::new(),
+                    kept => format!("{kept} of {} in float", counted(*layers, "layer")),
+                };
+                let other =
+                    if *ranges > 0 { format!("other ranges for {}", counted(*ranges, "value")) } else { String::new() };
+                let both = if kept.is_empty() || other.is_empty() { "" } else { " and " };
+                write!(f, ", {before_db:.1} dB without {other}{both}{kept}")
+            }
+            Self::NotMeasured { reason } => {
+                write!(f, "the quantized model was not run before it was written: {reason}")
+            }
             Self::NotCompared { output, reason } => write!(f, "output '{output}' is not compared: {reason}"),
             Self::NotIsolated { reason } => {
                 write!(f, "what each operator adds by itself is not measured: {reason}")

@@ -85,6 +85,9 @@ impl fmt::Display for FloatReason {
             Self::FloatOperand { value } => write!(f, "'{value}', which it reads, stays float"),
             Self::NotWanted => f.write_str("nothing that follows reads integers"),
             Self::Pinned => f.write_str("it was asked to stay float"),
+            Self::Inaccurate => {
+                f.write_str("in integers it took the outputs too far from the float model's, as measured")
+            }
             Self::Value { value, cause } => write!(f, "'{value}' {cause}"),
         }
     }

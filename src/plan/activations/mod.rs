@@ -194,6 +194,8 @@ pub enum FloatReason {
     },
     /// It was asked for.
     Pinned,
+    /// With it in integers, the outputs were further from the float model's than asked for.
+    Inaccurate,
     /// A value that it reads or makes cannot be quantized.
     Value {
         /// The value.

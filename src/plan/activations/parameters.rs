@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     calibration::Statistics,
-    config::Config,
+    config::{CalibrationMethod, Config},
     ir::{Model, ValueId},
     numeric::{QuantParams, Range, ScaleType, Scheme},
     operators::{Interval, interval_that_matters, output_interval},
@@ -28,6 +28,9 @@ const MASK: f32 = 1e4;
 /// What was observed of values.
 pub(super) type Observed<'a> = HashMap<ValueId, &'a Statistics>;
 
+/// Values whose range is made by a method of their own.
+pub(super) type Chosen = HashMap<ValueId, CalibrationMethod>;
+
 /// What was found for values so far, by whether all that read them read integers: it does not change when
 /// layers are taken back, and searching for ranges takes most of the time.
 pub(super) type Known = HashMap<(ValueId, bool), Result<QuantParams, FloatCause>>;
@@ -37,7 +40,7 @@ pub(super) fn assign(
     model: &Model,
     config: &Config,
     region: &IntegerRegion,
-    observed: &Observed,
+    observed: (&Observed, &Chosen),
     scheme: Scheme,
     known: &mut Known,
 ) -> Result<Vec<ValuePlan>, Vec<Refused>> {
@@ -98,7 +101,7 @@ fn params(
     model: &Model,
     config: &Config,
     value: &QuantizedValue,
-    observed: &Observed,
+    (observed, chosen): (&Observed, &Chosen),
     scheme: Scheme,
 ) -> Result<QuantParams, FloatCause> {
     let statistics = observed.get(&value.value).ok_or(FloatCause::NotObserved)?;
@@ -116,7 +119,8 @@ fn params(
     if is_masked(model, &config.target, value.value) {
         return Err(FloatCause::Masked);
     }
-    let range = statistics.range(config.activations.method, scheme).ok_or(FloatCause::NeverComputed)?;
+    let method = chosen.get(&value.value).copied().unwrap_or(config.activations.method);
+    let range = statistics.range(method, scheme).ok_or(FloatCause::NeverComputed)?;
     if range.min == 0.0 && range.max == 0.0 {
         return Err(FloatCause::AlwaysZero);
     }

@@ -5,13 +5,13 @@ use std::collections::HashSet;
 
 use super::{
     ActivationPlan, Decision, FloatReason, biases,
-    parameters::{self, Known, Observed},
+    parameters::{self, Chosen, Known, Observed},
     region::IntegerRegion,
     scheme, speed,
 };
 use crate::{
     calibration::Ranges,
-    config::{ActivationType, Config},
+    config::{ActivationType, CalibrationMethod, Config},
     error::Result,
     findings::Fact,
     ir::{Model, OpId, ValueId},
@@ -59,6 +59,7 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
 /// # }
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
+#[derive(Clone)]
 pub struct Planner<'a> {
     model: &'a Model,
     config: &'a Config,
@@ -67,6 +68,8 @@ pub struct Planner<'a> {
     /// Those of all layers that could be integer kernels by structure.
     weights: Plan,
     known: Known,
+    /// Values whose range is made by another method than the configuration's.
+    chosen: Chosen,
 }
 
 impl<'a> Planner<'a> {
@@ -83,12 +86,26 @@ impl<'a> Planner<'a> {
         if config.activations.reduce_range {
             reduce_range(&mut weights);
         }
-        Ok(Self { model, config, observed: ranges.of_values(model), region, weights, known: Known::new() })
+        Ok(Self {
+            model,
+            config,
+            observed: ranges.of_values(model),
+            region,
+            weights,
+            known: Known::new(),
+            chosen: Chosen::new(),
+        })
     }
 
     /// Has an operator stay float from the next plan on.
     pub fn pin(&mut self, op: OpId, reason: FloatReason) {
         self.region.pin(op, reason);
+    }
+
+    /// Makes the range of a value by this method from the next plan on, whatever the configuration says.
+    pub fn choose(&mut self, value: ValueId, method: CalibrationMethod) {
+        self.chosen.insert(value, method);
+        self.known.retain(|(known, _), _| *known != value);
     }
 
     /// The plan, with everything that fits together.
@@ -99,7 +116,14 @@ impl<'a> Planner<'a> {
         let Self { model, config, .. } = *self;
         let scheme = scheme(config);
         let values = loop {
-            match parameters::assign(model, config, &self.region, &self.observed, scheme, &mut self.known) {
+            match parameters::assign(
+                model,
+                config,
+                &self.region,
+                (&self.observed, &self.chosen),
+                scheme,
+                &mut self.known,
+            ) {
                 Ok(values) => break values,
                 Err(refused) => self.region.refuse(refused),
             }

@@ -25,6 +25,7 @@ use crate::{
 
 /// The operators that could compute in integers. Layers can be taken back to float, and what they carried falls
 /// with them.
+#[derive(Clone)]
 pub(super) struct IntegerRegion<'a> {
     model: &'a Model,
     target: &'a Target,
@@ -42,7 +43,7 @@ pub(super) struct IntegerRegion<'a> {
 }
 
 /// What becomes of operators between layers.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Between {
     /// Those that integers pass.
     bridges: BTreeMap<OpId, Bridge>,

@@ -1,0 +1,195 @@
+//! The closed loop: a plan is written only after it was run, on samples that its ranges were not made of.
+
+mod search;
+mod trial;
+
+use std::collections::HashSet;
+
+use self::{
+    search::{Choices, Search},
+    trial::{Judge, Loss},
+};
+use super::activations::{Prepared, finish, planned, prepare, settled};
+use crate::{
+    calibration::{Engine, Ranges, Sample},
+    config::{Accuracy, CalibrationMethod, Config},
+    error::Result,
+    findings::Fact,
+    ir::{Model, OpId},
+    plan::{Decision, FloatReason, Plan, Planner, plan_activations},
+    report::Report,
+};
+
+/// What the worst output is to have, in dB, where nothing else is asked for: `balanced`.
+pub const BALANCED_DB: f64 = 20.0;
+/// The same for `high`.
+pub const HIGH_DB: f64 = 30.0;
+
+/// The fewest samples that are split into those of ranges and those that are held back.
+const FEWEST: usize = 4;
+/// The most that are held back: a fourth of all, but no more than these.
+const MOST_HELD_BACK: usize = 8;
+
+/// Which of the samples are held back to measure by: every fourth, at most 8 of them, and none of fewer than 4.
+///
+/// ```
+/// use onnx_quant::is_held_back;
+/// let held_back = |all: usize| (0..all).filter(|&index| is_held_back(index, all)).collect::<Vec<_>>();
+/// assert_eq!(held_back(10), [3, 7]);
+/// assert_eq!(held_back(3), []);
+/// assert_eq!(held_back(100).len(), 8);
+/// ```
+pub fn is_held_back(index: usize, all: usize) -> bool {
+    all >= FEWEST && index % FEWEST == FEWEST - 1 && index / FEWEST < MOST_HELD_BACK
+}
+
+/// Quantizes a model's weights and activations as [`quantize_activations`](super::quantize_activations) does, and then
+/// looks at what comes out: the model is run as it would be written, with samples that the ranges were not
+/// [made of](is_held_back), and compared with the float model, channel by channel of each output, each against its own
+/// variance. Ranges of other methods are tried for parts of the values and for single ones; where an output stays
+/// below what was [asked for](Config::min_sqnr_db), the layers that cost most are left float. The result is the same at every
+/// number of threads.
+///
+/// Where [`accuracy`](Config::accuracy) is `off`, where there is no such sample or no output of floats, and where the
+/// engine does not run the quantized model, nothing is measured; the report says so but for `off`.
+///
+/// # Errors
+/// As [`quantize_activations`](super::quantize_activations); or the engine cannot run the float model.
+///
+/// ```
+/// # #[cfg(feature = "rten")] {
+/// use onnx_quant::{
+///     Config, Model, calibrate, calibration::{RtenEngine, Samples, proceed}, is_held_back, quantize_measured,
+/// };
+///
+/// let mut model = Model::load("testdata/kws_dscnn.onnx")?;
+/// let config = Config::default();
+/// let samples: Vec<_> = Samples::open("testdata/calibration/kws_dscnn", &model, None)?.collect::<Result<_, _>>()?;
+/// let all = samples.len();
+/// let split = samples.into_iter().enumerate().partition::<Vec<_>, _>(|(index, _)| is_held_back(*index, all));
+/// let [held_back, others] = [split.0, split.1].map(|part| part.into_iter().map(|(_, sample)| sample).collect::<Vec<_>>());
+/// let ranges = calibrate(&model, &config, others.into_iter().map(Ok), &RtenEngine, &mut proceed)?;
+/// let report = quantize_measured(&mut model, &config, &ranges, &held_back, &RtenEngine)?;
+/// assert!(report.findings.iter().any(|finding| finding.code.to_string() == "measured"));
+/// # }
+/// # Ok::<(), onnx_quant::Error>(())
+/// ```
+pub fn quantize_measured(
+    model: &mut Model,
+    config: &Config,
+    ranges: &Ranges,
+    held_back: &[Sample],
+    engine: &dyn Engine,
+) -> Result<Report> {
+    if config.accuracy == Accuracy::Off {
+        return super::quantize_activations(model, config, ranges);
+    }
+    let Prepared { model: prepared, config, trained, mut facts, float } = prepare(model, config, ranges)?;
+    let config = &config;
+    let untouched = |_: &mut Model, _: &HashSet<OpId>| Ok(HashSet::new());
+    let mut first = prepared.clone();
+    planned(&mut first, config, float.clone(), untouched, |model, config| plan_activations(model, config, ranges))?;
+    let found = match Judge::new(&prepared, held_back, engine)? {
+        None => Err(match held_back.is_empty() {
+            true => "there are fewer than 4 samples, so none was held back".to_owned(),
+            false => "no output is of floats that can be observed".to_owned(),
+        }),
+        Some(judge) => search(&first, config, float.clone(), ranges, &judge).map_err(|error| error.to_string()),
+    };
+    let choices = match found {
+        Ok(Some(found)) => {
+            facts.extend(found.facts(&prepared));
+            found.choices
+        }
+        Ok(None) => Choices::default(),
+        Err(reason) => {
+            facts.push(Fact::NotMeasured { reason });
+            Choices::default()
+        }
+    };
+    let mut quantized = prepared;
+    let float = float.into_iter().chain(choices.float.iter().copied()).collect();
+    let plan = |model: &Model, config: &Config| chosen(model, config, ranges, &choices);
+    let mut plan = planned(&mut quantized, config, float, untouched, plan)?;
+    name_inaccurate(&mut plan, &choices);
+    plan.trained = trained;
+    finish(model, quantized, plan, facts, config)
+}
+
+/// What the search came to.
+struct Found {
+    choices: Choices,
+    samples: usize,
+    layers: usize,
+    bound_db: f64,
+    before: Loss,
+    after: Loss,
+}
+
+impl Found {
+    fn facts(&self, model: &Model) -> Vec<Fact> {
+        let measured = Fact::Measured {
+            samples: self.samples,
+            before_db: self.before.worst_db,
+            after_db: self.after.worst_db,
+            ranges: self.choices.methods.len(),
+            float: self.choices.float.iter().map(|&op| model.op(op).describe()).collect(),
+            layers: self.layers,
+        };
+        let output = model.scope(Model::MAIN).outputs()[self.after.worst].value;
+        let named = (model.value(output).name().to_owned(), self.after.worst_db);
+        let below = self.after.worst_db < self.bound_db;
+        let below = below.then(|| Fact::Inaccurate { bound_db: self.bound_db, outputs: vec![named] });
+        [measured].into_iter().chain(below).collect()
+    }
+}
+
+/// Searches; nothing where no layer computes in integers.
+fn search(
+    model: &Model,
+    config: &Config,
+    float: HashSet<OpId>,
+    ranges: &Ranges,
+    judge: &Judge,
+) -> Result<Option<Found>> {
+    let settled = settled(model.clone(), config, float)?;
+    let samples = ranges.values.values().map(|it| it.runs()).max().unwrap_or_default() as usize + judge.samples();
+    // Each run of a quantized model takes about as long as one that is observed.
+    let (budget, bound_db) = match config.accuracy {
+        Accuracy::High => (24 * samples, HIGH_DB),
+        _ => (4 * samples, BALANCED_DB),
+    };
+    let bound_db = config.min_sqnr_db.unwrap_or(bound_db);
+    let mut search = Search::new(&settled.model, &settled.config, ranges, judge, budget)?;
+    let layers = search.layers().len();
+    if layers == 0 {
+        return Ok(None);
+    }
+    let before = search.verified()?;
+    // A method that was asked for is kept to.
+    if config.activations.method == CalibrationMethod::Auto {
+        search.ranges()?;
+    }
+    search.float_layers(bound_db)?;
+    let after = search.verified()?;
+    let choices = search.found();
+    Ok(Some(Found { choices, samples: judge.samples(), layers, bound_db, before, after }))
+}
+
+/// The plan with what was found.
+fn chosen(model: &Model, config: &Config, ranges: &Ranges, choices: &Choices) -> Result<Plan> {
+    let mut planner = Planner::new(model, config, ranges)?;
+    choices.methods.iter().for_each(|(&value, &method)| planner.choose(value, method));
+    choices.float.iter().for_each(|&layer| planner.pin(layer, FloatReason::Inaccurate));
+    planner.plan()
+}
+
+/// Says of layers that were left float why they were: without a weight of their own they seem to be for another reason.
+fn name_inaccurate(plan: &mut Plan, choices: &Choices) {
+    let operators = plan.activations.iter_mut().flat_map(|plan| &mut plan.operators);
+    for operator in operators.filter(|it| choices.float.contains(&it.op)) {
+        if let Decision::FloatLayer(reason) = &mut operator.decision {
+            *reason = FloatReason::Inaccurate;
+        }
+    }
+}
