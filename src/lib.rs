@@ -18,7 +18,7 @@
 //! | to | see |
 //! |---|---|
 //! | make weights small | [`quantize`], with [`Config`] |
-//! | have layers compute in integers | [`calibrate`] with [`Samples`](calibration::Samples), then [`quantize_activations`] |
+//! | have layers compute in integers | [`calibrate`] with [`Samples`](calibration::Samples), then [`quantize_measured`], or [`quantize_activations`] by ranges alone |
 //! | know what a runtime makes of a model, and why | [`explain`](explain::explain), [`explain_planned`] |
 //! | know what quantization cost | [`compare`](compare::compare) |
 //! | read, print and write models | [`Model`] |
@@ -105,6 +105,10 @@
 //! without words. The words are made in one room, [`explain`], which also judges every operator of a model as a
 //! target loads it, whoever quantized it.
 //!
+//! **The closed loop** ([`quantize_measured`]). Rules err, so the plan is run before it is written, with samples that
+//! were held back. A search tries other ranges, and then more layers in float, each time with the model as it would be
+//! written; what brings the outputs closer is kept.
+//!
 //! **Comparison** ([`compare`](mod@compare)). What quantization cost is measured, whoever quantized: the float model and the
 //! quantized one are run with the same samples, and values of one name compared where both have them. The quantized model
 //! is also cut at every one of these and given the float model's numbers there, so that one run more tells what each
@@ -142,7 +146,7 @@
 //! | `compare` | `explain`, `calibration`, `analysis`, `findings`, `targets`, `ir` |
 //! | `inspect` | `targets`, `operators`, `ir` |
 //! | `report` | `plan`, `findings`, `ir`, `numeric`, `config` |
-//! | `quantize` | the order: `calibration`, `explain`, `findings`, `plan`, `passes`, `report`, `targets`, `ir`, `config` |
+//! | `quantize` | the order: `analysis`, `compare`, `calibration`, `explain`, `findings`, `plan`, `passes`, `report`, `targets`, `ir`, `config` |
 //!
 //! The library never prints and never exits: command line and terminal are the binary's. A test holds
 //! these walls (`tests/suite/architecture.rs`).

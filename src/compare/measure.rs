@@ -116,6 +116,8 @@ struct Channel {
     /// The sum of squared differences from the mean.
     spread: f64,
     noise: f64,
+    /// Whether something was below 0 or above 1.
+    beyond: bool,
 }
 
 impl Channels {
@@ -141,12 +143,18 @@ impl Channels {
         true
     }
 
-    /// The mean over the channels of noise over signal and noise, from 0 to 1.
+    /// Noise over signal and noise, from 0 to 1: of channels that hold probabilities, all from 0 to 1, together, as one that
+    /// is never likely is nothing beside the others; of each other channel by itself. The mean of both.
     pub fn share(&self) -> f64 {
-        let counted = self.each.iter().filter(|channel| channel.count > 1.0);
-        let (count, sum) =
-            counted.fold((0usize, 0.0), |(count, sum), it| (count + 1, sum + share(it.signal(), it.noise)));
-        if count == 0 { 0.0 } else { sum / count as f64 }
+        let (likely, others): (Vec<&Channel>, Vec<&Channel>) = self.each.iter().partition(|it| it.is_likelihood());
+        let sum = |of: fn(&Channel) -> f64| likely.iter().map(|channel| of(channel)).sum::<f64>();
+        let of_likely = share(sum(Channel::squares), sum(|channel| channel.noise));
+        let of_others = others.iter().map(|it| share(it.signal(), it.noise)).sum::<f64>() / others.len().max(1) as f64;
+        match (likely.is_empty(), others.is_empty()) {
+            (true, _) => of_others,
+            (_, true) => of_likely,
+            _ => (of_likely + of_others) / 2.0,
+        }
     }
 
     /// The figures; nothing of single elements, which vary by nothing.
@@ -165,8 +173,18 @@ impl Channels {
 impl Channel {
     /// What its noise is measured against: how much it varies, or, where that is hardly at all, its size.
     fn signal(&self) -> f64 {
-        let constant = self.count * self.mean * self.mean;
-        if self.spread > constant / (256.0 * 256.0) { self.spread } else { self.spread + constant }
+        let constant = self.squares() - self.spread;
+        if self.spread > constant / (256.0 * 256.0) { self.spread } else { self.squares() }
+    }
+
+    /// Whether all lies between 0 and 1.
+    fn is_likelihood(&self) -> bool {
+        !self.beyond
+    }
+
+    /// The sum of squares.
+    fn squares(&self) -> f64 {
+        self.spread + self.count * self.mean * self.mean
     }
 
     fn observe(&mut self, float: &[f32], other: &[f32]) {
@@ -177,6 +195,7 @@ impl Channel {
                 continue;
             }
             self.count += 1.0;
+            self.beyond |= !(0.0..=1.0).contains(&x);
             let from_mean = x - self.mean;
             self.mean += from_mean / self.count;
             self.spread += from_mean * (x - self.mean);
@@ -284,5 +303,21 @@ mod tests {
         let mut single = Channels::new(1, 2);
         assert!(single.observe(&[1, 2], &[1.0, 2.0], &[1.5, 2.0]));
         assert_eq!(single.accuracy(), None, "of one number there is no variance");
+    }
+
+    #[test]
+    fn probabilities_count_together_and_other_channels_by_themselves() {
+        // Two channels of scores, one of which is never likely, and one of a coordinate.
+        let mut channels = Channels::new(1, 3);
+        let float = [0.0, 1.0, 0.0, 1e-6, 100.0, 300.0];
+        let other = [0.0, 0.5, 0.0, 0.0, 100.0, 310.0];
+        assert!(channels.observe(&[1, 3, 2], &float, &other));
+        let scores = (0.25 + 1e-12) / (0.25 + 1e-12 + 1.0 + 1e-12);
+        let coordinate = 100.0 / (100.0 + 20_000.0);
+        assert!((channels.share() - (scores + coordinate) / 2.0).abs() < 1e-9, "{}", channels.share());
+        // What is not what it was in any channel counts as lost.
+        let mut lost = Channels::new(1, 3);
+        assert!(lost.observe(&[1, 3, 2], &float, &[9.0; 6]));
+        assert!(lost.share() > 0.9, "{}", lost.share());
     }
 }

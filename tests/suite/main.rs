@@ -22,6 +22,7 @@ mod fuzzed;
 mod in_onnxruntime;
 mod inspected;
 mod malformed;
+mod measured;
 #[path = "../fuzz/mutate/mod.rs"]
 mod mutate;
 mod opset;
@@ -71,6 +72,7 @@ fn main() {
         in_onnxruntime::tests,
         inspected::tests,
         malformed::tests,
+        measured::tests,
         opset::tests,
         parsed::tests,
         placement::tests,

@@ -31,9 +31,9 @@ pub(super) type Observed<'a> = HashMap<ValueId, &'a Statistics>;
 /// Values whose range is made by a method of their own.
 pub(super) type Chosen = HashMap<ValueId, CalibrationMethod>;
 
-/// What was found for values so far, by whether all that read them read integers: it does not change when
-/// layers are taken back, and searching for ranges takes most of the time.
-pub(super) type Known = HashMap<(ValueId, bool), Result<QuantParams, FloatCause>>;
+/// What was found for values so far, by whether all that read them read integers, and by the method: it does not change
+/// when layers are taken back, and searching for ranges takes most of the time.
+pub(super) type Known = HashMap<(ValueId, bool, String), Result<QuantParams, FloatCause>>;
 
 /// Parameters for all values, or those values that have none.
 pub(super) fn assign(
@@ -53,9 +53,11 @@ pub(super) fn assign(
     let mut own: HashMap<ValueId, (QuantParams, Scheme)> = origins.collect();
     // Each range is searched for by itself.
     let origins: Vec<&QuantizedValue> = values.iter().filter(|value| value.moved_from.is_none()).collect();
-    let key = |value: &QuantizedValue| (value.value, value.readers == Readers::Everyone);
+    let method = |value: &QuantizedValue| observed.1.get(&value.value).copied().unwrap_or(config.activations.method);
+    let key = |value: &QuantizedValue| (value.value, value.readers == Readers::Everyone, method(value).to_string());
     let new = origins.par_iter().filter(|value| !known.contains_key(&key(value)));
-    let found: Vec<_> = new.map(|value| (key(value), params(model, config, value, observed, scheme))).collect();
+    let found: Vec<_> =
+        new.map(|value| (key(value), params(model, config, value, observed.0, (scheme, method(value))))).collect();
     known.extend(found);
     for value in origins {
         match known[&key(value)] {
@@ -101,8 +103,8 @@ fn params(
     model: &Model,
     config: &Config,
     value: &QuantizedValue,
-    (observed, chosen): (&Observed, &Chosen),
-    scheme: Scheme,
+    observed: &Observed,
+    (scheme, method): (Scheme, CalibrationMethod),
 ) -> Result<QuantParams, FloatCause> {
     let statistics = observed.get(&value.value).ok_or(FloatCause::NotObserved)?;
     let defined = model.producer(value.value).and_then(|op| output_interval(model, op)).unwrap_or(Interval::ALL);
@@ -119,7 +121,6 @@ fn params(
     if is_masked(model, &config.target, value.value) {
         return Err(FloatCause::Masked);
     }
-    let method = chosen.get(&value.value).copied().unwrap_or(config.activations.method);
     let range = statistics.range(method, scheme).ok_or(FloatCause::NeverComputed)?;
     if range.min == 0.0 && range.max == 0.0 {
         return Err(FloatCause::AlwaysZero);

@@ -105,7 +105,11 @@ impl<'a> Planner<'a> {
     /// Makes the range of a value by this method from the next plan on, whatever the configuration says.
     pub fn choose(&mut self, value: ValueId, method: CalibrationMethod) {
         self.chosen.insert(value, method);
-        self.known.retain(|(known, _), _| *known != value);
+    }
+
+    /// Takes over what a copy has found out since.
+    pub fn learn(&mut self, copy: Self) {
+        self.known = copy.known;
     }
 
     /// The plan, with everything that fits together.

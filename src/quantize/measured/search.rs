@@ -70,6 +70,13 @@ impl<'a> Search<'a> {
         let mut planner = Planner::new(model, config, ranges)?;
         let plan = planner.plan()?;
         let best = judge.loss(&written(model, &plan)?, TRIED)?;
+        let values: Vec<ValueId> = values_of(&plan);
+        for method in METHODS {
+            let mut copy = planner.clone();
+            values.iter().for_each(|&value| copy.choose(value, method));
+            copy.plan()?;
+            planner.learn(copy);
+        }
         Ok(Self { model, judge, planner, choices: Choices::default(), budget, best, plan })
     }
 
@@ -91,7 +98,7 @@ impl<'a> Search<'a> {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn ranges(&mut self) -> Result<()> {
-        let mut parts = vec![self.values()];
+        let mut parts = vec![values_of(&self.plan)];
         while !parts.is_empty() {
             let mut next = Vec::new();
             for part in parts {
@@ -162,12 +169,6 @@ impl<'a> Search<'a> {
         operators.filter(|it| matches!(it.decision, Decision::Layer { .. })).map(|it| it.op).collect()
     }
 
-    /// The values that have a range, not that of another value.
-    fn values(&self) -> Vec<ValueId> {
-        let values = self.plan.activations.iter().flat_map(|plan| &plan.values);
-        values.filter(|it| it.parameters_of == it.value).map(|it| it.value).collect()
-    }
-
     fn try_range(&mut self, values: &[ValueId], method: CalibrationMethod) -> Result<()> {
         let mut planner = self.planner.clone();
         values.iter().for_each(|&value| planner.choose(value, method));
@@ -206,6 +207,12 @@ impl<'a> Search<'a> {
 
 /// Into how many parts the layers are split at first.
 const PARTS: usize = 8;
+
+/// The values that have a range, not that of another value.
+fn values_of(plan: &Plan) -> Vec<ValueId> {
+    let values = plan.activations.iter().flat_map(|plan| &plan.values);
+    values.filter(|it| it.parameters_of == it.value).map(|it| it.value).collect()
+}
 
 /// What every value is quantized with.
 fn parameters(plan: &Plan) -> Vec<(ValueId, u32, i32)> {
