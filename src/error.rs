@@ -142,6 +142,31 @@ pub enum ErrorKind {
     Output(String),
 }
 
+impl ErrorKind {
+    /// What it is, by a name that stays when the words of messages change.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Read(_) => "read",
+            Self::Write(_) => "write",
+            Self::Decode(_) => "not-a-model",
+            Self::Text { .. } => "text",
+            Self::Elided { .. } => "elided",
+            Self::Invalid(_) => "invalid",
+            Self::Tensor { .. } => "tensor",
+            Self::ExternalData { .. } => "external-data",
+            Self::Opset { .. } => "opset",
+            Self::Upgrade { .. } => "upgrade",
+            Self::Sample(_) => "sample",
+            Self::Config(_) => "config",
+            Self::UnmatchedPattern { .. } => "unmatched-pattern",
+            Self::Engine { .. } => "engine",
+            Self::SampleRun { .. } => "sample-run",
+            Self::Denied { .. } => "denied",
+            Self::Output(_) => "output",
+        }
+    }
+}
+
 /// What may have been meant.
 fn spelled_like(near: &[String]) -> String {
     match near {

@@ -122,7 +122,7 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "python"))]
 extern crate self as onnx_quant;
 
 mod analysis;
@@ -140,6 +140,8 @@ pub mod operators;
 pub mod passes;
 pub mod plan;
 pub mod proto;
+#[cfg(feature = "python")]
+mod python;
 mod quantize;
 pub mod report;
 pub mod targets;

@@ -5,8 +5,8 @@ use std::{num::NonZeroUsize, panic, path::Path, thread};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use onnx_quant::{
     Config, Model,
-    calibration::{Engine, OnnxruntimeEngine, Ranges, RtenEngine},
-    findings::Finding,
+    calibration::{AutoEngine, Engine, OnnxruntimeEngine, Ranges, RtenEngine},
+    findings::{Fact, Finding},
 };
 use serde::Deserialize;
 
@@ -16,7 +16,9 @@ use super::{Failure, samples::Source};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineName {
+    /// The built-in one where it takes the model, onnxruntime otherwise.
     #[default]
+    Auto,
     Rten,
     Onnxruntime,
 }
@@ -24,12 +26,13 @@ pub enum EngineName {
 impl EngineName {
     /// The one that is meant where a library may be named, and nothing else is said.
     pub fn of_library(library: Option<&Path>) -> Self {
-        if library.is_some() { Self::Onnxruntime } else { Self::Rten }
+        if library.is_some() { Self::Onnxruntime } else { Self::Auto }
     }
 
     /// The engine itself.
     pub fn engine(self, library: Option<&Path>) -> Result<Box<dyn Engine>, Failure> {
         Ok(match self {
+            Self::Auto => Box::new(AutoEngine::new(library)),
             Self::Rten => Box::new(RtenEngine),
             Self::Onnxruntime => Box::new(OnnxruntimeEngine::new(library)?),
         })
@@ -74,8 +77,13 @@ pub fn observe(model: &Model, input: &Path, config: &Config, observing: &Observi
     });
     bar.finish_and_clear();
     let ranges = ranges.map_err(|error| error.in_file(input))?;
-    let facts = observing.samples.findings(&samples, config)?;
-    Ok(Seen { ranges, samples: count, findings: facts.into_iter().map(Finding::from).collect() })
+    let facts = observing.samples.findings(&samples, config)?.into_iter().chain(replaced(&*engine));
+    Ok(Seen { ranges, samples: count, findings: facts.map(Finding::from).collect() })
+}
+
+/// That another engine ran the model than the built-in one, where it did.
+pub fn replaced(engine: &dyn Engine) -> Option<Fact> {
+    engine.replaced().map(|reason| Fact::EngineReplaced { engine: engine.name(), reason })
 }
 
 /// Says of which model it was said.

@@ -134,7 +134,8 @@ fn quantize(args: &Args, settings: &Settings, input: &Path, output: &Path) -> Re
     let saved = write_model(&model, output, &options)?;
     report_file.map_or(Ok(()), PreparedText::put)?;
     if !args.quiet {
-        print_to_stderr(&summary::text(&report, &config, output, before, saved, args.verbose));
+        let text = summary::text(&report, &config, args.verbose);
+        print_to_stderr(&(text + &summary::written(output, before, saved)));
     }
     Ok(())
 }

@@ -118,8 +118,8 @@ pub struct Settings {
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = ACTIVATIONS)]
     max_samples: Option<NonZeroUsize>,
 
-    /// What runs the model: rten is built in, onnxruntime has more operators and needs its library
-    /// [default: rten]
+    /// What runs the model: rten is built in, onnxruntime has more operators and needs its library, auto takes
+    /// onnxruntime where rten refuses and a library is found [default: auto]
     #[arg(long, value_name = "ENGINE", help_heading = ACTIVATIONS)]
     engine: Option<EngineName>,
 }
