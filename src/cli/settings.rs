@@ -38,9 +38,15 @@ pub struct Settings {
     weight_scales: Option<WeightScales>,
 
     /// dq: store integers, with DequantizeLinear; qdq: keep float weights, with QuantizeLinear and
-    /// DequantizeLinear [default: dq]
+    /// DequantizeLinear; matmulnbits: make products onnxruntime's MatMulNBits, and tables its
+    /// GatherBlockQuantized [default: dq]
     #[arg(long, value_name = "FORM", value_parser = one_of(WeightForm::NAMES))]
     weight_form: Option<WeightForm>,
+
+    /// How exactly MatMulNBits has to compute: 1 in float32, 2 in float16, 3 in bfloat16, 4 with activations
+    /// of 8 bits, 0 as it likes [default: not stated, as 0]
+    #[arg(long, value_name = "LEVEL")]
+    accuracy_level: Option<u8>,
 
     /// Quantize only weights that match: tensor name, node name or operator type; globs with commas
     /// between them, or `re:` and a regular expression (may be repeated)
@@ -214,6 +220,7 @@ impl Settings {
             asymmetric: self.asymmetric.or(file.asymmetric),
             weight_scales: self.weight_scales.or(file.weight_scales),
             weight_form: self.weight_form.or(file.weight_form),
+            accuracy_level: self.accuracy_level.or(file.accuracy_level),
             include: file.include,
             exclude: file.exclude,
             min_elements: self.min_elements.or(file.min_elements),
@@ -250,6 +257,7 @@ impl Settings {
             asymmetric: self.asymmetric.unwrap_or_default(),
             weight_scales: self.weight_scales,
             weight_form: self.weight_form.unwrap_or_default(),
+            accuracy_level: self.accuracy_level,
             include: flat(self.include),
             exclude: flat(self.exclude),
             min_elements: self.min_elements.unwrap_or_default(),

@@ -132,7 +132,9 @@ fn quantized(out: &mut String, report: &Report, config: &Config, verbose: bool) 
         return;
     }
     let sizes = match config.weight_form {
-        WeightForm::Dq => format!(": {} -> {} with scales", bytes(report.bytes.float), bytes(report.bytes.quantized)),
+        WeightForm::Dq | WeightForm::Matmulnbits => {
+            format!(": {} -> {} with scales", bytes(report.bytes.float), bytes(report.bytes.quantized))
+        }
         WeightForm::Qdq => String::new(),
     };
     line(out, format_args!("{} to {}{sizes}", count(report.quantized.len(), "weight"), kind(config)));
@@ -228,7 +230,11 @@ fn by_key<'a, T>(items: impl Iterator<Item = (&'a str, T)>) -> Vec<(&'a str, Vec
 
 fn kind(config: &Config) -> String {
     let symmetry = if config.asymmetric { "asymmetric" } else { "symmetric" };
-    let form = if config.weight_form == WeightForm::Qdq { ", float weights kept" } else { "" };
+    let form = match config.weight_form {
+        WeightForm::Dq => "",
+        WeightForm::Qdq => ", float weights kept",
+        WeightForm::Matmulnbits => ", MatMulNBits",
+    };
     format!("{} ({symmetry}, {}{form})", config.weights, config.sharing())
 }
 

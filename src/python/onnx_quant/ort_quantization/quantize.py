@@ -268,6 +268,8 @@ def _static(
     options = _options.static(config)
     method = native_method(config.calibrate_method, config.extra_options)
     options["calibration"] = method
+    if config.target is None and _everywhere(model, config):
+        options["target"] = _EVERYWHERE
     options["exclude"] = _excluded(model, config)
     overrides = config.extra_options.get("TensorQuantOverrides") or {}
     least = config.extra_options.get("MinimumRealRange")
@@ -300,6 +302,19 @@ def _static(
             ranges = {name: (low, max(high, low + least)) for name, (low, high) in ranges.items()}
         given["ranges"] = onnx_quant.Ranges(ranges)
     _write(model, out, config, options, given)
+
+
+# Rules by which every operator gets pairs.
+_EVERYWHERE = str(Path(__file__).with_name("everywhere.toml"))
+
+
+def _everywhere(model: Model, config: StaticQuantConfig) -> bool:
+    """Whether pairs go around every operator: where single tensors are named, where it is asked for, and where nothing
+    would become integer by what the runtime gains from it."""
+    given = config.extra_options
+    if given.get("TensorQuantOverrides") or given.get("ForceQuantizeNoInputCheck"):
+        return True
+    return not any(operator["verdict"] == "integer" for operator in onnx_quant.explain(_path(model)).to_dict()["operators"])
 
 
 def _dynamic(model: Model, out: Union[str, Path], config: DynamicQuantConfig) -> None:
