@@ -119,6 +119,9 @@
 //!
 //! The library never prints and never exits: command line and terminal are the binary's. A test holds
 //! these walls (`tests/suite/architecture.rs`).
+//!
+//! Above all of it, like the binary, is the module for Python (`src/python`, feature `python`): it uses the library from
+//! outside, by its public names, and has the command in it.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
