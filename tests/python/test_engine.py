@@ -13,9 +13,11 @@ import pytest
 import onnx_quant
 
 TEXT = """<ir_version: 10, opset_import: ["": 17, "com.microsoft": 1]>
-g (float[1,4,8,8] x) => (float[1,4,8,8] y) <float[4,4,1,1] w = {W}> {
+g (float[1,4,8,8] x) => (float[1,4,8,8] y) <float[4,4,1,1] w = {W}, float[4,4,1,1] v = {W}> {
   [odd] h = com.microsoft.Inverse (x)
-  [conv] y = Conv (h, w)
+  [first] f = Conv (h, w)
+  [relu] r = Relu (f)
+  [second] y = Conv (r, v)
 }"""
 
 installed = pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="onnxruntime is not installed")
