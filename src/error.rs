@@ -129,6 +129,12 @@ pub enum ErrorKind {
         /// What went wrong.
         reason: String,
     },
+    /// Whoever asked for a run over samples ended it.
+    #[error("ended after {samples} samples, as was asked for")]
+    Cancelled {
+        /// How many had been run.
+        samples: usize,
+    },
     /// Something was found that the configuration does not put up with.
     #[error("{message} ({code} is denied)")]
     Denied {
@@ -161,6 +167,7 @@ impl ErrorKind {
             Self::UnmatchedPattern { .. } => "unmatched-pattern",
             Self::Engine { .. } => "engine",
             Self::SampleRun { .. } => "sample-run",
+            Self::Cancelled { .. } => "cancelled",
             Self::Denied { .. } => "denied",
             Self::Output(_) => "output",
         }
@@ -180,6 +187,7 @@ fn spelled_like(near: &[String]) -> String {
 
 /// Where it went wrong. Every part is optional.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Location {
     /// The file.
     pub file: Option<PathBuf>,

@@ -13,6 +13,32 @@
 //! # Ok::<(), onnx_quant::Error>(())
 //! ```
 //!
+//! # Where to start
+//!
+//! | to | see |
+//! |---|---|
+//! | make weights small | [`quantize`], with [`Config`] |
+//! | have layers compute in integers | [`calibrate`] with [`Samples`](calibration::Samples), then [`quantize_activations`] |
+//! | know what a runtime makes of a model, and why | [`explain`](explain::explain), [`explain_planned`] |
+//! | know what quantization cost | [`compare`](compare::compare) |
+//! | read, print and write models | [`Model`] |
+//! | only simplify, or raise the opset | [`simplify`], [`upgrade`] |
+//!
+//! What you build (options, samples) has setters or a `new`; what you get ([`Report`] and the like) is plain data that can gain
+//! fields, becomes JSON with a documented schema and can be read back. Errors say where and what to do, and have a
+//! [kind](ErrorKind); what succeeds with reservations says so in [findings](findings::Finding), by [code](findings::Code).
+//!
+//! # Features
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `cli` (default) | the command, and all of the below |
+//! | `rten` | [`RtenEngine`](calibration::RtenEngine), which runs models for calibration in pure Rust |
+//! | `onnxruntime` | [`OnnxruntimeEngine`](calibration::OnnxruntimeEngine), which loads onnxruntime's library when it is made |
+//! | `images`, `sounds`, `texts` | samples from pictures, recordings and lines of text |
+//!
+//! With none of them the library quantizes weights, explains, prints, parses and upgrades.
+//!
 //! # How it works
 //!
 //! A compiler pass with a file on both sides:
@@ -96,7 +122,8 @@
 //!
 //! # What a module may know
 //!
-//! Besides errors, which all but the first two may make or pass on:
+//! Besides errors, which all but the first two may make or pass on, setters of options (`setters`), and how reports become
+//! JSON (`documents`):
 //!
 //! | module | knows |
 //! |---|---|
@@ -119,6 +146,9 @@
 //!
 //! The library never prints and never exits: command line and terminal are the binary's. A test holds
 //! these walls (`tests/suite/architecture.rs`).
+//!
+//! Above all of it, like the binary, is the module for Python (`src/python`, feature `python`): it uses the library from
+//! outside, by its public names, and has the command in it.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -129,6 +159,7 @@ mod analysis;
 pub mod calibration;
 pub mod compare;
 mod config;
+mod documents;
 mod error;
 pub mod explain;
 mod file;
@@ -139,11 +170,15 @@ pub mod numeric;
 pub mod operators;
 pub mod passes;
 pub mod plan;
+// The messages of the format, as prost makes them: for tests and fuzz targets that build models of all kinds. Everybody else
+// hands over bytes.
+#[doc(hidden)]
 pub mod proto;
 #[cfg(feature = "python")]
 mod python;
 mod quantize;
 pub mod report;
+mod setters;
 pub mod targets;
 mod text;
 

@@ -23,6 +23,6 @@ pub use engine::RtenEngine;
 pub use engine::{Engine, Observed, ObservedValue, Session};
 pub use observe::{Observation, Unwatchable, can_be_watched, value_keys};
 pub use ranges::Ranges;
-pub use run::observe;
+pub use run::{observe, proceed};
 pub use samples::{Sample, Samples};
 pub use statistics::{Collect, Statistics};

@@ -10,8 +10,6 @@ use std::{
     rc::Rc,
 };
 
-use bytes::Bytes;
-
 use super::Sample;
 use crate::{
     error::{Error, Location, Result},
@@ -137,7 +135,7 @@ impl Observation {
     }
 
     /// The model's bytes, with external data brought inside.
-    pub fn to_bytes(&self) -> Bytes {
+    pub fn to_bytes(&self) -> Vec<u8> {
         self.model.to_bytes()
     }
 

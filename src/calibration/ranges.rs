@@ -11,9 +11,16 @@ use crate::{
 
 /// What was observed of a model's values.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Ranges {
     /// By the name of the value; of one in a body whose name another value has too, after the way there.
     pub values: BTreeMap<String, Statistics>,
+}
+
+impl FromIterator<(String, Statistics)> for Ranges {
+    fn from_iter<I: IntoIterator<Item = (String, Statistics)>>(values: I) -> Self {
+        Self { values: values.into_iter().collect() }
+    }
 }
 
 impl Ranges {

@@ -1,29 +1,36 @@
 //! The run over the samples: what an engine computes goes into statistics, sample by sample.
 
+use std::ops::ControlFlow;
+
 use rayon::prelude::*;
 
 use super::{Collect, Engine, Observation, Observed, Ranges, Sample, Statistics, value_keys};
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     ir::{Model, ValueId},
 };
 
+/// The progress of a run that nobody looks at, and nobody ends.
+pub fn proceed(_samples: usize) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
 /// Runs a model with every sample and gathers what its watched values held. `progress` hears after each
-/// sample how many there were.
+/// sample how many there were, and may end the run by [`Break`](ControlFlow::Break).
 ///
 /// Memory holds the watched values of one sample at a time. The result is the same at every number of
 /// threads, as far as the engine's is.
 ///
 /// # Errors
 /// There is no sample; a sample cannot be had, does not fit the model, or the engine fails: then nothing
-/// is returned of the samples before it either. A value [cannot be watched](super::can_be_watched).
+/// is returned of the samples before it either, as where `progress` ends the run. A value [cannot be watched](super::can_be_watched).
 pub fn observe(
     model: &Model,
     watched: &[ValueId],
     samples: impl IntoIterator<Item = Result<Sample>>,
     engine: &dyn Engine,
     collect: Collect,
-    progress: &mut dyn FnMut(usize),
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Ranges> {
     if watched.is_empty() {
         return Ok(Ranges::default());
@@ -39,7 +46,9 @@ pub fn observe(
             .inputs(&sample)
             .and_then(|inputs| session.run(&inputs, &mut |observed| update(&mut statistics, observed)))
             .map_err(|error| error.in_sample(count, &sample.origin))?;
-        progress(count);
+        if progress(count).is_break() {
+            return Err(ErrorKind::Cancelled { samples: count }.into());
+        }
     }
     if count == 0 {
         return Err(Error::config("there are no calibration samples"));

@@ -1,6 +1,6 @@
 //! `onnx-quant compare`: what quantization cost, value by value.
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{num::NonZeroUsize, ops::ControlFlow, path::PathBuf};
 
 use onnx_quant::{
     Model,
@@ -115,13 +115,14 @@ fn compared(args: &Args, float: &Model, quantized: &Model) -> Result<Comparison,
     let limit = args.max_samples.map(NonZeroUsize::get);
     let samples = Samples::open(&args.samples, float, limit).map_err(|error| error.in_file(&args.float))?;
     let bar = progress("comparing", samples.len(), args.quiet);
-    let comparing = Comparing {
-        engine: &*engine,
-        optimizing: optimizing.as_ref().map(|engine| engine as &dyn Engine),
-        target: args.target.clone(),
-        min_sqnr_db: args.min_sqnr,
-    };
-    let comparison = compare(float, quantized, samples, &comparing, &mut |done| bar.set_position(done as u64));
+    let comparing = Comparing::new(&*engine)
+        .with_optimizing(optimizing.as_ref().map(|engine| engine as &dyn Engine))
+        .with_target(args.target.clone())
+        .with_min_sqnr_db(args.min_sqnr);
+    let comparison = compare(float, quantized, samples, &comparing, &mut |done| {
+        bar.set_position(done as u64);
+        ControlFlow::Continue(())
+    });
     bar.finish_and_clear();
     Ok(comparison.map_err(|error| error.in_file(&args.quantized))?)
 }
@@ -136,7 +137,7 @@ const SHOWN: usize = 15;
 
 /// What people read.
 pub fn text(comparison: &Comparison, verbose: bool) -> String {
-    let optimizing = match comparison.optimizing_engine {
+    let optimizing = match &comparison.optimizing_engine {
         Some(engine) => format!(", and the quantized model as {engine} runs it"),
         None => String::new(),
     };
@@ -222,7 +223,7 @@ fn values(comparison: &Comparison, verbose: bool) -> String {
             db(&value.before_rounding),
             db(&value.own),
             cosine(&value.written),
-            value.stored_as.unwrap_or("-"),
+            value.stored_as.as_deref().unwrap_or("-"),
             value.name,
             broken(&value.written)
         );

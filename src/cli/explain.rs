@@ -109,9 +109,9 @@ pub fn text(explanation: &Explanation, verbose: bool) -> String {
     let release = explanation.release.as_ref().map(|release| format!(" {release}")).unwrap_or_default();
     let summary = &explanation.summary;
     let planned = match explanation.planned_with {
-        None => "",
         Some(PlannedRanges::Observed) => "as it would be quantized, for ",
         Some(PlannedRanges::Assumed) => "as it would be quantized if the samples spoke against no value, for ",
+        _ => "",
     };
     let mut text = format!(
         "{planned}{}{release}: {} operators compute with integers, {} in float; {} conversions are left, {} of them of constants\n",
@@ -124,7 +124,7 @@ pub fn text(explanation: &Explanation, verbose: bool) -> String {
                 Verdict::Integer => "integer",
                 Verdict::Float => "float",
                 Verdict::Conversion => "conversion",
-                Verdict::Other => continue,
+                _ => continue,
             };
             let runs_as = if operator.runs_as.is_empty() { "-" } else { &operator.runs_as };
             text +=

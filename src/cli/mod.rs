@@ -208,5 +208,5 @@ fn load(input: &Path) -> Result<Model, Failure> {
     }
     let mut bytes = Vec::new();
     io::stdin().lock().read_to_end(&mut bytes).map_err(|error| failed("standard input", error))?;
-    Model::from_bytes(bytes.into()).map_err(|error| error.in_file("standard input").into())
+    Model::from_bytes(bytes).map_err(|error| error.in_file("standard input").into())
 }

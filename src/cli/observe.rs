@@ -1,6 +1,6 @@
 //! Running a model with samples, for the commands that do: the engine, and how far it is.
 
-use std::{num::NonZeroUsize, panic, path::Path, thread};
+use std::{num::NonZeroUsize, ops::ControlFlow, panic, path::Path, thread};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use onnx_quant::{
@@ -74,6 +74,7 @@ pub fn observe(model: &Model, input: &Path, config: &Config, observing: &Observi
     let ranges = onnx_quant::calibrate(model, config, seen, &*engine, &mut |done| {
         count = done;
         bar.set_position(done as u64);
+        ControlFlow::Continue(())
     });
     bar.finish_and_clear();
     let ranges = ranges.map_err(|error| error.in_file(input))?;

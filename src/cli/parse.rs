@@ -35,7 +35,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn parse_one(args: &Args, input: &Path, output: &Path) -> Result<(), Failure> {
-    let options = ParseOptions { fill: args.fill.map(|Fill::Random| RandomFill::default()) };
+    let options = ParseOptions::default().with_fill(args.fill.map(|Fill::Random| RandomFill::default()));
     let model = if input.as_os_str() == STREAM {
         let mut text = String::new();
         io::stdin().lock().read_to_string(&mut text).map_err(|error| failed("standard input", error))?;
@@ -43,7 +43,7 @@ fn parse_one(args: &Args, input: &Path, output: &Path) -> Result<(), Failure> {
     } else {
         Model::load_text(input, &options)?
     };
-    let saved = SaveOptions { overwrite: args.overwrite, ..SaveOptions::default() };
+    let saved = SaveOptions::default().with_overwrite(args.overwrite);
     write_model(&model, output, &saved)?;
     Ok(())
 }

@@ -29,7 +29,7 @@ fn elements(text: &str) -> Result<usize, String> {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let text = load(&args.input)?.to_text_with(&TextOptions { literal_elements: args.elements });
+    let text = load(&args.input)?.to_text_with(&TextOptions::default().with_literal_elements(args.elements));
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| failed("standard output", error))
 }

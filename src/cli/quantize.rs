@@ -127,7 +127,7 @@ fn quantize(args: &Args, settings: &Settings, input: &Path, output: &Path) -> Re
     let mut report = report.map_err(|error| error.in_file(input))?;
     report.findings.extend(found);
     if provenance {
-        onnx_quant::record_provenance(&mut model, &config, &report);
+        onnx_quant::record_provenance(&mut model, &report);
     }
     let json = if report_output.is_some() { report.to_json() } else { String::new() };
     let report_file = report_output.as_ref().map(|output| output.prepare(&json)).transpose()?;

@@ -158,7 +158,7 @@ impl Source {
             let most = self.max_tokens.map(NonZeroUsize::get);
             Ok(Samples::texts(file, tokenizer, model, most, limit)?)
         } else if let Some(folder) = &self.audio {
-            let options = SoundOptions { rate: self.rate, refuse_broken: refuses_broken(config) };
+            let options = SoundOptions::default().with_rate(self.rate).with_refuse_broken(refuses_broken(config));
             Ok(Samples::sounds(folder, model, &options, limit)?)
         } else if let Some(count) = self.random {
             Ok(Samples::random(model, count.get().min(limit.unwrap_or(usize::MAX)))?)
@@ -170,17 +170,19 @@ impl Source {
     fn pictures(&self, config: &Config) -> PictureOptions {
         let preset = self.preset.clone().unwrap_or_default();
         let over = |numbers: &[f64], preset: Vec<f64>| if numbers.is_empty() { preset } else { numbers.to_vec() };
-        PictureOptions {
-            size: self.resize,
-            fit: self.fit.unwrap_or(preset.fit),
-            color: self.color.or(preset.color),
-            layout: self.layout.or(preset.layout),
-            scale: self.scale.or(preset.scale),
-            mean: over(&self.mean, preset.mean),
-            std: over(&self.std, preset.std),
-            refuse_broken: refuses_broken(config),
-            ..preset
-        }
+        let (fit, color, layout) =
+            (self.fit.unwrap_or(preset.fit), self.color.or(preset.color), self.layout.or(preset.layout));
+        let (scale, mean) = (self.scale.or(preset.scale), over(&self.mean, preset.mean.clone()));
+        let std = over(&self.std, preset.std.clone());
+        preset
+            .with_size(self.resize)
+            .with_fit(fit)
+            .with_color(color)
+            .with_layout(layout)
+            .with_scale(scale)
+            .with_mean(mean)
+            .with_std(std)
+            .with_refuse_broken(refuses_broken(config))
     }
 
     /// What a user should know of the samples once they are read; an error where that is denied.

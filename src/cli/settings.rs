@@ -251,32 +251,32 @@ impl Settings {
         let suiting = Config::for_target(
             target.map_err(|error: onnx_quant::Error| Failure::Usage(error.to_string()))?.unwrap_or_default(),
         );
-        let config = Config {
-            weights: self.weights.unwrap_or(suiting.weights),
-            granularity: self.granularity.unwrap_or_default(),
-            asymmetric: self.asymmetric.unwrap_or_default(),
-            weight_scales: self.weight_scales,
-            weight_form: self.weight_form.unwrap_or_default(),
-            accuracy_level: self.accuracy_level,
-            include: flat(self.include),
-            exclude: flat(self.exclude),
-            min_elements: self.min_elements.unwrap_or_default(),
-            allow_growth: self.allow_growth.unwrap_or_default(),
-            keep_overridable: self.keep_overridable.unwrap_or_default(),
-            trained_pairs: self.trained_pairs.unwrap_or_default(),
-            activations: Activations {
-                ty: self.activations.unwrap_or(suiting.activations.ty),
-                symmetric: self.symmetric_activations.unwrap_or(suiting.activations.symmetric),
-                reduce_range: self.reduce_range.unwrap_or_default(),
-                method: self.calibration.unwrap_or_default(),
-            },
-            store_float_layers: self.store_float_layers,
-            target: suiting.target,
-            measure_error,
-            deny: self.deny,
-            strict: self.strict.unwrap_or_default(),
-        };
-        let options = SaveOptions { external_data: self.external_data.unwrap_or_default(), ..SaveOptions::default() };
+        let config = Config::default()
+            .with_weights(self.weights.unwrap_or(suiting.weights))
+            .with_granularity(self.granularity.unwrap_or_default())
+            .with_asymmetric(self.asymmetric.unwrap_or_default())
+            .with_weight_scales(self.weight_scales)
+            .with_weight_form(self.weight_form.unwrap_or_default())
+            .with_accuracy_level(self.accuracy_level)
+            .with_include(flat(self.include))
+            .with_exclude(flat(self.exclude))
+            .with_min_elements(self.min_elements.unwrap_or_default())
+            .with_allow_growth(self.allow_growth.unwrap_or_default())
+            .with_keep_overridable(self.keep_overridable.unwrap_or_default())
+            .with_trained_pairs(self.trained_pairs.unwrap_or_default())
+            .with_activations(
+                Activations::default()
+                    .with_ty(self.activations.unwrap_or(suiting.activations.ty))
+                    .with_symmetric(self.symmetric_activations.unwrap_or(suiting.activations.symmetric))
+                    .with_reduce_range(self.reduce_range.unwrap_or_default())
+                    .with_method(self.calibration.unwrap_or_default()),
+            )
+            .with_store_float_layers(self.store_float_layers)
+            .with_target(suiting.target)
+            .with_measure_error(measure_error)
+            .with_deny(self.deny)
+            .with_strict(self.strict.unwrap_or_default());
+        let options = SaveOptions::default().with_external_data(self.external_data.unwrap_or_default());
         Ok((config, options))
     }
 }

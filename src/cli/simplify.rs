@@ -33,7 +33,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 fn simplify_one(args: &Args, input: &Path, output: &Path) -> Result<(), Failure> {
     let mut model = load(input)?;
     let simplified = simplify(&mut model, args.keep_overridable).map_err(|error| error.in_file(input))?;
-    let options = SaveOptions { overwrite: args.overwrite, ..SaveOptions::default() };
+    let options = SaveOptions::default().with_overwrite(args.overwrite);
     write_model(&model, output, &options)?;
     if !args.quiet {
         let mut text = table(&simplified);

@@ -5,7 +5,7 @@ use std::{collections::HashSet, path::Path};
 use onnx_quant::{
     Config, Report, Saved, WeightForm,
     findings::Finding,
-    report::{Activations, Copy, FloatTensor, PlannedOperator, QuantizedTensor},
+    report::{FloatTensor, PlannedOperator, QuantizedActivations, QuantizedForm, QuantizedTensor},
 };
 
 use super::count;
@@ -61,7 +61,7 @@ pub fn written(output: &Path, before: Option<u64>, saved: Saved) -> String {
 }
 
 /// How many layers compute in integers, and which do not.
-fn activations(out: &mut String, found: &Activations, config: &Config, verbose: bool) {
+fn activations(out: &mut String, found: &QuantizedActivations, config: &Config, verbose: bool) {
     let layers = found.operators.iter().filter(|operator| operator.layer);
     let (integer, float): (Vec<_>, Vec<_>) = layers.partition(|layer| layer.integer);
     let [integer, float] = [integer, float]
@@ -132,10 +132,8 @@ fn quantized(out: &mut String, report: &Report, config: &Config, verbose: bool) 
         return;
     }
     let sizes = match config.weight_form {
-        WeightForm::Dq | WeightForm::Matmulnbits => {
-            format!(": {} -> {} with scales", bytes(report.bytes.float), bytes(report.bytes.quantized))
-        }
         WeightForm::Qdq => String::new(),
+        _ => format!(": {} -> {} with scales", bytes(report.bytes.float), bytes(report.bytes.quantized)),
     };
     line(out, format_args!("{} to {}{sizes}", count(report.quantized.len(), "weight"), kind(config)));
     if !verbose {
@@ -148,8 +146,12 @@ fn quantized(out: &mut String, report: &Report, config: &Config, verbose: bool) 
 
 /// Weights that stay float, those of one reason together; but for those all of whose layers were told of.
 fn left_float(out: &mut String, report: &Report) {
-    let layers: HashSet<&str> =
-        report.activations.iter().flat_map(Activations::float_layers).map(|layer| layer.operator.as_str()).collect();
+    let layers: HashSet<&str> = report
+        .activations
+        .iter()
+        .flat_map(QuantizedActivations::float_layers)
+        .map(|layer| layer.operator.as_str())
+        .collect();
     let told = |left: &&FloatTensor| {
         !left.operators.is_empty() && left.operators.iter().all(|operator| layers.contains(operator.as_str()))
     };
@@ -183,7 +185,7 @@ fn table(out: &mut String, report: &Report) {
     }
 }
 
-fn row(tensor: &QuantizedTensor, copy: &Copy) -> [String; 4] {
+fn row(tensor: &QuantizedTensor, copy: &QuantizedForm) -> [String; 4] {
     let scales = match copy.axis {
         Some(axis) => format!("{}, axis {axis}", count(copy.scales, "scale")),
         None => "1 scale".to_owned(),
@@ -231,9 +233,9 @@ fn by_key<'a, T>(items: impl Iterator<Item = (&'a str, T)>) -> Vec<(&'a str, Vec
 fn kind(config: &Config) -> String {
     let symmetry = if config.asymmetric { "asymmetric" } else { "symmetric" };
     let form = match config.weight_form {
-        WeightForm::Dq => "",
         WeightForm::Qdq => ", float weights kept",
         WeightForm::Matmulnbits => ", MatMulNBits",
+        _ => "",
     };
     format!("{} ({symmetry}, {}{form})", config.weights, config.sharing())
 }

@@ -38,7 +38,7 @@ fn raise(args: &Args, input: &Path, output: &Path) -> Result<(), Failure> {
     let mut model = load(input)?;
     let ir_version = model.ir_version();
     let (upgraded, found) = upgrade(&mut model, args.opset).map_err(|error| error.in_file(input))?;
-    let options = SaveOptions { overwrite: args.overwrite, ..SaveOptions::default() };
+    let options = SaveOptions::default().with_overwrite(args.overwrite);
     write_model(&model, output, &options)?;
     if !args.quiet {
         let mut text = summary(&upgraded, &model, ir_version);
@@ -49,7 +49,7 @@ fn raise(args: &Args, input: &Path, output: &Path) -> Result<(), Failure> {
 }
 
 pub fn summary(upgraded: &Upgraded, model: &Model, ir_version: i64) -> String {
-    let Upgraded { from, to, rewritten, changed } = upgraded;
+    let Upgraded { from, to, rewritten, changed, .. } = upgraded;
     if !changed {
         return format!("opset {from} already; nothing changed\n");
     }

@@ -1,6 +1,6 @@
 //! The result: plain data, for programs and for the page.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     first,
@@ -11,6 +11,7 @@ use super::{
     tally::Tally,
 };
 use crate::{
+    documents,
     error::{Error, Result},
     explain::{Operator, Summary, Verdict, explain},
     findings::{Fact, Finding},
@@ -20,6 +21,10 @@ use crate::{
 /// The version of the form that [`Comparison::to_json`] writes; it changes where a field changes its meaning or goes.
 pub const VERSION: u32 = 1;
 
+/// The [JSON Schema](https://json-schema.org/draft/2020-12) of what [`Comparison::to_json`] writes:
+#[doc = concat!("```json\n", include_str!("schema.json"), "```")]
+pub const SCHEMA: &str = include_str!("schema.json");
+
 /// What counts as gone wrong where no bound is given, in dB: an error of a tenth.
 const WRONG_DB: f64 = 20.0;
 
@@ -27,7 +32,8 @@ const WRONG_DB: f64 = 20.0;
 const BARS: usize = 64;
 
 /// A quantized model compared with its float model.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Comparison {
     /// The version of this form.
@@ -35,10 +41,10 @@ pub struct Comparison {
     /// How many samples both were run with.
     pub samples: usize,
     /// What ran them as they are written.
-    pub engine: &'static str,
+    pub engine: String,
     /// What ran the quantized model with all optimizations, if anything did.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub optimizing_engine: Option<&'static str>,
+    pub optimizing_engine: Option<String>,
     /// Bytes of all tensors in the float model.
     pub float_bytes: usize,
     /// Bytes of all tensors in the quantized model.
@@ -62,7 +68,8 @@ pub struct Comparison {
 }
 
 /// One output.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct OutputComparison {
     /// Its name.
@@ -75,7 +82,8 @@ pub struct OutputComparison {
 }
 
 /// How far an output is from the float model's.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct OutputError {
     /// All elements together.
@@ -90,7 +98,8 @@ pub struct OutputError {
 }
 
 /// A value that both models have.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ValueComparison {
     /// The float model's name of it.
@@ -99,7 +108,7 @@ pub struct ValueComparison {
     pub operator: String,
     /// The type that it is rounded to, where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub stored_as: Option<&'static str>,
+    pub stored_as: Option<String>,
     /// The range that was chosen for it, smallest and largest number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range: Option<[f32; 2]>,
@@ -122,7 +131,8 @@ pub struct ValueComparison {
 }
 
 /// How often a value's numbers occur in the float model.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Histogram {
     /// The least and the largest finite number.
@@ -132,7 +142,8 @@ pub struct Histogram {
 }
 
 /// Where it first goes wrong.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct FirstWrong {
     /// What counts as wrong: less signal to noise than this, in dB.
@@ -145,7 +156,8 @@ pub struct FirstWrong {
 }
 
 /// A step in which much is lost.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Drop {
     /// The value that comes out.
@@ -176,9 +188,15 @@ impl OutputComparison {
 impl Comparison {
     /// All of it as JSON, with a line break at its end.
     pub fn to_json(&self) -> String {
-        let mut json = serde_json::to_string_pretty(self).unwrap_or_default();
-        json.push('\n');
-        json
+        documents::to_json(self)
+    }
+
+    /// Reads what [`to_json`](Self::to_json) wrote.
+    ///
+    /// # Errors
+    /// It is no such comparison, or one of another version.
+    pub fn from_json(json: &str) -> Result<Self> {
+        documents::from_json(json, "comparison", VERSION)
     }
 
     /// All of it as a page that needs nothing but a browser; `title` stands above it.
@@ -234,8 +252,8 @@ pub(super) fn sum(
     Ok(Comparison {
         version: VERSION,
         samples,
-        engine: comparing.engine.name(),
-        optimizing_engine: comparing.optimizing.map(|engine| engine.name()),
+        engine: comparing.engine.name().to_owned(),
+        optimizing_engine: comparing.optimizing.map(|engine| engine.name().to_owned()),
         float_bytes: bytes(float),
         quantized_bytes: bytes(quantized),
         outputs,
@@ -275,7 +293,7 @@ fn value(matched: &Matched, index: usize, tally: &Tally) -> Option<ValueComparis
     Some(ValueComparison {
         name: point.name.clone(),
         operator: point.operator.clone(),
-        stored_as: rounding.as_ref().and_then(|it| it.dtype).map(type_name),
+        stored_as: rounding.as_ref().and_then(|it| it.dtype).map(|dtype| type_name(dtype).to_owned()),
         range: rounding.and_then(|it| it.range()).map(|range| [range.min, range.max]),
         written: tally.written.accuracy()?,
         before_rounding: tally.before.accuracy(),

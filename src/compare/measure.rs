@@ -1,13 +1,14 @@
 //! How far numbers are from those that they should be: sums over all samples, in memory that does not grow with them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Where there is no difference at all, and with the other sign where there is no signal but noise: a figure in decibels
 /// is within these.
 pub const LIMIT_DB: f64 = 200.0;
 
 /// The error of one value over all samples.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Accuracy {
     /// Signal to noise in decibels, `10 log10(sum x^2 / sum (x - y)^2)`, of x in float and y quantized; within
@@ -75,7 +76,8 @@ fn decibels(signal: f64, noise: f64) -> f64 {
 }
 
 /// The error of an output's channels, each against its own variance.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ChannelAccuracy {
     /// The axis that counts the channels.

@@ -22,7 +22,7 @@ mod run;
 mod tally;
 
 pub use comparison::{
-    Comparison, Drop, FirstWrong, Histogram, OutputComparison, OutputError, VERSION, ValueComparison,
+    Comparison, Drop, FirstWrong, Histogram, OutputComparison, OutputError, SCHEMA, VERSION, ValueComparison,
 };
 pub use measure::{Accuracy, ChannelAccuracy, LIMIT_DB};
 pub use run::{Comparing, compare};

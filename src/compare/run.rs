@@ -1,6 +1,6 @@
 //! The run over the samples: each goes through all models, and what it says is added up.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::ControlFlow};
 
 use rayon::prelude::*;
 
@@ -13,12 +13,14 @@ use super::{
 };
 use crate::{
     calibration::{Engine, Observation, Sample, Session},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     ir::{DataType, Model, Tensor, ValueId},
+    setters::setters,
     targets::Target,
 };
 
 /// What compares, and against what.
+#[non_exhaustive]
 pub struct Comparing<'a> {
     /// What runs the models operator by operator, as they are written.
     pub engine: &'a dyn Engine,
@@ -31,8 +33,24 @@ pub struct Comparing<'a> {
     pub min_sqnr_db: Option<f64>,
 }
 
+setters!(Comparing<'_> { with_target(target: Target), with_min_sqnr_db(min_sqnr_db: Option<f64>) });
+
+impl<'a> Comparing<'a> {
+    /// As the models are written, for the default target, without a bound.
+    pub fn new(engine: &'a dyn Engine) -> Self {
+        Self { engine, optimizing: None, target: Target::default(), min_sqnr_db: None }
+    }
+
+    /// The same with an engine that runs the quantized model as its users do, too.
+    #[must_use]
+    pub fn with_optimizing(mut self, optimizing: Option<&'a dyn Engine>) -> Self {
+        self.optimizing = optimizing;
+        self
+    }
+}
+
 /// Compares a quantized model with the float model that it was made from. `progress` hears after each sample how many
-/// there were.
+/// there were, and may end the run by [`Break`](ControlFlow::Break).
 ///
 /// Memory holds the values of one sample at a time.
 ///
@@ -41,13 +59,13 @@ pub struct Comparing<'a> {
 /// one of another shape.
 ///
 /// ```
-/// use onnx_quant::{Config, Model, calibration::{RtenEngine, Samples}, compare::{Comparing, compare}, quantize};
+/// use onnx_quant::{Config, Model, calibration::{RtenEngine, Samples, proceed}, compare::{Comparing, compare}, quantize};
 /// let float = Model::load("testdata/kws_dscnn.onnx")?;
 /// let mut quantized = float.clone();
 /// quantize(&mut quantized, &Config::default())?;
 /// let samples = Samples::open("testdata/calibration/kws_dscnn", &float, Some(1))?;
-/// let comparing = Comparing { engine: &RtenEngine, optimizing: None, target: Default::default(), min_sqnr_db: None };
-/// let comparison = compare(&float, &quantized, samples, &comparing, &mut |_| {})?;
+/// let comparing = Comparing::new(&RtenEngine);
+/// let comparison = compare(&float, &quantized, samples, &comparing, &mut proceed)?;
 /// assert!(comparison.outputs[0].written.accuracy.sqnr_db > 20.0);
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
@@ -56,7 +74,7 @@ pub fn compare(
     quantized: &Model,
     samples: impl IntoIterator<Item = Result<Sample>>,
     comparing: &Comparing,
-    progress: &mut dyn FnMut(usize),
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Comparison> {
     let matched = matched(float, quantized);
     if !matched.points.iter().any(|point| point.output) {
@@ -132,7 +150,7 @@ fn run(
     tallies: &mut [Tally],
     samples: impl IntoIterator<Item = Result<Sample>>,
     comparing: &Comparing,
-    progress: &mut dyn FnMut(usize),
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<(usize, Option<String>)> {
     let points = &matched.points;
     let mut in_float = Watched::default();
@@ -218,7 +236,9 @@ fn run(
             Ok(())
         };
         one().map_err(|error| error.in_sample(count, &sample.origin))?;
-        progress(count);
+        if progress(count).is_break() {
+            return Err(ErrorKind::Cancelled { samples: count }.into());
+        }
     }
     if not_isolated.is_some() {
         // What was measured of some samples only is nothing to compare with what was measured of all.

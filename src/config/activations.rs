@@ -5,9 +5,11 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::setters::setters;
 
 /// How activations are quantized.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Activations {
     /// The type they are stored as between integer kernels.
     pub ty: ActivationType,
@@ -20,6 +22,13 @@ pub struct Activations {
     pub method: CalibrationMethod,
 }
 
+setters!(Activations {
+    with_ty(ty: ActivationType),
+    with_symmetric(symmetric: bool),
+    with_reduce_range(reduce_range: bool),
+    with_method(method: CalibrationMethod),
+});
+
 impl Activations {
     /// Whether each run finds their scales.
     pub fn is_dynamic(&self) -> bool {
@@ -30,6 +39,7 @@ impl Activations {
 /// The type that activations are stored as.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum ActivationType {
     /// 0..=255.
     #[default]
@@ -54,6 +64,7 @@ pub enum ActivationType {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
 pub enum CalibrationMethod {
     /// From the smallest to the largest value.
     MinMax,

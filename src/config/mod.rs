@@ -8,6 +8,7 @@ use crate::{
     error::{Error, Result},
     findings::{Code, Severity},
     ir::DataType,
+    setters::setters,
     targets::{ElementType, Target},
 };
 
@@ -51,15 +52,14 @@ mod pattern;
 ///
 /// ```
 /// use onnx_quant::{Config, Granularity, WeightType};
-/// let config = Config {
-///     weights: WeightType::Uint8,
-///     granularity: Granularity::PerTensor,
-///     exclude: vec!["Gather".parse()?, "re:^head/".parse()?],
-///     ..Config::default()
-/// };
+/// let config = Config::default()
+///     .with_weights(WeightType::Uint8)
+///     .with_granularity(Granularity::PerTensor)
+///     .with_exclude(vec!["Gather".parse()?, "re:^head/".parse()?]);
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Config {
     /// The type that weights are stored as.
     pub weights: WeightType,
@@ -103,6 +103,27 @@ pub struct Config {
     /// Fail where there is anything to warn of: unknown fields, ranges of values that the model has not.
     pub strict: bool,
 }
+
+setters!(Config {
+    with_weights(weights: WeightType),
+    with_granularity(granularity: Granularity),
+    with_asymmetric(asymmetric: bool),
+    with_weight_scales(weight_scales: Option<WeightScales>),
+    with_weight_form(weight_form: WeightForm),
+    with_accuracy_level(accuracy_level: Option<u8>),
+    with_include(include: Vec<Pattern>),
+    with_exclude(exclude: Vec<Pattern>),
+    with_min_elements(min_elements: usize),
+    with_allow_growth(allow_growth: bool),
+    with_keep_overridable(keep_overridable: bool),
+    with_trained_pairs(trained_pairs: TrainedPairs),
+    with_target(target: Target),
+    with_activations(activations: Activations),
+    with_store_float_layers(store_float_layers: Option<WeightType>),
+    with_measure_error(measure_error: bool),
+    with_deny(deny: Vec<Code>),
+    with_strict(strict: bool),
+});
 
 /// The block sizes that there are: the format keeps them as signed integers.
 const BLOCK_SIZES: std::ops::RangeInclusive<usize> = 1..=i32::MAX as usize;
@@ -270,6 +291,7 @@ impl Config {
 /// the operator sums over, or as [`Granularity::Block`] says, with a power of two as scale.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum WeightType {
     /// -127..=127 if symmetric, -128..=127 otherwise.
     #[default]
@@ -340,6 +362,7 @@ impl WeightType {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
+#[non_exhaustive]
 pub enum Granularity {
     /// The weights of one output channel.
     #[default]
@@ -358,6 +381,7 @@ pub enum Granularity {
 /// How the scales and zero points of weights are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum WeightScales {
     /// So that the range of the weights is represented.
     Minmax,
@@ -371,6 +395,7 @@ pub enum WeightScales {
 /// weights and biases. (With [`WeightForm::Qdq`], which makes such pairs, they are always kept.)
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum TrainedPairs {
     /// The integers that the QuantizeLinear makes are stored, where nothing else reads the float constant.
     #[default]
@@ -384,6 +409,7 @@ pub enum TrainedPairs {
 /// What is stored in the file for a quantized weight.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum WeightForm {
     /// The integers, behind a DequantizeLinear: the small form.
     #[default]

@@ -12,12 +12,13 @@ mod sentences;
 mod summary;
 mod verdicts;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use findings::{dequantized_every_run, int8_product_not_loaded, rank, zero_halves};
 pub use summary::Summary;
 
 use crate::{
+    documents,
     error::Result,
     findings::{Code, Finding},
     ir::Model,
@@ -28,8 +29,13 @@ use crate::{
 /// or goes.
 pub const VERSION: u32 = 1;
 
+/// The [JSON Schema](https://json-schema.org/draft/2020-12) of what [`Explanation::to_json`] writes:
+#[doc = concat!("```json\n", include_str!("schema.json"), "```")]
+pub const SCHEMA: &str = include_str!("schema.json");
+
 /// What a target makes of a model.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Explanation {
     /// The version of this form.
@@ -51,8 +57,10 @@ pub struct Explanation {
 }
 
 /// Which ranges a plan is made with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum PlannedRanges {
     /// Those that were observed.
     Observed,
@@ -61,7 +69,8 @@ pub enum PlannedRanges {
 }
 
 /// What becomes of one operator.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Operator {
     /// The node's name.
@@ -79,8 +88,10 @@ pub struct Operator {
 }
 
 /// How an operator computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Verdict {
     /// With integers.
     Integer,
@@ -153,9 +164,15 @@ pub fn is_quantized(model: &Model, target: &Target) -> bool {
 impl Explanation {
     /// The explanation as JSON, with a line break at its end.
     pub fn to_json(&self) -> String {
-        let mut json = serde_json::to_string_pretty(self).unwrap_or_default();
-        json.push('\n');
-        json
+        documents::to_json(self)
+    }
+
+    /// Reads what [`to_json`](Self::to_json) wrote.
+    ///
+    /// # Errors
+    /// It is no such explanation, or one of another version.
+    pub fn from_json(json: &str) -> Result<Self> {
+        documents::from_json(json, "explanation", VERSION)
     }
 
     /// Those findings that have one of these codes.

@@ -111,14 +111,15 @@ impl Model {
         crate::ir::import(parse(text.as_bytes(), options)?, &beside_the_model)
     }
 
-    /// Decodes a model and lifts it into the IR. Tensors stay views of `bytes`. What begins with the `<` of a header is
+    /// Decodes a model, an ONNX message, and lifts it into the IR. Tensors stay views of `bytes`, which are not copied. What begins with the `<` of a header is
     /// read as [text](Model::from_text).
     ///
     /// External data is not looked for: a model that has some must be [loaded](Model::load) by path.
     ///
     /// # Errors
     /// The bytes are no ONNX model, or the model breaks the format's rules.
-    pub fn from_bytes(bytes: Bytes) -> Result<Self> {
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
+        let bytes = Bytes::from(bytes);
         match is_text(&bytes) {
             true => crate::ir::import(parse(&bytes, &ParseOptions::default())?, &beside_the_model),
             false => Self::decode(bytes, &beside_the_model),

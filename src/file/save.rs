@@ -15,6 +15,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     ir::{Model, Placed, Placement, Tensor, TensorPlace, export, rope::Rope},
+    setters::setters,
 };
 
 /// Protobuf's limit on one message: 2 GiB.
@@ -28,6 +29,7 @@ const CACHE_LINE: u64 = 64;
 
 /// How a model is written.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct SaveOptions {
     /// Put all tensors of 1,024 bytes and more into `<file>.data`. Without this a model is written
     /// as it was read, and tensors move out only where the file would exceed 2 GiB.
@@ -37,8 +39,11 @@ pub struct SaveOptions {
     pub overwrite: bool,
 }
 
+setters!(SaveOptions { with_external_data(external_data: bool), with_overwrite(overwrite: bool) });
+
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Saved {
     /// Bytes of the model file.
     pub model_bytes: u64,

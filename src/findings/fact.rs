@@ -216,6 +216,7 @@ pub enum Fact {
 
 /// Operators of one type.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SlowOperators {
     /// Their names, those that have one.
     pub names: Vec<String>,

@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
+    documents,
+    error::Result,
     ir::{Interface, Model, OpId, ScopeId, Tensor, type_name},
     operators::{computes_with_integers, is_quantizer},
     targets::{Target, is_dequantizer},
@@ -14,11 +16,16 @@ use crate::{
 /// The version of the form that [`Inspection::to_json`] writes; it changes where a field changes its meaning or goes.
 pub const VERSION: u32 = 1;
 
+/// The [JSON Schema](https://json-schema.org/draft/2020-12) of what [`Inspection::to_json`] writes:
+#[doc = concat!("```json\n", include_str!("schema.json"), "```")]
+pub const SCHEMA: &str = include_str!("schema.json");
+
 /// Elements from which on a tensor counts as a weight and not as a bias, a norm or numbers for shapes.
 const LARGE: usize = 1024;
 
 /// What is in a model's file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Inspection {
     /// The version of this form.
@@ -50,7 +57,9 @@ pub struct Inspection {
 }
 
 /// An input or output of the main graph.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Port {
     /// Its name.
     pub name: String,
@@ -62,11 +71,13 @@ pub struct Port {
 }
 
 /// Tensors whose elements are of one type.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Tensors {
     /// The type.
     #[serde(rename = "type")]
-    pub ty: &'static str,
+    pub ty: String,
     /// How many there are.
     pub count: usize,
     /// How many of them have 1,024 elements and more: weights, as far as sizes tell.
@@ -78,13 +89,15 @@ pub struct Tensors {
 }
 
 /// One tensor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Weight {
     /// Its name.
     pub name: String,
     /// The type of its elements.
     #[serde(rename = "type")]
-    pub ty: &'static str,
+    pub ty: String,
     /// Its sizes.
     pub shape: Vec<usize>,
     /// Its bytes.
@@ -92,20 +105,24 @@ pub struct Weight {
 }
 
 /// What is quantized already.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Quantized {
     /// Operators that make integers: QuantizeLinear, DynamicQuantizeLinear.
     pub quantizers: usize,
     /// DequantizeLinear operators of activations.
     pub activations: usize,
     /// DequantizeLinear operators of constants, by the type of these.
-    pub constants: BTreeMap<&'static str, usize>,
+    pub constants: BTreeMap<String, usize>,
     /// Other operators that read integers, by type: `QLinearConv`, `MatMulNBits`, `ConvInteger`, ...
     pub operators: BTreeMap<String, usize>,
 }
 
 /// What whoever runs a model must have.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Needs {
     /// The version of the default operator set.
     pub opset: i64,
@@ -122,9 +139,15 @@ pub struct Needs {
 impl Inspection {
     /// The inspection as JSON, with a line break at its end.
     pub fn to_json(&self) -> String {
-        let mut json = serde_json::to_string_pretty(self).unwrap_or_default();
-        json.push('\n');
-        json
+        documents::to_json(self)
+    }
+
+    /// Reads what [`to_json`](Self::to_json) wrote.
+    ///
+    /// # Errors
+    /// It is no such inspection, or one of another version.
+    pub fn from_json(json: &str) -> Result<Self> {
+        documents::from_json(json, "inspection", VERSION)
     }
 }
 
@@ -196,11 +219,11 @@ fn called(model: &Model, op: OpId) -> String {
 }
 
 fn tensors(model: &Model) -> Vec<Tensors> {
-    let mut of_types: BTreeMap<&'static str, Tensors> = BTreeMap::new();
+    let mut of_types: BTreeMap<String, Tensors> = BTreeMap::new();
     for tensor in model.tensors() {
         let ty = type_name(tensor.dtype());
-        let empty = Tensors { ty, count: 0, large: 0, elements: 0, bytes: 0 };
-        let known = of_types.entry(ty).or_insert(empty);
+        let empty = Tensors { ty: ty.to_owned(), count: 0, large: 0, elements: 0, bytes: 0 };
+        let known = of_types.entry(ty.to_owned()).or_insert(empty);
         known.count += 1;
         known.large += usize::from(tensor.element_count() >= LARGE);
         known.elements = known.elements.saturating_add(tensor.element_count());
@@ -212,7 +235,7 @@ fn tensors(model: &Model) -> Vec<Tensors> {
 }
 
 fn weight(tensor: &Tensor) -> Weight {
-    let (name, ty) = (tensor.name().to_owned(), type_name(tensor.dtype()));
+    let (name, ty) = (tensor.name().to_owned(), type_name(tensor.dtype()).to_owned());
     Weight { name, ty, shape: tensor.shape(), bytes: tensor.byte_len() }
 }
 
@@ -222,7 +245,7 @@ fn quantized(model: &Model) -> Quantized {
         if is_dequantizer(model, op) {
             let constant = model.input(op, 0).and_then(|value| model.constant(value).map(|tensor| tensor.dtype()));
             match constant {
-                Some(dtype) => *found.constants.entry(type_name(dtype)).or_default() += 1,
+                Some(dtype) => *found.constants.entry(type_name(dtype).to_owned()).or_default() += 1,
                 None => found.activations += 1,
             }
         } else if is_quantizer(model.op(op)) {

@@ -3,14 +3,12 @@
 //! Every message is encoded from its shell, with what the IR holds itself spliced back in. What no
 //! pass touched comes out as it went in.
 
-use bytes::Bytes;
-
 use super::{
     Interface, Model, OpId, ScopeId, Tensor,
     model::ScopeShell,
     op::AttributePlace,
     rope::Rope,
-    tensor::{Data, without_data},
+    tensor::{Contents, without_data},
 };
 use crate::proto::{StringStringEntryProto, TensorProto, tensor_proto::DataLocation};
 
@@ -123,16 +121,16 @@ impl Exporter<'_> {
         }
         let mut content = Rope::default();
         match &tensor.data {
-            Data::Stored => {
+            Contents::Stored => {
                 let Some(raw) = tensor.shell.raw_data.clone() else { return Rope::message(&tensor.shell, vec![]) };
                 shell = TensorProto { raw_data: None, ..tensor.shell.clone() };
                 content.push_bytes(raw);
             }
-            Data::External(bytes) => {
+            Contents::External(bytes) => {
                 shell = without_data(&tensor.shell);
                 content.push_bytes(bytes.clone());
             }
-            Data::Computed(data) => {
+            Contents::Computed(data) => {
                 shell = tensor.shell.clone();
                 content.push_computed(data.clone());
             }
@@ -159,21 +157,21 @@ impl Placement for AllInline {
 }
 
 impl Model {
-    /// The model as one run of bytes, with external data brought inside.
+    /// The model as an ONNX message, with external data brought inside.
     ///
     /// ```
-    /// # let bytes = bytes::Bytes::from(std::fs::read("testdata/kws_dscnn.onnx").unwrap());
+    /// # let bytes = std::fs::read("testdata/kws_dscnn.onnx").unwrap();
     /// let model = onnx_quant::Model::from_bytes(bytes.clone())?;
     /// assert_eq!(model.to_bytes(), bytes);
     /// # Ok::<(), onnx_quant::Error>(())
     /// ```
-    pub fn to_bytes(&self) -> Bytes {
+    pub fn to_bytes(&self) -> Vec<u8> {
         export(self, &mut AllInline).to_bytes()
     }
 }
 
 impl Rope {
-    fn to_bytes(&self) -> Bytes {
+    fn to_bytes(&self) -> Vec<u8> {
         use super::rope::Piece;
         let mut bytes = vec![0; self.len()];
         let mut rest = bytes.as_mut_slice();
@@ -186,6 +184,6 @@ impl Rope {
             }
             rest = behind;
         }
-        bytes.into()
+        bytes
     }
 }

@@ -11,6 +11,7 @@ mod constant;
 mod dissolve;
 mod dtype;
 mod edit;
+mod element;
 mod export;
 mod header;
 mod import;
@@ -27,6 +28,7 @@ mod widen;
 
 pub use dtype::{DataType, element_bits, is_float, type_name};
 pub use edit::NewOp;
+pub use element::Element;
 pub(crate) use export::{AllInline, Placed, Placement, TensorPlace, export};
 pub(crate) use import::{ExternalData, import};
 pub(crate) use model::ScopeShell;

@@ -3,10 +3,11 @@
 use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayBase, ArrayD, Data, Dimension, IxDyn};
 
 use super::{
     dtype::{DataType, element_bits},
+    element::Element,
     rope::Rope,
 };
 use crate::{
@@ -20,12 +21,12 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Tensor {
     pub(crate) shell: TensorProto,
-    pub(crate) data: Data,
+    pub(crate) data: Contents,
 }
 
 /// Where a tensor's bytes are.
 #[derive(Clone)]
-pub(crate) enum Data {
+pub(crate) enum Contents {
     /// In the message: `raw_data`, or one of the typed fields.
     Stored,
     /// In a file beside the model, mapped.
@@ -50,7 +51,7 @@ pub trait Compute: Send + Sync {
     }
 }
 
-impl fmt::Debug for Data {
+impl fmt::Debug for Contents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Stored => "Stored",
@@ -69,18 +70,40 @@ impl Tensor {
     /// ```
     /// use onnx_quant::ir::{DataType, Tensor};
     /// let scale = Tensor::from_bytes("scale", DataType::Float, &[], 0.5f32.to_le_bytes().to_vec())?;
-    /// assert_eq!(scale.to_f32()?[[]], 0.5);
+    /// assert_eq!(scale.to_array::<f32>()?[[]], 0.5);
     /// # Ok::<(), onnx_quant::Error>(())
     /// ```
-    pub fn from_bytes(name: &str, dtype: DataType, shape: &[usize], bytes: impl Into<Bytes>) -> Result<Self> {
+    pub fn from_bytes(name: &str, dtype: DataType, shape: &[usize], bytes: Vec<u8>) -> Result<Self> {
+        Self::of_shared(name, dtype, shape, bytes.into())
+    }
+
+    /// The same of bytes that others may have, too.
+    pub(crate) fn of_shared(name: &str, dtype: DataType, shape: &[usize], bytes: Bytes) -> Result<Self> {
         let mut shell = shell(name, dtype, shape);
-        shell.raw_data = Some(bytes.into());
+        shell.raw_data = Some(bytes);
         Self::new(shell, None)
+    }
+
+    /// A tensor with the elements of an array, of any shape and of each of the [element types](Element).
+    ///
+    /// ```
+    /// use ndarray::{arr2, array};
+    /// use onnx_quant::ir::Tensor;
+    /// let tensor = Tensor::from_array("x", &arr2(&[[1i64, 2], [3, 4]]));
+    /// assert_eq!(tensor.to_array::<i64>()?, array![[1, 2], [3, 4]].into_dyn());
+    /// # Ok::<(), onnx_quant::Error>(())
+    /// ```
+    pub fn from_array<T: Element, S: Data<Elem = T>, D: Dimension>(name: &str, array: &ArrayBase<S, D>) -> Self {
+        let mut bytes = Vec::with_capacity(array.len() * size_of::<T>());
+        array.iter().for_each(|element| element.push(&mut bytes));
+        let mut shell = shell(name, T::DTYPE, array.shape());
+        shell.raw_data = Some(bytes.into());
+        Self { shell, data: Contents::Stored }
     }
 
     /// A tensor whose bytes are computed when they are written.
     pub fn computed(name: &str, dtype: DataType, shape: &[usize], data: Arc<dyn Compute>) -> Self {
-        Self { shell: shell(name, dtype, shape), data: Data::Computed(data) }
+        Self { shell: shell(name, dtype, shape), data: Contents::Computed(data) }
     }
 
     /// A tensor that stands for this one, with the same doc string and metadata, whose bytes are
@@ -90,7 +113,7 @@ impl Tensor {
         shell.dims = shape.iter().map(|&dim| dim as i64).collect();
         shell.name = Some(name.to_owned());
         shell.data_type = Some(dtype as i32);
-        Self { shell, data: Data::Computed(data) }
+        Self { shell, data: Contents::Computed(data) }
     }
 
     /// The same elements in another shape, which must have as many.
@@ -105,7 +128,7 @@ impl Tensor {
     ///
     /// # Errors
     /// The number of bytes is not what type and shape require.
-    pub fn with_bytes(&self, shape: &[usize], bytes: impl Into<Bytes>) -> Result<Self> {
+    pub(crate) fn with_bytes(&self, shape: &[usize], bytes: impl Into<Bytes>) -> Result<Self> {
         let mut shell = without_data(&self.shell);
         shell.dims = shape.iter().map(|&dim| dim as i64).collect();
         shell.raw_data = Some(bytes.into());
@@ -121,7 +144,7 @@ impl Tensor {
 
     /// A message from a file, with its mapped external data if it has some; sizes are checked.
     pub(crate) fn new(shell: TensorProto, external: Option<Bytes>) -> Result<Self> {
-        let data = external.map_or(Data::Stored, Data::External);
+        let data = external.map_or(Contents::Stored, Contents::External);
         let tensor = Self { shell, data };
         tensor.check_size()?;
         Ok(tensor)
@@ -164,14 +187,14 @@ impl Tensor {
 
     /// Whether the bytes are still to be computed.
     pub(crate) fn is_computed(&self) -> bool {
-        matches!(self.data, Data::Computed(_))
+        matches!(self.data, Contents::Computed(_))
     }
 
     /// The bytes as they go into a file; `None` where elements have no fixed size.
     pub(crate) fn content(&self) -> Option<Rope> {
         let mut content = Rope::default();
         match &self.data {
-            Data::Computed(data) => content.push_computed(data.clone()),
+            Contents::Computed(data) => content.push_computed(data.clone()),
             _ => content.push_bytes(self.bytes().ok()?),
         }
         Some(content)
@@ -181,50 +204,44 @@ impl Tensor {
     /// them, anything else as it is.
     pub(crate) fn narrow(&self) -> &Self {
         match &self.data {
-            Data::Computed(data) => data.half_floats().unwrap_or(self),
-            Data::Stored | Data::External(_) => self,
+            Contents::Computed(data) => data.half_floats().unwrap_or(self),
+            Contents::Stored | Contents::External(_) => self,
         }
     }
 
-    /// The elements' bytes, row-major and little-endian, wherever they are kept. No copy is made of
-    /// `raw_data` and of external data.
+    /// A copy of the elements' bytes, row-major and little-endian, wherever they are kept.
     ///
     /// # Errors
     /// The type has no such form (strings), or the data cannot be had.
-    pub fn bytes(&self) -> Result<Bytes> {
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.bytes().map(Vec::from)
+    }
+
+    /// The elements' bytes without a copy of `raw_data` and of external data.
+    ///
+    /// # Errors
+    /// The type has no such form (strings), or the data cannot be had.
+    pub(crate) fn bytes(&self) -> Result<Bytes> {
         match &self.data {
-            Data::External(bytes) => Ok(bytes.clone()),
-            Data::Computed(data) => {
+            Contents::External(bytes) => Ok(bytes.clone()),
+            Contents::Computed(data) => {
                 let mut bytes = vec![0; data.byte_len()];
                 data.compute(0..bytes.len(), &mut bytes);
                 Ok(bytes.into())
             }
-            Data::Stored => self.raw_data().map_or_else(|| self.typed_bytes(), |raw| Ok(raw.clone())),
+            Contents::Stored => self.raw_data().map_or_else(|| self.typed_bytes(), |raw| Ok(raw.clone())),
         }
     }
 
-    /// The elements of a `float` tensor as an array.
+    /// The elements as an array.
     ///
     /// # Errors
-    /// The tensor is not of type `float`.
-    pub fn to_f32(&self) -> Result<ArrayD<f32>> {
-        self.to_array(DataType::Float, |bytes: [u8; 4]| f32::from_le_bytes(bytes))
-    }
-
-    /// The elements of an `int64` tensor (shapes, axes) as an array.
-    ///
-    /// # Errors
-    /// The tensor is not of type `int64`.
-    pub fn to_i64(&self) -> Result<ArrayD<i64>> {
-        self.to_array(DataType::Int64, |bytes: [u8; 8]| i64::from_le_bytes(bytes))
-    }
-
-    fn to_array<T, const N: usize>(&self, dtype: DataType, read: impl Fn([u8; N]) -> T) -> Result<ArrayD<T>> {
-        if self.dtype() != dtype {
-            return Err(self.error(format!("is {:?}, not {dtype:?}", self.dtype())));
+    /// The tensor has elements of another type, or its data cannot be had.
+    pub fn to_array<T: Element>(&self) -> Result<ArrayD<T>> {
+        if self.dtype() != T::DTYPE {
+            return Err(self.error(format!("is {:?}, not {:?}", self.dtype(), T::DTYPE)));
         }
-        let bytes = self.bytes()?;
-        let elements = bytes.as_chunks::<N>().0.iter().map(|chunk| read(*chunk)).collect();
+        let elements = self.bytes()?.chunks_exact(size_of::<T>()).map(T::read).collect();
         ArrayD::from_shape_vec(IxDyn(&self.shape()), elements).map_err(|error| self.error(error.to_string()))
     }
 
@@ -258,9 +275,9 @@ impl Tensor {
         use DataType::*;
         let shell = &self.shell;
         match &self.data {
-            Data::External(bytes) => return Some(bytes.len()),
-            Data::Computed(data) => return Some(data.byte_len()),
-            Data::Stored => {}
+            Contents::External(bytes) => return Some(bytes.len()),
+            Contents::Computed(data) => return Some(data.byte_len()),
+            Contents::Stored => {}
         }
         if let Some(raw) = self.raw_data() {
             return Some(raw.len());

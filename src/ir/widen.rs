@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use super::{
     Compute, DataType, Model, Op, Tensor, Value,
     model::{ScopeShell, Vertex},
-    tensor::{Data, without_data},
+    tensor::{Contents, without_data},
 };
 use crate::proto::{AttributeProto, TypeProto, ValueInfoProto, type_proto::Value as Kind};
 
@@ -22,7 +22,7 @@ impl Tensor {
             return self.clone();
         }
         let mut narrow = self.clone();
-        if let (Data::Stored, Ok(bytes)) = (&narrow.data, narrow.bytes()) {
+        if let (Contents::Stored, Ok(bytes)) = (&narrow.data, narrow.bytes()) {
             // What lies in typed fields is decoded once, and not for every part that is asked for.
             narrow.shell = without_data(&narrow.shell);
             narrow.shell.raw_data = Some(bytes);

@@ -68,7 +68,7 @@ pub fn output_interval(model: &Model, op: OpId) -> Option<Interval> {
 /// The one element of a constant.
 pub fn number(model: &Model, value: ValueId) -> Option<f32> {
     let tensor = model.fixed(value)?;
-    (tensor.element_count() == 1).then(|| tensor.to_f32().ok()?.first().copied()).flatten()
+    (tensor.element_count() == 1).then(|| tensor.to_array::<f32>().ok()?.first().copied()).flatten()
 }
 
 /// The numbers between which a value matters to those who read it: beyond, its readers give the same

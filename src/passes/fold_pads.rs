@@ -116,7 +116,7 @@ fn zeros_around(model: &Model, id: OpId) -> Option<Vec<i64>> {
     let (all, zero) = match model.opset(op.scope()) {
         2..11 => (op.ints("pads")?.to_vec(), op.float("value").unwrap_or(0.0) == 0.0),
         11.. => {
-            let all = fixed(model, model.input(id, 1)?)?.to_i64().ok()?.iter().copied().collect();
+            let all = fixed(model, model.input(id, 1)?)?.to_array::<i64>().ok()?.iter().copied().collect();
             let zero = |value| Some(fixed(model, value)?.bytes().ok()?.iter().all(|&byte| byte == 0));
             (all, model.input(id, 2).is_none_or(|value| zero(value).unwrap_or(false)))
         }

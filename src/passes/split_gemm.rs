@@ -93,7 +93,11 @@ fn split(model: &mut Model, op: OpId, made: &mut HashMap<Made, ValueId>) -> Resu
     let added = match model.fixed(original).filter(|tensor| tensor.dtype() == DataType::Float) {
         _ if beta == 1.0 => original,
         Some(tensor) => {
-            let bytes = tensor.to_f32()?.iter().flat_map(|element| (element * beta).to_le_bytes()).collect::<Vec<u8>>();
+            let bytes = tensor
+                .to_array::<f32>()?
+                .iter()
+                .flat_map(|element| (element * beta).to_le_bytes())
+                .collect::<Vec<u8>>();
             let tensor = tensor.with_bytes(&tensor.shape(), bytes)?.named(model.value(original).name());
             constants::add(model, op, tensor)
         }

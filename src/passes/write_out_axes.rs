@@ -67,10 +67,10 @@ fn write_out_pads(model: &mut Model, op: OpId, rank: usize) -> Result<bool> {
     let constant = |slot: usize| fixed(model, model.input(op, slot)?);
     let (Some(pads), Some(axes)) = (constant(1), constant(3)) else { return Ok(false) };
     let axes: Vec<i64> = match axes.dtype() {
-        DataType::Int64 => axes.to_i64()?.iter().copied().collect(),
+        DataType::Int64 => axes.to_array::<i64>()?.iter().copied().collect(),
         _ => return Ok(false),
     };
-    let pads = pads.to_i64()?;
+    let pads = pads.to_array::<i64>()?;
     let Some(places) = places(axes.iter().copied(), rank).filter(|places| pads.len() == 2 * places.len()) else {
         return Ok(false);
     };
@@ -97,7 +97,7 @@ fn write_out_sizes(model: &mut Model, op: OpId, shape: &[Option<usize>]) -> Resu
         _ if regions => return Ok(false),
         (Some(scales), None) if scales.element_count() == places.len() => {
             let mut all = vec![1f32; rank];
-            for (&place, &scale) in places.iter().zip(&scales.to_f32()?) {
+            for (&place, &scale) in places.iter().zip(&scales.to_array::<f32>()?) {
                 all[place] = scale;
             }
             let bytes = all.iter().flat_map(|scale| scale.to_le_bytes()).collect();
@@ -107,7 +107,7 @@ fn write_out_sizes(model: &mut Model, op: OpId, shape: &[Option<usize>]) -> Resu
             let stretches = model.op(op).text("keep_aspect_ratio_policy").is_none_or(|policy| policy == "stretch");
             let mut all: Vec<Option<i64>> =
                 shape.iter().map(|size| size.and_then(|size| size.try_into().ok())).collect();
-            for (&place, &size) in places.iter().zip(&sizes.to_i64()?) {
+            for (&place, &size) in places.iter().zip(&sizes.to_array::<i64>()?) {
                 all[place] = Some(size);
             }
             let Some(all) = all.into_iter().collect::<Option<Vec<i64>>>().filter(|_| stretches) else {

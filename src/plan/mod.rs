@@ -42,6 +42,7 @@ pub use weights::{plan, store_float_layers};
 
 /// What is quantized, how, and what is not and why.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Plan {
     /// The weights that are quantized, in the order of the file.
     pub weights: Vec<WeightPlan>,
@@ -69,6 +70,7 @@ impl Plan {
 
 /// One weight that is quantized.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct WeightPlan {
     /// The constant.
     pub value: ValueId,
@@ -94,6 +96,7 @@ pub struct WeightPlan {
 
 /// One quantized form of a weight.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct QuantizedCopy {
     /// What shares a scale.
     pub granularity: Granularity,
@@ -143,6 +146,7 @@ pub enum Otherwise {
 
 /// Where a DequantizeLinear stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Site {
     /// In front of these uses. The first such site of a weight makes the value of the weight, under
     /// its name; the others make a value of their own.
@@ -171,6 +175,7 @@ impl Site {
 
 /// A weight that stays float.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct LeftFloat {
     /// The constant.
     pub value: ValueId,
@@ -259,6 +264,7 @@ pub enum Reason {
 
 /// Float constants that training had quantized, and whose integers stand for them now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Trained {
     /// How many.
     pub count: usize,
@@ -270,6 +276,7 @@ pub struct Trained {
 
 /// Float constants that are no weights.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Others {
     /// How many.
     pub count: usize,

@@ -101,7 +101,7 @@ pub fn quantize<'py>(
             (false, true) => config.check_for_dynamic()?,
             (false, false) => config.check()?,
         }
-        let mut loaded = Python::attach(|py| model.load(py))?;
+        let mut loaded = model.load()?;
         check_output(&loaded, &model, samples.as_ref().and_then(|it| it.path()), out.as_deref(), &save)?;
         let mut known = known;
         if let Some(known) = &known {
@@ -127,7 +127,7 @@ pub fn quantize<'py>(
         let mut report = report.map_err(|error| model.name(error))?;
         report.findings.extend(found);
         if provenance {
-            onnx_quant::record_provenance(&mut loaded, &config, &report);
+            onnx_quant::record_provenance(&mut loaded, &report);
         }
         interpreter.go_on()?;
         let made = output(&loaded, out.as_deref(), &save)?;
@@ -153,7 +153,7 @@ pub fn calibrate(
     let callbacks = Callbacks { pull: samples.pull(py), progress };
     run(py, &callbacks, threads, |interpreter| {
         config.check_for_activations()?;
-        let loaded = Python::attach(|py| model.load(py))?;
+        let loaded = model.load()?;
         let engine = engine.engine(onnxruntime.as_deref())?;
         let seen = observe(&loaded, &config, &samples, limit.map(usize::from), &*engine, interpreter);
         Ok(Ranges(seen.map_err(|error| model.name(error))?.ranges))
@@ -177,7 +177,7 @@ pub fn explain(
     let (target, engine) = (parse_target(target)?, parse_engine(engine)?);
     let callbacks = Callbacks { pull: samples.as_ref().and_then(|samples| samples.pull(py)), progress };
     run(py, &callbacks, threads, |interpreter| {
-        let loaded = Python::attach(|py| model.load(py))?;
+        let loaded = model.load()?;
         let explanation = if is_quantized(&loaded, &target) {
             if samples.is_some() {
                 let message = "the model is quantized already: samples are for float models".to_owned();
@@ -239,23 +239,20 @@ pub fn compare(
     let target = parse_target(target)?;
     let callbacks = Callbacks { pull: samples.pull(py), progress };
     run(py, &callbacks, threads, |interpreter| {
-        let (one, other) = Python::attach(|py| (float.load(py), quantized.load(py)));
-        let (one, other) = (one?, other?);
+        let (one, other) = (float.load()?, quantized.load()?);
         let library = onnxruntime.as_deref();
         // One engine for both models: what two of them compute differs by itself.
         let engine = if library.is_some() { EngineName::Onnxruntime } else { EngineName::Rten }.engine(library)?;
         let optimizing = library.map(|library| OnnxruntimeEngine::new(Some(library))).transpose()?;
         let optimizing = optimizing.map(OnnxruntimeEngine::optimized);
-        let comparing = Comparing {
-            engine: &*engine,
-            optimizing: optimizing.as_ref().map(|engine| engine as &dyn Engine),
-            target,
-            min_sqnr_db: min_sqnr,
-        };
+        let comparing = Comparing::new(&*engine)
+            .with_optimizing(optimizing.as_ref().map(|engine| engine as &dyn Engine))
+            .with_target(target)
+            .with_min_sqnr_db(min_sqnr);
         let opened = samples.open(&one, max_samples, interpreter).map_err(|error| float.name(error))?;
         let total = opened.total;
         let comparison = onnx_quant::compare::compare(&one, &other, opened.samples, &comparing, &mut |done| {
-            interpreter.progress(done, total);
+            interpreter.progress(done, total)
         });
         Ok(Comparison(comparison.map_err(|error| quantized.name(error))?))
     })
@@ -266,7 +263,7 @@ pub fn compare(
 pub fn inspect(py: Python<'_>, model: models::Source, target: &str) -> PyResult<(String, String)> {
     let target = parse_target(target)?;
     run(py, &Callbacks::default(), None, |_| {
-        let loaded = Python::attach(|py| model.load(py))?;
+        let loaded = model.load()?;
         let inspection = onnx_quant::inspect::inspect(&loaded, &target);
         Ok((inspection.to_json(), cli::inspect::text(&inspection, target.name())))
     })
@@ -281,9 +278,9 @@ pub fn simplify(
     keep_overridable: bool,
     overwrite: bool,
 ) -> PyResult<Answer<'_>> {
-    let save = SaveOptions { overwrite, ..SaveOptions::default() };
+    let save = SaveOptions::default().with_overwrite(overwrite);
     let (json, text, made) = run(py, &Callbacks::default(), None, |_| {
-        let mut loaded = Python::attach(|py| model.load(py))?;
+        let mut loaded = model.load()?;
         check_output(&loaded, &model, None, out.as_deref(), &save)?;
         let simplified = onnx_quant::simplify(&mut loaded, keep_overridable).map_err(|error| model.name(error))?;
         let json = serde_json::json!({
@@ -310,9 +307,9 @@ pub fn upgrade(
     if !(1..=newest).contains(&opset) {
         return Err(option_error("config", &format!("opset {opset} is not known: it is to be from 1 to {newest}")));
     }
-    let save = SaveOptions { overwrite, ..SaveOptions::default() };
+    let save = SaveOptions::default().with_overwrite(overwrite);
     let (json, text, made) = run(py, &Callbacks::default(), None, |_| {
-        let mut loaded = Python::attach(|py| model.load(py))?;
+        let mut loaded = model.load()?;
         check_output(&loaded, &model, None, out.as_deref(), &save)?;
         let ir_version = loaded.ir_version();
         let upgraded = onnx_quant::upgrade(&mut loaded, opset).map_err(|error| model.name(error))?;
@@ -335,8 +332,8 @@ pub fn upgrade(
 #[pyo3(signature = (model, elements))]
 pub fn to_text(py: Python<'_>, model: models::Source, elements: Option<usize>) -> PyResult<String> {
     run(py, &Callbacks::default(), None, |_| {
-        let loaded = Python::attach(|py| model.load(py))?;
-        Ok(loaded.to_text_with(&TextOptions { literal_elements: elements.unwrap_or(usize::MAX) }))
+        let loaded = model.load()?;
+        Ok(loaded.to_text_with(&TextOptions::default().with_literal_elements(elements.unwrap_or(usize::MAX))))
     })
 }
 
@@ -359,9 +356,8 @@ fn observe(
 ) -> onnx_quant::Result<Seen> {
     let opened = samples.open(model, limit, interpreter)?;
     let total = opened.total;
-    let ranges = onnx_quant::calibrate(model, config, opened.samples, engine, &mut |done| {
-        interpreter.progress(done, total);
-    })?;
+    let ranges =
+        onnx_quant::calibrate(model, config, opened.samples, engine, &mut |done| interpreter.progress(done, total))?;
     let findings = replaced(engine).into_iter().map(Finding::from).collect();
     Ok(Seen { ranges, engine: engine.name(), findings })
 }

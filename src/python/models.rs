@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use onnx_quant::{Error, Model, SaveOptions};
 use pyo3::{FromPyObject, pybacked::PyBackedBytes};
 
 use super::{cli::outputs::Paths, errors::Fault};
 
-/// Where a model comes from. Bytes stay where Python has them.
+/// Where a model comes from.
 #[derive(FromPyObject)]
 pub enum Source {
     Bytes(PyBackedBytes),
@@ -18,14 +17,14 @@ pub enum Source {
 /// What a model that was made becomes.
 pub enum Output {
     Written,
-    Bytes(Bytes),
+    Bytes(Vec<u8>),
 }
 
 impl Source {
-    pub fn load(&self, py: pyo3::Python<'_>) -> Result<Model, Error> {
+    pub fn load(&self) -> Result<Model, Error> {
         match self {
             Self::Path(path) => Model::load(path),
-            Self::Bytes(bytes) => Model::from_bytes(Bytes::from_owner(bytes.clone_ref(py))),
+            Self::Bytes(bytes) => Model::from_bytes(bytes.to_vec()),
         }
     }
 

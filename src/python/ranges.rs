@@ -27,14 +27,13 @@ impl Ranges {
     #[new]
     #[pyo3(signature = (ranges = None, /))]
     fn new(ranges: Option<std::collections::HashMap<String, (f32, f32)>>) -> PyResult<Self> {
-        let mut values = std::collections::BTreeMap::new();
-        for (name, (min, max)) in ranges.unwrap_or_default() {
+        let given = ranges.unwrap_or_default().into_iter().map(|(name, (min, max))| {
             if !(min.is_finite() && max.is_finite() && min <= max) {
                 return Err(option_error("config", &format!("the range of '{name}' is none: {min} to {max}")));
             }
-            values.insert(name, Statistics::of_range(Range { min, max }));
-        }
-        Ok(Self(onnx_quant::calibration::Ranges { values }))
+            Ok((name, Statistics::of_range(Range { min, max })))
+        });
+        Ok(Self(given.collect::<PyResult<_>>()?))
     }
 
     /// Reads a file of ranges: this tool's own, or one of onnxruntime, TensorRT or AIMET.

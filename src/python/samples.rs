@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use bytes::Bytes;
 use onnx_quant::{
     Error, ErrorKind, Model, Result,
     calibration::{Sample, Samples, samples::InMemory},
@@ -77,9 +76,9 @@ fn sample(origin: &str, arrays: Vec<Array>) -> Result<Sample> {
             let reason = format!("input '{name}' is of numpy's type {dtype}, which no model takes");
             Error::from(ErrorKind::Sample(reason))
         })?;
-        Tensor::from_bytes(&name, known, &shape, Bytes::from_owner(elements))
+        Tensor::from_bytes(&name, known, &shape, elements.to_vec())
     };
-    Ok(Sample { origin: origin.to_owned(), inputs: arrays.into_iter().map(tensor).collect::<Result<_>>()? })
+    Ok(Sample::new(origin, arrays.into_iter().map(tensor).collect::<Result<_>>()?))
 }
 
 /// The type that numpy, or ml_dtypes, has by this name.

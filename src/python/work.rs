@@ -3,6 +3,7 @@
 //! threads in the meantime, and Ctrl-C is heard within a moment: the work ends with the sample that it is at.
 
 use std::{
+    ops::ControlFlow,
     panic::resume_unwind,
     sync::{
         Arc,
@@ -70,9 +71,13 @@ impl Interpreter {
         }
     }
 
-    /// Tells how many samples are done.
-    pub fn progress(&self, done: usize, total: Option<usize>) {
+    /// Tells how many samples are done, and hears whether the run is to go on.
+    pub fn progress(&self, done: usize, total: Option<usize>) -> ControlFlow<()> {
         let _ = self.asks.send(Ask::Progress(done, total));
+        match self.stopped.load(Ordering::Relaxed) {
+            false => ControlFlow::Continue(()),
+            true => ControlFlow::Break(()),
+        }
     }
 }
 

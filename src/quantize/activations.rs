@@ -1,8 +1,11 @@
 //! The order of the stages where activations are quantized too.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    ops::ControlFlow,
+};
 
-use super::{Raised, check_denied, finished, no_longer_inputs, opset_raised, with_trained_integers};
+use super::{Raised, check_denied, exchanged, finished, no_longer_inputs, opset_raised, with_trained_integers};
 use crate::{
     calibration::{self, Collect, Engine, Ranges, Sample, can_be_watched, value_keys},
     config::{ActivationType, Config, Pattern},
@@ -22,7 +25,8 @@ use crate::{
 
 /// Runs a model with calibration samples and tells what its activations were: of every value that
 /// [`quantize_activations`] quantizes with the same configuration, but for those in loops and functions,
-/// which it leaves float then. `progress` hears after each sample how many there were.
+/// which it leaves float then. `progress` hears after each sample how many there were, and may end the run by
+/// [`Break`](ControlFlow::Break); [`calibration::proceed`] never does.
 ///
 /// # Errors
 /// The configuration is not one for [activations](Config::check_for_activations); as
@@ -31,12 +35,12 @@ use crate::{
 ///
 /// ```
 /// # #[cfg(feature = "rten")] {
-/// use onnx_quant::{Config, Model, calibrate, calibration::{RtenEngine, Samples}, quantize_activations};
+/// use onnx_quant::{Config, Model, calibrate, calibration::{RtenEngine, Samples, proceed}, quantize_activations};
 ///
 /// let mut model = Model::load("testdata/kws_dscnn.onnx")?;
 /// let config = Config::default();
 /// let samples = Samples::open("testdata/calibration/kws_dscnn", &model, None)?;
-/// let ranges = calibrate(&model, &config, samples, &RtenEngine, &mut |_| {})?;
+/// let ranges = calibrate(&model, &config, samples, &RtenEngine, &mut proceed)?;
 /// let report = quantize_activations(&mut model, &config, &ranges)?;
 /// assert_eq!(report.activations.unwrap().float_layers().count(), 0);
 /// # }
@@ -47,7 +51,7 @@ pub fn calibrate(
     config: &Config,
     samples: impl IntoIterator<Item = Result<Sample>>,
     engine: &dyn Engine,
-    progress: &mut dyn FnMut(usize),
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Ranges> {
     config.check_for_activations()?;
     let config = &fit_patterns(model, config);
@@ -88,8 +92,7 @@ pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges)
     let of_ranges = unknown_values(model, &quantized, ranges)?.into_iter().chain(few);
     plan.findings.splice(0..0, of_ranges);
     let (quantized, report) = carried_out(quantized, &mut plan, facts, config, |plan| QuantizeActivations { plan })?;
-    *model = quantized;
-    Ok(report)
+    Ok(exchanged(model, quantized, report, config))
 }
 
 /// Writes a prepared model as a plan that is made of it says, with what follows from that, and reports it. `form` is

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::activations::{carried_out, excluded, planned, prepared};
+use super::{
+    activations::{carried_out, excluded, planned, prepared},
+    exchanged,
+};
 use crate::{
     config::Config,
     error::Result,
@@ -22,8 +25,7 @@ pub(super) fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
     let mut plan = planned(&mut quantized, config, float, split_gemms, plan_dynamic)?;
     plan.trained = trained;
     let (quantized, report) = carried_out(quantized, &mut plan, facts, config, |plan| QuantizeDynamically { plan })?;
-    *model = quantized;
-    Ok(report)
+    Ok(exchanged(model, quantized, report, config))
 }
 
 /// Makes products of those Gemms that become integers.

@@ -78,8 +78,14 @@ pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
     let mut report = Report::of(&quantized, &plan, config)?;
     passes::run(&mut quantized, &[&QuantizeWeights { plan: &plan }])?;
     report.tell(&finished(&mut quantized, config)?);
+    Ok(exchanged(model, quantized, report, config))
+}
+
+/// Puts a model in the place of the one that it was made of, and reports what became of the whole.
+fn exchanged(model: &mut Model, quantized: Model, mut report: Report, config: &Config) -> Report {
+    report.describe(provenance::options(config, report.activations.is_some()), model, &quantized);
     *model = quantized;
-    Ok(report)
+    report
 }
 
 /// The last changes to a model that is quantized, and what a user should know of it as it is now.

@@ -19,24 +19,24 @@ pub const OPTIONS_KEY: &str = "onnx-quant.options";
 /// ```
 /// use onnx_quant::{Config, Model, quantize, record_provenance};
 /// let mut model = Model::load("testdata/kws_dscnn.onnx")?;
-/// let config = Config { exclude: vec!["Gemm".parse()?], ..Config::default() };
+/// let config = Config::default().with_exclude(vec!["Gemm".parse()?]);
 /// let report = quantize(&mut model, &config)?;
-/// record_provenance(&mut model, &config, &report);
+/// record_provenance(&mut model, &report);
 /// assert_eq!(model.metadata("onnx-quant.options"), Some("--weights int8 --granularity per-channel --exclude Gemm"));
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
-pub fn record_provenance(model: &mut Model, config: &Config, report: &Report) {
+pub fn record_provenance(model: &mut Model, report: &Report) {
     let raised = report.findings.iter().any(|finding| finding.code == Code::OpsetRaised);
     let changed = raised || !report.quantized.is_empty() || report.trained.is_some() || report.activations.is_some();
     if changed {
         model.set_metadata(VERSION_KEY, env!("CARGO_PKG_VERSION"));
-        model.set_metadata(OPTIONS_KEY, &options(config, report.activations.is_some()));
+        model.set_metadata(OPTIONS_KEY, &report.options);
     }
 }
 
 /// The options that quantize a model like this: types and granularity always, what else is not the default. What
 /// was observed, and what ran the model for it, is no option.
-fn options(config: &Config, with_activations: bool) -> String {
+pub(super) fn options(config: &Config, with_activations: bool) -> String {
     let Config {
         weights,
         granularity,

@@ -10,6 +10,7 @@ use crate::{config::Config, error::Result, findings::Finding, ir::Model, plan::u
 
 /// What was there before a model was simplified, and what is left.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Simplified {
     /// How many operators of each type there were, and are; Constant nodes are counted too.
     pub operators: BTreeMap<String, (usize, usize)>,

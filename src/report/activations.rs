@@ -1,6 +1,6 @@
 //! What became of activations, as data.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     ir::{Model, type_name},
@@ -8,8 +8,10 @@ use crate::{
 };
 
 /// What became of activations.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Activations {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct QuantizedActivations {
     /// What becomes of every layer, of every operator that integers pass, and of the others that stand where integers
     /// end.
     pub operators: Vec<PlannedOperator>,
@@ -23,7 +25,9 @@ pub struct Activations {
 
 /// What the integer layers take, with the conversions around them, on two kinds of processors. A rough
 /// estimate, of the layers alone: what is float before and after is not in it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct EstimatedTime {
     /// Where instructions sum products of 8 bits.
     pub with_vnni: LayerTimes,
@@ -32,7 +36,9 @@ pub struct EstimatedTime {
 }
 
 /// Microseconds on one core in one run of the model.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct LayerTimes {
     /// The layers as floats.
     pub float_us: f64,
@@ -45,7 +51,9 @@ pub struct LayerTimes {
 }
 
 /// What becomes of an operator.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct PlannedOperator {
     /// Its type and name.
     pub operator: String,
@@ -60,21 +68,23 @@ pub struct PlannedOperator {
 }
 
 /// A value that is quantized.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct QuantizedValue {
     /// Its name.
     pub name: String,
     /// The body or function it is in, outermost first; empty in the main graph.
     pub path: Vec<String>,
     /// Its type, e.g. `uint8`.
-    pub dtype: &'static str,
+    pub dtype: String,
     /// The real value of one.
     pub scale: f32,
     /// The integer that stands for real zero.
     pub zero_point: i32,
 }
 
-impl Activations {
+impl QuantizedActivations {
     /// The operators that become integer kernels.
     pub fn integer(&self) -> impl Iterator<Item = &PlannedOperator> {
         self.operators.iter().filter(|operator| operator.integer)
@@ -96,7 +106,7 @@ impl Activations {
         let values = plan.values.iter().map(|value| QuantizedValue {
             name: value.name.clone(),
             path: model.scope_path(model.value(value.value).scope()),
-            dtype: type_name(storage_dtype(value.scheme.ty)),
+            dtype: type_name(storage_dtype(value.scheme.ty)).to_owned(),
             scale: value.params.scale,
             zero_point: value.params.zero_point,
         });

@@ -5,13 +5,14 @@
 
 mod activations;
 
-pub use activations::{Activations, EstimatedTime, LayerTimes, PlannedOperator, QuantizedValue};
+pub use activations::{EstimatedTime, LayerTimes, PlannedOperator, QuantizedActivations, QuantizedValue};
 
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     config::Config,
+    documents,
     error::{Error, Result},
     findings::{Fact, Finding},
     ir::{Model, Tensor, type_name},
@@ -19,9 +20,37 @@ use crate::{
     plan::{LeftFloat, Plan, QuantizedCopy, Trained, WeightForm, WeightPlan, storage_dtype, zero_points},
 };
 
+/// The version of the form that [`Report::to_json`] writes; it changes where a field changes its meaning
+/// or goes, not where one is added.
+pub const VERSION: u32 = 1;
+
+/// The [JSON Schema](https://json-schema.org/draft/2020-12) of what [`Report::to_json`] writes:
+#[doc = concat!("```json\n", include_str!("schema.json"), "```")]
+pub const SCHEMA: &str = include_str!("schema.json");
+
 /// The report of one quantization.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+///
+/// ```
+/// use onnx_quant::{Config, Model, Report, quantize};
+/// let mut model = Model::load("testdata/kws_dscnn.onnx")?;
+/// let report = quantize(&mut model, &Config::default())?;
+/// assert_eq!(Report::from_json(&report.to_json())?, report);
+/// # Ok::<(), onnx_quant::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Report {
+    /// The version of this form.
+    pub version: u32,
+    /// The version of onnx-quant.
+    pub tool_version: String,
+    /// The options that quantize a model like this, as they are typed.
+    pub options: String,
+    /// The opset of the default domain, before and after; 0 where a model has none.
+    pub opset: Change<i64>,
+    /// The bytes of all of the model's tensors, before and after.
+    pub tensor_bytes: Change<usize>,
     /// The weights that were quantized.
     pub quantized: Vec<QuantizedTensor>,
     /// The weights that stay float.
@@ -39,11 +68,24 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What became of activations, where they were quantized.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub activations: Option<Activations>,
+    pub activations: Option<QuantizedActivations>,
+}
+
+/// Something before and after.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct Change<T> {
+    /// Of the model that came in.
+    pub before: T,
+    /// Of the model that goes out.
+    pub after: T,
 }
 
 /// Bytes of tensors before and after.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Bytes {
     /// As float.
     pub float: usize,
@@ -52,31 +94,35 @@ pub struct Bytes {
 }
 
 /// A weight that was quantized.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct QuantizedTensor {
     /// Its name.
     pub name: String,
     /// The body or function it is in, outermost first; empty in the main graph.
     pub path: Vec<String>,
     /// Its type before, e.g. `float`.
-    pub float_type: &'static str,
+    pub float_type: String,
     /// Its shape.
     pub shape: Vec<usize>,
     /// Before and after.
     pub bytes: Bytes,
     /// Its quantized forms: one, unless its operators need different axes.
-    pub copies: Vec<Copy>,
+    pub copies: Vec<QuantizedForm>,
     /// Operators that read it but take no weight; they read the dequantized values now.
     pub other_readers: Vec<String>,
 }
 
 /// One quantized form of a weight.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Copy {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct QuantizedForm {
     /// Its type, e.g. `int8`.
-    pub dtype: &'static str,
+    pub dtype: String,
     /// `per-tensor`, `per-channel` or `per-block`.
-    pub granularity: &'static str,
+    pub granularity: String,
     /// The axis that the scales run along.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub axis: Option<usize>,
@@ -88,7 +134,7 @@ pub struct Copy {
     pub operators: Vec<String>,
     /// The signal-to-quantization-noise ratio in decibels, `10 log10(sum x^2 / sum (x - x')^2)`;
     /// infinite (`null` in JSON) where nothing was lost, absent if it was not asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "or_infinite")]
     pub sqnr_db: Option<f64>,
     /// Why it is not as was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,7 +142,9 @@ pub struct Copy {
 }
 
 /// A weight that stays float.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct FloatTensor {
     /// Its name.
     pub name: String,
@@ -111,7 +159,9 @@ pub struct FloatTensor {
 }
 
 /// Float constants that training had quantized.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct TrainedFloat {
     /// How many.
     pub count: usize,
@@ -120,7 +170,9 @@ pub struct TrainedFloat {
 }
 
 /// Float constants that are no weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct OtherFloat {
     /// How many.
     pub count: usize,
@@ -138,16 +190,29 @@ impl Report {
             quantized: quantized.iter().map(|tensor| tensor.bytes.quantized).sum(),
         };
         let mut report = Self {
+            version: VERSION,
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            options: String::new(),
+            opset: Change::default(),
+            tensor_bytes: Change::default(),
             quantized,
             left_float: plan.left_float.iter().map(|left| float(model, left)).collect(),
             other_float: OtherFloat { count: plan.others.count, bytes: plan.others.bytes },
             trained: trained(plan),
             bytes,
             findings: Vec::new(),
-            activations: plan.activations.as_ref().map(|plan| Activations::of(model, plan)),
+            activations: plan.activations.as_ref().map(|plan| QuantizedActivations::of(model, plan)),
         };
         report.tell(&plan.findings);
         Ok(report)
+    }
+
+    /// Adds the options, and what became of the model as a whole.
+    pub(crate) fn describe(&mut self, options: String, before: &Model, after: &Model) {
+        let bytes = |model: &Model| model.tensors().map(Tensor::byte_len).sum();
+        self.options = options;
+        self.opset = Change { before: before.opset(Model::MAIN), after: after.opset(Model::MAIN) };
+        self.tensor_bytes = Change { before: bytes(before), after: bytes(after) };
     }
 
     /// Adds what a user should know.
@@ -156,12 +221,23 @@ impl Report {
         self.findings.sort_by_key(|finding| finding.severity);
     }
 
+    /// Reads what [`to_json`](Self::to_json) wrote.
+    ///
+    /// # Errors
+    /// It is no such report, or one of another version.
+    pub fn from_json(json: &str) -> Result<Self> {
+        documents::from_json(json, "report", VERSION)
+    }
+
     /// The report as JSON, with a line break at its end.
     pub fn to_json(&self) -> String {
-        let mut json = serde_json::to_string_pretty(self).unwrap_or_default();
-        json.push('\n');
-        json
+        documents::to_json(self)
     }
+}
+
+/// JSON has no infinity: `null` stands for it.
+fn or_infinite<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<f64>, D::Error> {
+    Ok(Some(Option::deserialize(deserializer)?.unwrap_or(f64::INFINITY)))
 }
 
 fn trained(plan: &Plan) -> Option<TrainedFloat> {
@@ -191,7 +267,7 @@ fn quantized(model: &Model, weight: &WeightPlan, config: &Config) -> Result<Quan
     Ok(QuantizedTensor {
         name: value.name().to_owned(),
         path: model.scope_path(value.scope()),
-        float_type: type_name(tensor.dtype()),
+        float_type: type_name(tensor.dtype()).to_owned(),
         shape: tensor.shape(),
         bytes: Bytes { float: tensor.byte_len(), quantized: after },
         copies,
@@ -205,7 +281,7 @@ fn copy_report(
     tensor: &Tensor,
     layout: &Layout,
     config: &Config,
-) -> Result<Copy> {
+) -> Result<QuantizedForm> {
     let sqnr_db = if config.measure_error {
         let distortion = distortion(&tensor.narrow().bytes()?, weight.float_type, layout, &copy.params, copy.scheme);
         Some(distortion.sqnr_db())
@@ -217,9 +293,9 @@ fn copy_report(
         Granularity::PerChannel { axis } => ("per-channel", Some(axis)),
         Granularity::PerBlock { axis, .. } => ("per-block", Some(axis)),
     };
-    Ok(Copy {
-        dtype: type_name(storage_dtype(copy.scheme.ty)),
-        granularity,
+    Ok(QuantizedForm {
+        dtype: type_name(storage_dtype(copy.scheme.ty)).to_owned(),
+        granularity: granularity.to_owned(),
         axis,
         scales: layout.scales(),
         symmetric: copy.scheme.symmetric,

@@ -234,7 +234,7 @@ pub fn quantized(model: &Model, op: OpId, made: ValueId) -> Quantized {
         dtype,
         float: scales.as_ref().map(|tensor| tensor.dtype()),
         constant: integers.map(|tensor| tensor.shape()),
-        scales: scales.and_then(|tensor| Some(tensor.to_f32().ok()?.iter().copied().collect())),
+        scales: scales.and_then(|tensor| Some(tensor.to_array::<f32>().ok()?.iter().copied().collect())),
         zero_points: match zero_points {
             None => Some(Vec::new()),
             Some(tensor) => tensor.and_then(|tensor| integers_of(&tensor)),

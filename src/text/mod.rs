@@ -41,21 +41,30 @@ use self::{
 use crate::{
     ir::{Model, ScopeId},
     proto::{OperatorSetIdProto, TrainingInfoProto},
+    setters::setters,
 };
 
 /// How a model is printed.
 ///
 /// ```
-/// # let model = onnx_quant::Model::from_bytes(bytes::Bytes::from_static(&[0x3a, 0]))?;
-/// let only_digests = onnx_quant::TextOptions { literal_elements: 0 };
+/// # let model = onnx_quant::Model::from_bytes(vec![0x3a, 0])?;
+/// let only_digests = onnx_quant::TextOptions::default().with_literal_elements(0);
 /// let text = model.to_text_with(&only_digests);
 /// # Ok::<(), onnx_quant::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TextOptions {
     /// A tensor of at most so many elements is spelled out; a larger one is a digest.
     pub literal_elements: usize,
 }
+
+impl TextOptions {
+    /// Every element of every tensor is spelled out.
+    pub const ALL: Self = Self { literal_elements: usize::MAX };
+}
+
+setters!(TextOptions { with_literal_elements(literal_elements: usize) });
 
 impl Default for TextOptions {
     fn default() -> Self {

@@ -66,7 +66,7 @@ mod linux {
 
     use onnx_quant::{
         CalibrationMethod, Config, Model, calibrate,
-        calibration::{Engine, Observation, Observed, OnnxruntimeEngine, RtenEngine, Samples, Session},
+        calibration::{Engine, Observation, Observed, OnnxruntimeEngine, RtenEngine, Samples, Session, proceed},
         ir::Tensor,
         plan::activation_scheme,
     };
@@ -260,7 +260,7 @@ mod linux {
         let start = Instant::now();
         let samples = Samples::open(samples, &model, Some(count))?;
         let engine: &dyn Engine = if plain { &Blind(engine) } else { engine };
-        let ranges = calibrate(&model, &config, samples, engine, &mut |_| {})?;
+        let ranges = calibrate(&model, &config, samples, engine, &mut proceed)?;
         let observed = start.elapsed().as_secs_f64();
         let scheme = activation_scheme(&config);
         let found = ranges.values.values().filter(|value| value.range(config.activations.method, scheme).is_some());

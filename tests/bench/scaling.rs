@@ -15,7 +15,6 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
 use onnx_quant::{
     Config, Model,
     calibration::{Ranges, Statistics, value_keys},
@@ -66,7 +65,7 @@ fn main() {
     println!("{slow} grow faster than {LIMIT} times for twice the size");
 }
 
-fn time(task: Task, bytes: Bytes) -> f64 {
+fn time(task: Task, bytes: Vec<u8>) -> f64 {
     let ranges = if task == Task::Activations { ranges(&bytes) } else { Ranges::default() };
     let run = |_| {
         let start = seconds();
@@ -99,8 +98,8 @@ fn seconds() -> f64 {
 }
 
 /// The same range for every value.
-fn ranges(bytes: &Bytes) -> Ranges {
-    let model = Model::from_bytes(bytes.clone()).expect("it is a model");
+fn ranges(bytes: &[u8]) -> Ranges {
+    let model = Model::from_bytes(bytes.to_vec()).expect("it is a model");
     let range = || Statistics::of_range(Range { min: -1.0, max: 1.0 });
-    Ranges { values: value_keys(&model).into_values().map(|key| (key, range())).collect() }
+    value_keys(&model).into_values().map(|key| (key, range())).collect()
 }

@@ -1,7 +1,6 @@
 //! Models of any size in one respect: what grows is their name. For the benchmark and the tests that
 //! show that the time, or the work, grows no faster.
 
-use bytes::Bytes;
 use onnx_quant::proto::{
     AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
     TensorProto, TensorShapeProto, TrainingInfoProto, TypeProto, ValueInfoProto, attribute_proto::AttributeType,
@@ -398,7 +397,7 @@ fn model(version: i64, graph: GraphProto) -> ModelProto {
 
 impl Shape {
     /// The bytes of the model of a size.
-    pub fn bytes(&self, size: usize) -> Bytes {
-        (self.model)(size).encode_to_vec().into()
+    pub fn bytes(&self, size: usize) -> Vec<u8> {
+        (self.model)(size).encode_to_vec()
     }
 }

@@ -5,12 +5,14 @@ use crate::{runtime, testdata};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    ops::ControlFlow,
 };
 
 use onnx_quant::{
     Error, ErrorKind, Model, Result,
     calibration::{
-        Collect, Engine, Observation, RtenEngine, Sample, Session, can_be_watched, observe as calibrate, value_keys,
+        Collect, Engine, Observation, RtenEngine, Sample, Session, can_be_watched, observe as calibrate, proceed,
+        value_keys,
     },
     ir::{DataType, Tensor, ValueId},
 };
@@ -186,7 +188,7 @@ fn branches() -> Vec<Sample> {
     let samples = conditions.into_iter().enumerate().map(|(index, (outer, inner, x))| {
         let x = [x; 16].iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
         let x = Tensor::from_bytes("x", DataType::Float, &[2, 8], x).expect("the bytes fit");
-        Sample { origin: format!("{index}.npz"), inputs: vec![flag("outer", outer), flag("inner", inner), x] }
+        Sample::new(format!("{index}.npz"), vec![flag("outer", outer), flag("inner", inner), x])
     });
     samples.collect()
 }
@@ -221,7 +223,7 @@ fn ranges_are_the_same_at_every_number_of_threads() {
         let number = |index: usize| ((index * 31 + seed * 17) % 101) as f32 / 50.0 - 1.0;
         let bytes: Vec<u8> = (0..62 * 40).flat_map(|index| number(index).to_le_bytes()).collect();
         let tensor = Tensor::from_bytes("logmel", DataType::Float, &[1, 62, 40], bytes).expect("the bytes fit");
-        Sample { origin: seed.to_string(), inputs: vec![tensor] }
+        Sample::new(seed.to_string(), vec![tensor])
     };
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
@@ -229,7 +231,10 @@ fn ranges_are_the_same_at_every_number_of_threads() {
         let mut heard = Vec::new();
         let ranges = pool.install(|| {
             let mut heard_of = Vec::new();
-            let ranges = calibrate(&model, &watched, samples, &RtenEngine, MIN_MAX, &mut |count| heard_of.push(count));
+            let ranges = calibrate(&model, &watched, samples, &RtenEngine, MIN_MAX, &mut |count| {
+                heard_of.push(count);
+                ControlFlow::Continue(())
+            });
             heard = heard_of;
             ranges.expect("it runs")
         });
@@ -253,7 +258,7 @@ fn keys_tell_values_of_one_name_apart() {
 
 fn error_of(model: &Model, samples: impl Iterator<Item = Result<Sample>>) -> Error {
     let watched = [find(model, "y")];
-    calibrate(model, &watched, samples, &RtenEngine, MIN_MAX, &mut |_| {}).expect_err("something is wrong")
+    calibrate(model, &watched, samples, &RtenEngine, MIN_MAX, &mut proceed).expect_err("something is wrong")
 }
 
 fn a_failure_names_its_sample_and_leaves_nothing() {
@@ -275,7 +280,7 @@ fn a_failure_names_its_sample_and_leaves_nothing() {
     let error = error_of(&model, ok(samples));
     assert!(error.to_string().contains("sample 1 (0.npz): rten"), "{error}");
 
-    let nothing = calibrate(&model, &[], ok(Vec::new()), &RtenEngine, MIN_MAX, &mut |_| {});
+    let nothing = calibrate(&model, &[], ok(Vec::new()), &RtenEngine, MIN_MAX, &mut proceed);
     assert!(nothing.expect("nothing needs no samples").values.is_empty());
     let error = error_of(&model, ok(Vec::new()));
     assert!(error.to_string().contains("no calibration samples"), "{error}");

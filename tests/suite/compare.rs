@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use command_line::{fail, folder, read, run, stderr, succeed};
 use onnx_quant::{
     Config, Model, Result,
-    calibration::{OnnxruntimeEngine, RtenEngine, Sample, Samples},
+    calibration::{OnnxruntimeEngine, RtenEngine, Sample, Samples, proceed},
     compare::{Accuracy, Comparing, Comparison, LIMIT_DB, compare},
     findings::Code,
     ir::{DataType, Tensor},
@@ -67,7 +67,7 @@ fn model(nodes: Vec<NodeProto>, constants: Vec<TensorProto>, output: &str) -> Mo
     let opset = OperatorSetIdProto { domain: Some(String::new()), version: Some(13) };
     let proto =
         ModelProto { ir_version: Some(8), graph: Some(graph), opset_import: vec![opset], ..ModelProto::default() };
-    Model::from_bytes(proto.encode_to_vec().into()).expect("it is a model")
+    Model::from_bytes(proto.encode_to_vec()).expect("it is a model")
 }
 
 /// h = x, y = h + 1.
@@ -91,12 +91,12 @@ fn rounded() -> Model {
 
 fn sample(numbers: [f32; 4]) -> Result<Sample> {
     let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-    Ok(Sample { origin: "made".to_owned(), inputs: vec![Tensor::from_bytes("x", DataType::Float, &[1, 4], bytes)?] })
+    Ok(Sample::new("made", vec![Tensor::from_bytes("x", DataType::Float, &[1, 4], bytes)?]))
 }
 
 fn compared(float: &Model, quantized: &Model, samples: Vec<Result<Sample>>) -> Result<Comparison> {
-    let comparing = Comparing { engine: &RtenEngine, optimizing: None, target: Default::default(), min_sqnr_db: None };
-    compare(float, quantized, samples, &comparing, &mut |_| {})
+    let comparing = Comparing::new(&RtenEngine);
+    compare(float, quantized, samples, &comparing, &mut proceed)
 }
 
 fn near(found: f64, expected: f64) {
@@ -117,7 +117,7 @@ fn figures_are_those_of_a_calculation_by_hand() {
     let product = 1.0 + 4.0 + 3.0 * 3.5 + 4.0 * 4.5;
     let (one, other) = (30f64, 1.0 + 4.0 + 3.5 * 3.5 + 4.5 * 4.5);
     near(h.written.cosine.expect("it is there"), product / (one * other).sqrt());
-    assert_eq!((h.stored_as, h.range), (Some("int8"), Some([-64.0, 63.5])));
+    assert_eq!((h.stored_as.as_deref(), h.range), (Some("int8"), Some([-64.0, 63.5])));
     assert_eq!(h.histogram.as_ref().expect("it was observed").counts.iter().sum::<u64>(), 8);
     // Nothing is compared before, so that the weight counts as its own.
     near(h.own.expect("it is measured").sqnr_db, 10.0 * 60f64.log10());
@@ -162,7 +162,7 @@ fn numbers_that_are_lost_are_no_small_error() {
 fn operators_are_told_from_what_they_are_given() {
     let float = Model::load(testdata::path(KWS)).expect("a fixture loads");
     let mut quantized = float.clone();
-    let config = Config { include: vec!["/f/f.0/Conv".parse().expect("a pattern")], ..Config::default() };
+    let config = Config::default().with_include(vec!["/f/f.0/Conv".parse().expect("a pattern")]);
     quantize(&mut quantized, &config).expect("it can be quantized");
     let samples = Samples::open(testdata::path(KWS_SAMPLES), &float, Some(2)).expect("there are samples");
     let comparison = compared(&float, &quantized, samples.collect()).expect("they can be compared");
@@ -189,7 +189,7 @@ fn both_engines_find_what_numpy_finds() {
     let one = || Samples::open(&samples, &float, Some(1)).expect("there are samples");
     let given = one().next().expect("there is one").expect("it can be read");
     let feed = |tensor: &Tensor| {
-        let values = tensor.to_f32().expect("floats").iter().map(|&number| f64::from(number)).collect();
+        let values = tensor.to_array::<f32>().expect("floats").iter().map(|&number| f64::from(number)).collect();
         (tensor.name().to_owned(), runtime::Tensor { dtype: "float32".to_owned(), shape: tensor.shape(), values })
     };
     let inputs = Inputs { feeds: given.inputs.iter().map(feed).collect(), ..Inputs::default() };
@@ -205,9 +205,8 @@ fn both_engines_find_what_numpy_finds() {
     let library = runtime::onnxruntime_library();
     let onnxruntime = OnnxruntimeEngine::new(Some(&library)).expect("it can be loaded");
     let all = onnxruntime.clone().optimized();
-    let comparing =
-        Comparing { engine: &onnxruntime, optimizing: Some(&all), target: Default::default(), min_sqnr_db: None };
-    let in_onnxruntime = compare(&float, &quantized, one(), &comparing, &mut |_| {}).expect("they can be compared");
+    let comparing = Comparing::new(&onnxruntime).with_optimizing(Some(&all));
+    let in_onnxruntime = compare(&float, &quantized, one(), &comparing, &mut proceed).expect("they can be compared");
     let in_rten = compared(&float, &quantized, one().collect()).expect("they can be compared");
     let found = &in_onnxruntime.outputs[0];
     let of_engine = |found: &Accuracy, expected: &runtime::Difference, most: f64| {
@@ -240,9 +239,10 @@ fn integers_are_compared_by_what_they_mean() {
     let nodes = vec![node("MatMul", &["x", "eye"], "h"), node("Add", &["h", "one"], "y")];
     let float_model = model(nodes, vec![float("one", 1.0), eye(DataType::Float, &1f32.to_le_bytes())], "y");
     let engine = OnnxruntimeEngine::new(Some(&library)).expect("it can be loaded");
-    let comparing = Comparing { engine: &engine, optimizing: None, target: Default::default(), min_sqnr_db: None };
+    let comparing = Comparing::new(&engine);
     let samples = vec![sample([1.0, 2.2, 3.0, 4.0])];
-    let comparison = compare(&float_model, &quantized, samples, &comparing, &mut |_| {}).expect("they can be compared");
+    let comparison =
+        compare(&float_model, &quantized, samples, &comparing, &mut proceed).expect("they can be compared");
     let named: BTreeMap<&str, &_> = comparison.values.iter().map(|value| (value.name.as_str(), value)).collect();
     assert_eq!(named.keys().copied().collect::<Vec<_>>(), ["h", "x", "y"]);
     // 2.2 becomes 2, and only where it is first rounded.
@@ -261,7 +261,7 @@ fn models_that_do_not_belong_together_are_told() {
     assert!(error.contains("no output in common") && error.contains("'y'") && error.contains("'z'"), "{error}");
 
     let longer = model(vec![node("Concat", &["x", "x"], "y")], vec![], "y");
-    let mut proto = ModelProto::decode(longer.to_bytes()).expect("it is a model");
+    let mut proto = ModelProto::decode(&*longer.to_bytes()).expect("it is a model");
     let axis = onnx_quant::proto::AttributeProto {
         name: Some("axis".to_owned()),
         r#type: Some(onnx_quant::proto::attribute_proto::AttributeType::Int as i32),
@@ -269,14 +269,14 @@ fn models_that_do_not_belong_together_are_told() {
         ..Default::default()
     };
     proto.graph.as_mut().expect("a graph").node[0].attribute.push(axis);
-    let longer = Model::from_bytes(proto.encode_to_vec().into()).expect("it is a model");
+    let longer = Model::from_bytes(proto.encode_to_vec()).expect("it is a model");
     let error = compared(&plain(), &longer, vec![sample([1.0; 4])]).expect_err("the shapes differ").to_string();
     assert!(error.contains("'y' has shape [1, 4]") && error.contains("[1, 8]"), "{error}");
 
     let error = compared(&plain(), &rounded(), vec![]).expect_err("there are none").to_string();
     assert!(error.contains("no samples"), "{error}");
 
-    let broken = vec![sample([1.0; 4]), Ok(Sample { origin: "second".to_owned(), inputs: vec![] })];
+    let broken = vec![sample([1.0; 4]), Ok(Sample::new("second", vec![]))];
     let error = compared(&plain(), &rounded(), broken).expect_err("it has no inputs").to_string();
     assert!(error.contains("sample 2 (second)") && error.contains("lacks input 'x'"), "{error}");
 }
@@ -285,7 +285,7 @@ fn models_that_do_not_belong_together_are_told() {
 fn pair() -> tempfile::TempDir {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
-    let mut named = ModelProto::decode(plain().to_bytes()).expect("it is a model");
+    let mut named = ModelProto::decode(&*plain().to_bytes()).expect("it is a model");
     named.graph.as_mut().expect("a graph").node[0].name = Some("</script><b>".to_owned());
     fs::write(path("float.onnx"), named.encode_to_vec()).expect("it is written");
     fs::write(path("int8.onnx"), rounded().to_bytes()).expect("it is written");

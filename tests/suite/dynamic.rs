@@ -38,8 +38,8 @@ fn lstm(name: &'static str, kernels: &'static str, text: &'static str) -> Case {
 }
 
 fn dynamic() -> Config {
-    let activations = Activations { ty: ActivationType::Dynamic, ..Activations::default() };
-    Config { activations, ..Config::default() }
+    let activations = Activations::default().with_ty(ActivationType::Dynamic);
+    Config::default().with_activations(activations)
 }
 
 fn quantized(model: &Model, config: &Config) -> (Model, Report) {
@@ -177,7 +177,7 @@ fn products() {
              { q = MatMul (x, w) k = MatMul (x, u) m = MatMul (x, t) v = Add (m, b) }",
         ),
         Case {
-            config: Config { allow_growth: true, ..dynamic() },
+            config: dynamic().with_allow_growth(true),
             ..case(
                 "weight_behind_transpose_and_table",
                 "DequantizeLinear DynamicQuantizeMatMul Gather",
@@ -198,9 +198,9 @@ fn types_of_weights() {
     let text = "g (float[2,6] x) => (float[2,4] y) <float[6,4] w = {?}, float[4] b = {?}> { a = MatMul (x, w) y = Add (a, b) }";
     let with = |name, config: Config| Case { config, ..case(name, "DynamicQuantizeMatMul", text) };
     let cases = [
-        with("uint8", Config { weights: WeightType::Uint8, ..dynamic() }),
-        with("asymmetric", Config { asymmetric: true, ..dynamic() }),
-        with("per_tensor", Config { granularity: Granularity::PerTensor, ..dynamic() }),
+        with("uint8", dynamic().with_weights(WeightType::Uint8)),
+        with("asymmetric", dynamic().with_asymmetric(true)),
+        with("per_tensor", dynamic().with_granularity(Granularity::PerTensor)),
         with("seven_bits", {
             let mut config = dynamic();
             config.activations.reduce_range = true;
@@ -277,7 +277,7 @@ fn lstm_of_all_kinds() {
             )
         },
         Case {
-            config: Config { granularity: Granularity::PerTensor, weights: WeightType::Uint8, ..dynamic() },
+            config: dynamic().with_granularity(Granularity::PerTensor).with_weights(WeightType::Uint8),
             ..lstm(
                 "one_scale_uint8",
                 BOUNDED,
@@ -347,7 +347,7 @@ fn what_stays_float() {
         },
         Case {
             float: &[("MatMul 'kept'", "excluded by")],
-            config: Config { exclude: vec!["kept".parse().expect("a pattern")], ..dynamic() },
+            config: dynamic().with_exclude(vec!["kept".parse().expect("a pattern")]),
             ..case(
                 "excluded",
                 "DynamicQuantizeMatMul MatMul",
@@ -360,7 +360,7 @@ fn what_stays_float() {
 
 /// On request what stays float is small none the less.
 fn float_layers_stored_as_integers() {
-    let config = Config { store_float_layers: Some(WeightType::Int8), ..dynamic() };
+    let config = dynamic().with_store_float_layers(Some(WeightType::Int8));
     let float = Model::load("testdata/kws_dscnn.onnx").expect("it loads");
     let (plain, stored) = (quantized(&float, &dynamic()).0, quantized(&float, &config));
     assert!(2 * stored.0.to_bytes().len() < plain.to_bytes().len(), "the weights of convolutions are small");
@@ -372,10 +372,10 @@ fn settings_that_do_not_go_together() {
     let mut model = Model::load("testdata/made/mlp.onnx").expect("it loads");
     let before = model.to_bytes();
     let refused = [
-        (Config { weights: WeightType::Int4, ..dynamic() }, "int8 or uint8"),
-        (Config { granularity: Granularity::Block { size: 32, axis: None }, ..dynamic() }, "int8 or uint8"),
-        (Config { weight_form: WeightForm::Qdq, ..dynamic() }, "weight-form"),
-        (Config { target: "openvino".parse().expect("a target"), ..dynamic() }, "openvino has no integer kernels"),
+        (dynamic().with_weights(WeightType::Int4), "int8 or uint8"),
+        (dynamic().with_granularity(Granularity::Block { size: 32, axis: None }), "int8 or uint8"),
+        (dynamic().with_weight_form(WeightForm::Qdq), "weight-form"),
+        (dynamic().with_target("openvino".parse().expect("a target")), "openvino has no integer kernels"),
     ];
     for (config, message) in refused {
         let error = quantize(&mut model, &config).expect_err(message).to_string();

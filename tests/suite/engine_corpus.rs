@@ -100,7 +100,7 @@ fn outcome(folder: &Path, name: &str, case: &EngineCase) -> Outcome {
             .iter()
             .filter_map(|input| tensor(model.value(input.value).name()))
             .collect();
-        let sample = Sample { origin: String::new(), inputs: given };
+        let sample = Sample::new("", given);
         let mut observed: BTreeMap<usize, Vec<f32>> = BTreeMap::new();
         let ran = observation.inputs(&sample).and_then(|inputs| {
             session.run(&inputs, &mut |values| {
@@ -113,7 +113,14 @@ fn outcome(folder: &Path, name: &str, case: &EngineCase) -> Outcome {
         for (index, &value) in watched.iter().enumerate() {
             let name = model.value(value).name();
             let expected = match name.strip_prefix("shape ") {
-                None => tensor(name).expect("an expected output").to_f32().expect("floats").into_raw_vec_and_offset().0,
+                None => {
+                    tensor(name)
+                        .expect("an expected output")
+                        .to_array::<f32>()
+                        .expect("floats")
+                        .into_raw_vec_and_offset()
+                        .0
+                }
                 Some(place) => tensor(&format!("value {place}"))
                     .expect("an expected output")
                     .shape()

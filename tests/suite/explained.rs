@@ -38,23 +38,23 @@ fn ranges(model: &Model) -> Ranges {
 
 /// Ways to quantize activations, too.
 fn with_activations() -> Vec<(&'static str, Config)> {
-    let activations = |ty, symmetric| Activations { ty, symmetric, ..Activations::default() };
-    let config = |ty, symmetric| Config { activations: activations(ty, symmetric), ..Config::default() };
+    let activations = |ty, symmetric| Activations::default().with_ty(ty).with_symmetric(symmetric);
+    let config = |ty, symmetric| Config::default().with_activations(activations(ty, symmetric));
     vec![
         ("uint8", config(ActivationType::Uint8, false)),
         ("uint8 symmetric", config(ActivationType::Uint8, true)),
         ("int8", config(ActivationType::Int8, false)),
         ("int8 symmetric", config(ActivationType::Int8, true)),
-        ("uint8, weights too", Config { weights: WeightType::Uint8, ..config(ActivationType::Uint8, false) }),
-        ("per tensor", Config { granularity: Granularity::PerTensor, ..config(ActivationType::Uint8, false) }),
-        ("pairs", Config { weight_form: WeightForm::Qdq, ..config(ActivationType::Uint8, false) }),
+        ("uint8, weights too", config(ActivationType::Uint8, false).with_weights(WeightType::Uint8)),
+        ("per tensor", config(ActivationType::Uint8, false).with_granularity(Granularity::PerTensor)),
+        ("pairs", config(ActivationType::Uint8, false).with_weight_form(WeightForm::Qdq)),
     ]
 }
 
 /// Activations whose scales each run finds.
 fn dynamic() -> Config {
-    let activations = Activations { ty: ActivationType::Dynamic, ..Activations::default() };
-    Config { activations, allow_growth: true, ..Config::default() }
+    let activations = Activations::default().with_ty(ActivationType::Dynamic);
+    Config::default().with_activations(activations).with_allow_growth(true)
 }
 
 /// Models of which something else is said of some operator than what becomes of it, and what it is.

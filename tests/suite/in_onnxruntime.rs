@@ -289,7 +289,9 @@ const MOVED: &[(&str, &str)] = &[
 
 /// Whatever fuses computes what is written, but for activations that the fused kernel rounds.
 fn optimizations_change_no_form() {
-    let bits = |weights, granularity| Config { weights, granularity, allow_growth: true, ..Config::default() };
+    let bits = |weights, granularity| {
+        Config::default().with_weights(weights).with_granularity(granularity).with_allow_growth(true)
+    };
     let block = Granularity::Block { size: 16, axis: None };
     let mut cases: Vec<(String, String, Config)> = Vec::new();
     for granularity in [Granularity::PerTensor, Granularity::PerChannel, block] {
@@ -308,7 +310,7 @@ fn optimizations_change_no_form() {
             }
         }
     }
-    let qdq = Config { weight_form: WeightForm::Qdq, ..bits(WeightType::Int8, Granularity::PerChannel) };
+    let qdq = bits(WeightType::Int8, Granularity::PerChannel).with_weight_form(WeightForm::Qdq);
     cases.push(("halves_qdq".to_owned(), HALVES_IN_BODY.to_owned(), qdq));
     let folder = tempfile::tempdir().expect("a folder");
     let float = |index: usize| folder.path().join(format!("{index}.onnx"));
@@ -367,7 +369,7 @@ fn zero_columns_add_nothing() {
         for granularity in [Granularity::PerChannel, Granularity::Block { size: 32, axis: None }] {
             let mut model = Model::load(&float).expect("it loads");
             FoldConstants.run(&mut model).expect("it can be folded");
-            let config = Config { weights, granularity, allow_growth: true, ..Config::default() };
+            let config = Config::default().with_weights(weights).with_granularity(granularity).with_allow_growth(true);
             quantize(&mut model, &config).expect("it can be quantized");
             let path = folder.path().join(format!("{index}{granularity:?}.onnx"));
             model.save(&path, &SaveOptions::default()).expect("it can be written");

@@ -61,7 +61,7 @@ fn interfaces_weights_and_needs_are_told() {
 
 fn what_is_quantized_is_told() {
     let blocked = inspected("made/qdq_blocked_int4.onnx");
-    assert_eq!(blocked.quantized.constants.keys().copied().collect::<Vec<_>>(), ["int4"]);
+    assert_eq!(blocked.quantized.constants.keys().collect::<Vec<_>>(), ["int4"]);
     let operators = inspected("made/quantized_operators.onnx").quantized.operators;
     assert!(operators.keys().any(|op_type| op_type.starts_with("QLinear")), "{operators:?}");
     let folder = folder_with(&["kws_dscnn.onnx"]);

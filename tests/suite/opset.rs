@@ -100,7 +100,7 @@ fn at_opset(name: &str, opset: i64) -> ModelProto {
 }
 
 fn read(model: &ModelProto) -> Model {
-    Model::from_bytes(model.encode_to_vec().into()).expect("it is a model")
+    Model::from_bytes(model.encode_to_vec()).expect("it is a model")
 }
 
 fn nothing_is_raised_for_weights_that_stay_float() {
@@ -191,12 +191,12 @@ fn an_error_names_the_options_that_would_do() {
     let cases = [
         (
             "--weights int4",
-            Config { weights: WeightType::Int4, allow_growth: true, ..Config::default() },
+            Config::default().with_weights(WeightType::Int4).with_allow_growth(true),
             "; --weights int8",
         ),
         (
             "--granularity block:2",
-            Config { granularity: Granularity::Block { size: 2, axis: None }, allow_growth: true, ..Config::default() },
+            Config::default().with_granularity(Granularity::Block { size: 2, axis: None }).with_allow_growth(true),
             "; --granularity per-tensor would do with opset 11",
         ),
     ];
@@ -211,18 +211,14 @@ fn an_error_names_the_options_that_would_do() {
 }
 
 fn a_failure_leaves_the_model_as_it_was() {
-    let strict = |config: Config| Config { strict: true, ..config };
-    let unmatched = Config { exclude: vec!["nothing".parse().expect("a pattern")], ..way("int8").config };
+    let strict = |config: Config| config.with_strict(true);
+    let unmatched = way("int8").config.with_exclude(vec!["nothing".parse().expect("a pattern")]);
     let failures = [
         (NOT_TO_BE_RAISED, way("block16").config, "Resize 'Resize_0': cannot be carried over to opset 13"),
         (NOT_TO_BE_RAISED, strict(way("int8").config), "the opset is too old for the best form"),
         ("made/opset9.onnx", unmatched, "pattern 'nothing' matches no weight"),
         ("made/unknown_fields.onnx", strict(way("int8").config), "ModelProto field 999"),
-        (
-            "made/opset9.onnx",
-            Config { deny: vec![Code::OpsetRaised], ..way("int8").config },
-            "(opset-raised is denied)",
-        ),
+        ("made/opset9.onnx", way("int8").config.with_deny(vec![Code::OpsetRaised]), "(opset-raised is denied)"),
     ];
     for (name, config, reason) in failures {
         let mut model = load(&fixture(name));

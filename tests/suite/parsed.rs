@@ -13,16 +13,13 @@ use std::{
 use onnx_quant::{Model, TextOptions};
 use runtime::{Printed, Text};
 
-/// Every element of every tensor.
-const ALL: TextOptions = TextOptions { literal_elements: usize::MAX };
-
 /// A model that is printed and parsed, against what it was.
 fn compare(path: &Path) -> Result<(), String> {
     let model = Model::load(path).map_err(|error| error.to_string())?;
-    let text = model.to_text_with(&ALL);
+    let text = model.to_text_with(&TextOptions::ALL);
     let parsed = Model::from_text(&text).map_err(|error| error.to_string())?;
     parsed.verify().map_err(|error| error.to_string())?;
-    if parsed.to_text_with(&ALL) != text {
+    if parsed.to_text_with(&TextOptions::ALL) != text {
         return Err("prints otherwise".to_owned());
     }
     fields::differ(&model, &parsed)

@@ -85,7 +85,7 @@ fn in_another_folder_a_model_is_the_same_but_for_where_its_data_lies() {
 }
 
 fn without_weights_to_quantize_nothing_changes() {
-    let config = Config { exclude: vec!["*".parse().expect("a pattern")], ..Config::default() };
+    let config = Config::default().with_exclude(vec!["*".parse().expect("a pattern")]);
     let folder = copied();
     for fixture in fixtures() {
         let path = folder.path().join(&fixture.name);
@@ -138,7 +138,7 @@ fn annotations_of_constant_nodes_go_to_their_successors() {
             node.doc_string = Some(format!("where {name} comes from"));
             node.metadata_props.push(StringStringEntryProto { key: Some("layer".to_owned()), value: Some(name) });
         }
-        let mut model = Model::from_bytes(float.encode_to_vec().into()).expect("it is a model");
+        let mut model = Model::from_bytes(float.encode_to_vec()).expect("it is a model");
         quantize(&mut model, &way("int8").config).expect("it can be quantized");
         let mut quantized = decoded(&model);
         let stripped = strip(&mut float, &mut quantized).unwrap_or_else(|faults| panic!("{faults}"));

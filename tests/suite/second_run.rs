@@ -1,14 +1,13 @@
 //! The tool run once more on its own output, with the same options, changes nothing.
 
 use crate::testdata;
-use bytes::Bytes;
 use onnx_quant::{Config, Granularity, Model, WeightForm, WeightType, quantize, record_provenance};
 use testdata::fixtures;
 
-fn quantized(model: &Bytes, config: &Config) -> Option<Bytes> {
+fn quantized(model: &Vec<u8>, config: &Config) -> Option<Vec<u8>> {
     let mut model = Model::from_bytes(model.clone()).ok()?;
     let report = quantize(&mut model, config).ok()?;
-    record_provenance(&mut model, config, &report);
+    record_provenance(&mut model, &report);
     Some(model.to_bytes())
 }
 
@@ -32,14 +31,12 @@ fn changes_nothing() {
         for (name, weights) in WeightType::NAMES {
             for (granularity, allow_growth, weight_form, asymmetric) in forms {
                 let asymmetric = asymmetric && weights.is_integer();
-                let config = Config {
-                    weights: *weights,
-                    granularity,
-                    allow_growth,
-                    weight_form,
-                    asymmetric,
-                    ..Config::default()
-                };
+                let config = Config::default()
+                    .with_weights(*weights)
+                    .with_granularity(granularity)
+                    .with_allow_growth(allow_growth)
+                    .with_weight_form(weight_form)
+                    .with_asymmetric(asymmetric);
                 let Some(once) = quantized(&model, &config) else { continue };
                 tried += 1;
                 if quantized(&once, &config).as_ref() != Some(&once) {

@@ -1,6 +1,5 @@
 //! The multiply-accumulates that are told are those of the sizes that the ONNX operators define.
 
-use bytes::Bytes;
 use onnx_quant::{
     Model,
     explain::explain,
@@ -67,7 +66,7 @@ fn counted(input: &[i64], weight: &[i64], attributes: Vec<AttributeProto>) -> (u
     };
     let opset_import = vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(17) }];
     let proto = ModelProto { ir_version: Some(8), opset_import, graph: Some(graph), ..ModelProto::default() };
-    let model = Model::from_bytes(Bytes::from(proto.encode_to_vec())).expect("it is a model");
+    let model = Model::from_bytes(proto.encode_to_vec()).expect("it is a model");
     let summary = explain(&model, &"onnxruntime".parse().expect("a target")).expect("it can be explained").summary;
     (summary.multiply_accumulates, summary.uncounted)
 }

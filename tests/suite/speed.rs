@@ -60,7 +60,7 @@ fn model(node: Vec<NodeProto>, initializer: Vec<TensorProto>) -> Model {
     let opset = OperatorSetIdProto { domain: Some(String::new()), version: Some(21) };
     let proto =
         ModelProto { ir_version: Some(10), opset_import: vec![opset], graph: Some(graph), ..Default::default() };
-    Model::from_bytes(proto.encode_to_vec().into()).expect("it is a model")
+    Model::from_bytes(proto.encode_to_vec()).expect("it is a model")
 }
 
 /// Ranges as two runs would have given them in which each value had so many elements.
@@ -75,7 +75,7 @@ fn observed(model: &Model, elements: impl Fn(&str) -> usize) -> Ranges {
     };
     let keys = value_keys(model);
     let named = values.into_iter().map(|value| keys[&value].clone());
-    Ranges { values: named.map(|name| (name.clone(), statistics(&name))).collect() }
+    named.map(|name| (name.clone(), statistics(&name))).collect()
 }
 
 fn speed(model: &Model, ranges: &Ranges) -> Option<Speed> {
@@ -180,7 +180,7 @@ fn depthwise_networks_get_a_note() {
 fn a_small_network_of_blocks_with_float_between_gets_a_note() {
     use onnx_quant::{
         calibrate,
-        calibration::{RtenEngine, Sample},
+        calibration::{RtenEngine, Sample, proceed},
         ir::{DataType, Tensor},
     };
     let model = Model::load(testdata::path("ppocr_cls.onnx")).expect("a fixture loads");
@@ -188,8 +188,8 @@ fn a_small_network_of_blocks_with_float_between_gets_a_note() {
     let noise = (0..shape.iter().product::<usize>() as u32)
         .flat_map(|index| ((index.wrapping_mul(2_654_435_761) >> 16) as f32 / 32768.0 - 1.0).to_le_bytes());
     let input = Tensor::from_bytes("x", DataType::Float, &shape, noise.collect::<Vec<u8>>()).expect("the bytes fit");
-    let sample = Sample { origin: "noise".to_owned(), inputs: vec![input] };
-    let ranges = calibrate(&model, &config(), [Ok(sample)], &RtenEngine, &mut |_| {}).expect("it runs");
+    let sample = Sample::new("noise", vec![input]);
+    let ranges = calibrate(&model, &config(), [Ok(sample)], &RtenEngine, &mut proceed).expect("it runs");
     let text = note(&model, &ranges).expect("it is slower");
     assert!(text.contains("in onnxruntime:") && text.contains("depthwise"), "{text}");
     let report = quantize_activations(&mut model.clone(), &config(), &ranges).expect("it can be quantized");

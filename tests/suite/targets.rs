@@ -3,7 +3,7 @@
 use crate::testdata;
 use onnx_quant::{
     Config, Model, calibrate,
-    calibration::{RtenEngine, Samples},
+    calibration::{RtenEngine, Samples, proceed},
     explain::{Verdict, explain},
     ir::DataType,
     quantize_activations,
@@ -14,7 +14,7 @@ fn quantized(target: &str) -> Model {
     let mut model = Model::load(testdata::path("kws_dscnn.onnx")).expect("it loads");
     let config = Config::for_target(target.parse().expect("a target"));
     let samples = Samples::open(testdata::path("calibration/kws_dscnn"), &model, None).expect("samples");
-    let ranges = calibrate(&model, &config, samples, &RtenEngine, &mut |_| {}).expect("it runs");
+    let ranges = calibrate(&model, &config, samples, &RtenEngine, &mut proceed).expect("it runs");
     quantize_activations(&mut model, &config, &ranges).expect("it is quantized");
     model
 }
@@ -72,7 +72,7 @@ fn tensorrt_gets_symmetric_pairs_on_inputs_and_float_biases() {
 
 fn a_target_refuses_what_it_has_no_kernels_for() {
     let tensorrt: Target = "tensorrt".parse().expect("a target");
-    let config = Config { target: tensorrt, ..Config::default() };
+    let config = Config::default().with_target(tensorrt);
     let said = config.check_for_activations().expect_err("activations are not symmetric").to_string();
     assert!(said.contains("tensorrt takes symmetric activations only"), "{said}");
 }

@@ -29,12 +29,10 @@ fn typed(folder: &std::path::Path) -> Vec<Typed> {
     let mut typed = Vec::new();
     for (name, weights) in WeightType::NAMES {
         for granularity in [Granularity::PerChannel, Granularity::Block { size: 16, axis: None }] {
-            let config = Config {
-                weights: *weights,
-                granularity,
-                weight_scales: Some(WeightScales::Minmax),
-                ..Config::default()
-            };
+            let config = Config::default()
+                .with_weights(*weights)
+                .with_granularity(granularity)
+                .with_weight_scales(Some(WeightScales::Minmax));
             let mut model = Model::load(testdata::path(MODEL)).expect("the fixture can be read");
             quantize(&mut model, &config).expect("it can be quantized");
             let mut newest = Model::load(testdata::path(MODEL)).expect("the fixture can be read");

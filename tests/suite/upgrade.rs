@@ -142,10 +142,10 @@ fn training_information_is_not_changed_in_meaning() {
     let mut model = made("training_info");
     let node = onnx_quant::proto::NodeProto { op_type: Some("ReduceMean".to_owned()), ..Default::default() };
     let bytes = model.to_bytes();
-    let mut proto = <onnx_quant::proto::ModelProto as prost::Message>::decode(bytes).expect("it is a model");
+    let mut proto = <onnx_quant::proto::ModelProto as prost::Message>::decode(&*bytes).expect("it is a model");
     let algorithm = proto.training_info[0].algorithm.as_mut().expect("it has one");
     algorithm.node.push(node);
-    model = Model::from_bytes(prost::Message::encode_to_vec(&proto).into()).expect("it is a model");
+    model = Model::from_bytes(prost::Message::encode_to_vec(&proto)).expect("it is a model");
     let error = UpgradeOpset { to: 28 }.upgrade(&mut model).expect_err("nothing rewrites it");
     assert!(error.to_string().contains("ReduceMean of the training information"), "{error}");
 }

@@ -34,7 +34,7 @@ fn lines(report: &Report) -> String {
         let shape: Vec<String> = tensor.shape.iter().map(ToString::to_string).collect();
         for copy in &tensor.copies {
             let scales = copy.axis.map_or("one scale".to_owned(), |axis| format!("axis {axis}"));
-            let float = if tensor.float_type == "float" { "" } else { tensor.float_type };
+            let float = if tensor.float_type == "float" { "" } else { &tensor.float_type };
             let name = place(&tensor.path, &tensor.name);
             let readers = operators(&copy.operators);
             writeln!(text, "  {name} {float}[{}]: {scales}: {readers}", shape.join(", ")).expect("a String takes it");
@@ -69,7 +69,7 @@ fn table(fixtures: &[Fixture], config: &Config) -> String {
 fn everything_that_can_be_quantized() {
     let mut fixtures = fixtures();
     fixtures.retain(|fixture| fixture.name.starts_with("made/"));
-    let config = Config { allow_growth: true, ..Config::default() };
+    let config = Config::default().with_allow_growth(true);
     insta::assert_snapshot!(table(&fixtures, &config));
 }
 

@@ -415,5 +415,5 @@ fn constant_integers(model: &Model, value: ValueId) -> Option<Vec<i64>> {
     // Since IR version 4 an input's default value may be overridden by whoever runs the model.
     let overridable = model.ir_version() >= 4 && model.is_input(value);
     let tensor = model.constant(value).filter(|_| !overridable)?;
-    Some(tensor.to_i64().ok()?.into_iter().collect())
+    Some(tensor.to_array::<i64>().ok()?.into_iter().collect())
 }

@@ -46,6 +46,7 @@ pub type Observed<'a> = &'a [ObservedValue<'a>];
 
 /// What a watched value held in one run.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct ObservedValue<'a> {
     /// Its place among the [watched](Observation::new) ones.
     pub index: usize,

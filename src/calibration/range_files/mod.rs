@@ -27,6 +27,7 @@ use crate::{
 
 /// The format of a file of ranges.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RangeFormat {
     /// All that was observed: what can be merged, and what every method can use.
     #[default]
@@ -92,7 +93,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<Ranges> {
 ///
 /// let mut observed = Statistics::new(Collect { histogram: true });
 /// observed.observe(&[-0.5, 0.0, 2.0]);
-/// let ranges = Ranges { values: [("conv/out".to_owned(), observed)].into() };
+/// let ranges = Ranges::from_iter([("conv/out".to_owned(), observed)]);
 ///
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let path = folder.path().join("ranges.json");

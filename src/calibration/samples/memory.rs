@@ -11,8 +11,8 @@ use crate::{
 /// ```
 /// use onnx_quant::{Model, calibration::{Sample, samples::InMemory}, ir::{DataType, Tensor}};
 /// let model = Model::load("testdata/kws_dscnn.onnx")?;
-/// let doubles = Tensor::from_bytes("features", DataType::Double, &[1, 62, 40], vec![0; 62 * 40 * 8])?;
-/// let given = [Ok(Sample { origin: "zeros".to_owned(), inputs: vec![doubles] })];
+/// let doubles = Tensor::from_bytes("logmel", DataType::Double, &[1, 62, 40], vec![0; 62 * 40 * 8])?;
+/// let given = [Ok(Sample::new("zeros", vec![doubles]))];
 /// let fitted = InMemory::new(&model, given.into_iter())?.next().unwrap()?;
 /// assert_eq!(fitted.inputs[0].dtype(), DataType::Float);
 /// # Ok::<(), onnx_quant::Error>(())

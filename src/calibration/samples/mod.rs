@@ -74,11 +74,27 @@ const MAX_BYTES: usize = i32::MAX as usize;
 
 /// The inputs of one run of the model.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Sample {
     /// Where it came from, for messages: a file, a folder, or `samples.npz[17]`.
     pub origin: String,
     /// The arrays, named like the model's inputs and in their order.
     pub inputs: Vec<Tensor>,
+}
+
+impl Sample {
+    /// A sample from arrays in memory, [named](Tensor::name) like the model's inputs; `origin` is what messages call it.
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use onnx_quant::{calibration::Sample, ir::Tensor};
+    /// let x = Tensor::from_array("x", &array![[0.5f32, 1.0], [1.5, 2.0]]);
+    /// let sample = Sample::new("the first", vec![x]);
+    /// assert_eq!(sample.inputs[0].shape(), [2, 2]);
+    /// ```
+    pub fn new(origin: impl Into<String>, inputs: Vec<Tensor>) -> Self {
+        Self { origin: origin.into(), inputs }
+    }
 }
 
 /// The samples at a path, read one at a time.
@@ -118,6 +134,7 @@ enum Source {
 
 /// A file among those of samples that gave none.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Skipped {
     /// The file.
     pub file: String,

@@ -12,10 +12,12 @@ use super::{
 use crate::{
     error::{Error, Result},
     ir::{DataType, Tensor, is_float},
+    setters::setters,
 };
 
 /// How recordings become a model's input.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SoundOptions {
     /// Samples a second that the model takes; a file of another rate is refused as one that does not fit. Without it all
     /// files must have one rate.
@@ -24,6 +26,8 @@ pub struct SoundOptions {
     /// [passing it over](super::Samples::skipped).
     pub refuse_broken: bool,
 }
+
+setters!(SoundOptions { with_rate(rate: Option<u32>), with_refuse_broken(refuse_broken: bool) });
 
 /// The recordings of a folder, read one at a time.
 #[derive(Debug)]

@@ -68,11 +68,11 @@ fn is_filled(model: &Model, facts: &Facts, value: ValueId, constant: ValueId, nu
     let fits = shape.iter().zip(behind).all(|(&size, &known)| size == 1 || known == Some(size));
     fits && model.fixed(value).is_none()
         && tensor.element_count() > 0
-        && tensor.to_f32().is_ok_and(|all| all.iter().all(|&it| it == number))
+        && tensor.to_array::<f32>().is_ok_and(|all| all.iter().all(|&it| it == number))
 }
 
 fn integers(model: &Model, value: ValueId) -> Option<Vec<i64>> {
-    Some(model.fixed(value)?.to_i64().ok()?.into_iter().collect())
+    Some(model.fixed(value)?.to_array::<i64>().ok()?.into_iter().collect())
 }
 
 fn all_are(list: &[i64], number: i64) -> bool {

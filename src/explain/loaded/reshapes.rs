@@ -31,7 +31,7 @@ fn constant_sizes(model: &Model, op: OpId) -> Option<Vec<i64>> {
     let mut computed = 0;
     for part in model.inputs(concat).into_iter().flatten() {
         if let Some(tensor) = model.fixed(part) {
-            sizes.extend(tensor.to_i64().ok()?.iter());
+            sizes.extend(tensor.to_array::<i64>().ok()?.iter());
         } else if is_size(model, part, data, sizes.len()) {
             sizes.push(0);
         } else {
@@ -50,7 +50,7 @@ fn is_size(model: &Model, part: ValueId, data: ValueId, axis: usize) -> bool {
     };
     let constant = |op: OpId, slot: usize| {
         let tensor = model.input(op, slot).and_then(|it| model.fixed(it))?;
-        let list: Vec<i64> = tensor.to_i64().ok()?.into_iter().collect();
+        let list: Vec<i64> = tensor.to_array::<i64>().ok()?.into_iter().collect();
         <[i64; 1]>::try_from(list).ok().map(|[only]| only)
     };
     let of_data = |op: OpId| {

@@ -33,7 +33,7 @@ pub(super) fn quantize(model: &mut Model, plan: &BiasPlan) -> Result<bool> {
 
 /// `round_half_even(bias / scale)`, little-endian.
 fn integers(tensor: &Tensor, scales: &[f32]) -> Result<Vec<u8>> {
-    let bias = tensor.to_f32()?;
+    let bias = tensor.to_array::<f32>()?;
     let scale = |index: usize| match scales {
         [one] => Some(*one),
         many => many.get(index).copied(),

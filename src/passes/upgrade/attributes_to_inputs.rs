@@ -94,8 +94,8 @@ pub(super) fn split_to_attribute(step: &mut Step, op: OpId) -> Result<bool> {
     let Some(sizes) = step.model.input(op, 1) else { return Ok(named) };
     let sizes = step.constant(sizes).and_then(|sizes| match sizes.dtype() {
         // The input had the type of what is split.
-        DataType::Float => Some(sizes.to_f32().ok()?.iter().map(|&size| size as i64).collect()),
-        _ => Some(sizes.to_i64().ok()?.into_iter().collect::<Vec<i64>>()),
+        DataType::Float => Some(sizes.to_array::<f32>().ok()?.iter().map(|&size| size as i64).collect()),
+        _ => Some(sizes.to_array::<i64>().ok()?.into_iter().collect::<Vec<i64>>()),
     });
     let sizes = sizes.ok_or_else(|| step.refuse("input 1, the sizes of the parts, must be constant"))?;
     step.omit_input(op, 1);

@@ -54,6 +54,7 @@ pub struct UpgradeOpset {
 
 /// What an upgrade did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Upgraded {
     /// The main graph's opset before.
     pub from: i64,

@@ -56,7 +56,7 @@ pub(super) fn resize_coordinates(step: &mut Step, op: OpId) -> Result<bool> {
     if mode.as_deref() == Some("bilinear") {
         step.model.set_attribute(op, "mode", text("linear"));
     }
-    let known = step.constant(scales).and_then(|scales| scales.to_f32().ok());
+    let known = step.constant(scales).and_then(|scales| scales.to_array::<f32>().ok());
     let all = |fits: fn(f32) -> bool| known.as_ref().is_some_and(|scales| scales.iter().all(|&scale| fits(scale)));
     let region = step.new_floats(op, "roi", &[])?;
     let mut last = Rounding::Down;

@@ -101,7 +101,7 @@ fn biased<'a>(model: &Model, params: &HashMap<ValueId, QuantParams>, layer: &'a 
     let lost = |what: &str| located(Error::invalid(format!("has no {what}")));
     let value = model.input(use_.op, use_.slot).ok_or_else(|| lost("bias"))?;
     let tensor = model.constant(value).ok_or_else(|| lost("constant bias"))?;
-    let elements = tensor.to_f32().map_err(located)?.iter().copied().collect();
+    let elements = tensor.to_array::<f32>().map_err(located)?.iter().copied().collect();
     let input = model.input(layer.input.op, layer.input.slot);
     let given = |input| existing_qdq::activation(model, input).map(|(params, _)| params);
     let input = input.and_then(|input| params.get(&input).copied().or_else(|| given(input)));

@@ -76,7 +76,7 @@ fn dequantizes(model: &Model, value: ValueId) -> Option<OpId> {
 /// Scales and zero points of a DequantizeLinear with integers of 8 or 16 bits, and which. Zero points that
 /// are left out are zero, those of a QuantizeLinear before it then of type uint8.
 fn parameters(model: &Model, op: OpId) -> Option<(Vec<f32>, Vec<i32>, QuantizedType)> {
-    let scales: Vec<f32> = model.fixed(model.input(op, 1)?)?.to_f32().ok()?.iter().copied().collect();
+    let scales: Vec<f32> = model.fixed(model.input(op, 1)?)?.to_array::<f32>().ok()?.iter().copied().collect();
     let Some(zero_point) = model.input(op, 2) else {
         let dtype = model.constant(model.input(op, 0)?).map_or(DataType::Uint8, |tensor| tensor.dtype());
         let zero_points = vec![0; scales.len()];

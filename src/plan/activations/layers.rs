@@ -88,7 +88,7 @@ pub(super) fn layer(model: &Model, target: &Target, op: OpId, absorbs: bool) -> 
             if channels != Some(elements) {
                 return unsupported("bias without an element for each channel");
             }
-            if !tensor.to_f32().is_ok_and(|bias| bias.iter().all(|element| element.is_finite())) {
+            if !tensor.to_array::<f32>().is_ok_and(|bias| bias.iter().all(|element| element.is_finite())) {
                 return unsupported("bias that is not finite");
             }
             Some(Use { op, slot: 2 })

@@ -32,6 +32,7 @@ pub use speed::{Speed, Times};
 
 /// What becomes of activations.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct ActivationPlan {
     /// What becomes of every layer, of every operator that integers pass, and of the others beside values that are
     /// quantized, in the order of the file.
@@ -46,6 +47,7 @@ pub struct ActivationPlan {
 
 /// What becomes of an operator.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct OperatorPlan {
     /// The operator.
     pub op: OpId,
@@ -79,6 +81,7 @@ pub enum Decision {
 
 /// A value that is quantized.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ValuePlan {
     /// The value.
     pub value: ValueId,
@@ -96,6 +99,7 @@ pub struct ValuePlan {
 
 /// Who reads a quantized value.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Readers {
     /// All readers, and graph outputs.
     Everyone,
@@ -105,6 +109,7 @@ pub enum Readers {
 
 /// A bias that becomes int32.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct BiasPlan {
     /// Where it is read.
     pub use_: Use,

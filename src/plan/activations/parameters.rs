@@ -142,6 +142,6 @@ fn is_masked(model: &Model, target: &Target, value: ValueId) -> bool {
     }
     let Some(op) = maker.filter(|&op| model.op(op).is("Add") || model.op(op).is("Where")) else { return false };
     let constants = model.inputs(op).into_iter().flatten().filter_map(|input| model.constant(input));
-    let mut floats = constants.filter_map(|tensor| tensor.to_f32().ok());
+    let mut floats = constants.filter_map(|tensor| tensor.to_array::<f32>().ok());
     floats.any(|elements| elements.iter().any(|element| element.abs() >= MASK))
 }

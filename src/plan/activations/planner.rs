@@ -44,13 +44,13 @@ pub fn plan_activations(model: &Model, config: &Config, ranges: &Ranges) -> Resu
 ///
 /// ```
 /// # #[cfg(feature = "rten")] {
-/// use onnx_quant::{Config, Model, calibrate, calibration::{RtenEngine, Samples}};
+/// use onnx_quant::{Config, Model, calibrate, calibration::{RtenEngine, Samples, proceed}};
 /// use onnx_quant::plan::{FloatReason, Planner};
 ///
 /// let model = Model::load("testdata/kws_dscnn.onnx")?;
 /// let config = Config::default();
 /// let samples = Samples::open("testdata/calibration/kws_dscnn", &model, None)?;
-/// let ranges = calibrate(&model, &config, samples, &RtenEngine, &mut |_| {})?;
+/// let ranges = calibrate(&model, &config, samples, &RtenEngine, &mut proceed)?;
 /// let mut planner = Planner::new(&model, &config, &ranges)?;
 /// let all = planner.plan()?.activations.unwrap().layers().count();
 /// let gemm = model.ops().find(|&op| model.op(op).is("Gemm")).unwrap();

@@ -17,6 +17,7 @@ use crate::{
 
 /// What the planned layers take in onnxruntime, on two kinds of processors.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Speed {
     /// With instructions that sum products of 8 bits.
     pub with_vnni: Times,

@@ -138,7 +138,7 @@ fn is_short(model: &Model, facts: &Facts, op: OpId) -> bool {
 /// Whether an Unsqueeze makes the first axis of a value, as of the one step that a streaming model is given at a time.
 fn is_one_step(model: &Model, value: ValueId) -> bool {
     let Some(maker) = model.producer(value).filter(|&maker| model.op(maker).is("Unsqueeze")) else { return false };
-    let axes = model.input(maker, 1).and_then(|axes| model.constant(axes)?.to_i64().ok());
+    let axes = model.input(maker, 1).and_then(|axes| model.constant(axes)?.to_array::<i64>().ok());
     axes.is_some_and(|axes| axes.iter().any(|&axis| axis == 0))
 }
 

@@ -95,7 +95,7 @@ fn sources(model: &Model, value: ValueId) -> Option<Vec<ValueId>> {
 
 /// Whether a constant is well above the noise of 255 steps from its smallest to its largest number.
 fn is_even(tensor: &Tensor) -> bool {
-    let Ok(numbers) = tensor.to_f32() else { return false };
+    let Ok(numbers) = tensor.to_array::<f32>() else { return false };
     let (mut min, mut max, mut squares) = (0f64, 0f64, 0f64);
     for &number in &numbers {
         let number = f64::from(number);

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union, cast
 
 from ._errors import ModelError
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    Model = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, ModelProto]
-else:
-    Model = Any
+Model = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, "ModelProto"]
 
 
 def source(model: Model) -> Union[str, bytes]:
@@ -23,7 +21,7 @@ def source(model: Model) -> Union[str, bytes]:
         return bytes(model)
     if is_proto(model):
         try:
-            return model.SerializeToString()
+            return bytes(cast(Any, model).SerializeToString())
         except ValueError as error:
             message = f"the model cannot be made bytes ({error}): save it with external data, and give its path"
             raise ModelError(message) from error
@@ -39,6 +37,6 @@ def like(model: Model, made: Optional[bytes]) -> Any:
     """Bytes of a model as an object of the kind that came in."""
     if made is None or not is_proto(model):
         return made
-    proto = type(model)()
+    proto: Any = cast(Any, type(model))()
     proto.ParseFromString(made)
     return proto

@@ -6,6 +6,23 @@ from typing import Any, Callable, Optional, Union, final
 
 from ._samples import Reader
 
+__all__ = [
+    "Comparison",
+    "Ranges",
+    "calibrate",
+    "compare",
+    "explain",
+    "inspect",
+    "option_names",
+    "parse_text",
+    "quantize",
+    "run_command",
+    "simplify",
+    "to_text",
+    "upgrade",
+    "version",
+]
+
 _Model = Union[str, bytes]
 _Samples = Union[str, Reader]
 _Progress = Callable[[int, Optional[int]], object]

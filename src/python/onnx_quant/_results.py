@@ -81,6 +81,16 @@ class Finding:
 class Report(Result):
     """What quantization did, what it did not and why, and what it costs."""
 
+    version: int
+    """The version of this form; `onnx_quant`'s own is `tool_version`."""
+    tool_version: str
+    """The version of onnx-quant that made it."""
+    options: str
+    """The options that quantize a model like this, as they are typed for the command."""
+    opset: dict[str, int]
+    """The opset of the default domain, before and after."""
+    tensor_bytes: dict[str, int]
+    """The bytes of all of the model's tensors, before and after."""
     quantized: list[dict[str, Any]]
     """The weights that were quantized, each with its forms and their signal-to-noise ratio in dB."""
     left_float: list[dict[str, Any]]

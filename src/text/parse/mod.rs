@@ -32,14 +32,18 @@ use self::{
 use crate::{
     error::{ErrorKind, Result},
     proto::{GraphProto, ModelProto, TensorProto, tensor_proto::DataLocation},
+    setters::setters,
 };
 
 /// How a model is read from text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ParseOptions {
     /// What tensors become that the text has no elements of, but a digest or `...`; without this they are refused.
     pub fill: Option<RandomFill>,
 }
+
+setters!(ParseOptions { with_fill(fill: Option<RandomFill>) });
 
 /// Elements for tensors that have none in a text: they look random, and are the same on every run for a tensor of the
 /// same name, type and shape.

@@ -133,9 +133,9 @@ fn tensors_without_elements_are_refused_by_name_or_filled() {
         let mut tensors = ids.iter().filter_map(|&id| model.value(id).initializer());
         tensors.find(|tensor| tensor.name() == name).expect("it is there")
     };
-    let floats = tensor("w").to_f32().expect("floats");
+    let floats = tensor("w").to_array::<f32>().expect("floats");
     assert!(floats.iter().all(|x| x.abs() <= 1.0) && floats[[0]] != floats[[1]], "{floats}");
-    assert!(tensor("axes").to_i64().expect("integers").iter().all(|x| [0, 1].contains(x)));
+    assert!(tensor("axes").to_array::<i64>().expect("integers").iter().all(|x| [0, 1].contains(x)));
     assert_eq!(tensor("i4").bytes().expect("bytes")[1] >> 4, 0, "the unused bits are zero");
 }
 

@@ -88,7 +88,7 @@ fn graph(name: &str, node: Vec<NodeProto>, inputs: &[&str], outputs: &[&str]) ->
 }
 
 fn load(proto: &ModelProto) -> Model {
-    Model::from_bytes(prost::Message::encode_to_vec(proto).into()).expect("the test makes a model that can be read")
+    Model::from_bytes(prost::Message::encode_to_vec(proto)).expect("the test makes a model that can be read")
 }
 
 /// The text of a model that is nothing but a graph, without the header.

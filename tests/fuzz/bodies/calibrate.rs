@@ -1,6 +1,6 @@
 //! A model is run with samples that match its inputs, and quantized with what was seen.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::ControlFlow};
 
 use onnx_quant::{
     Config, Error, Model, Result, calibrate,
@@ -25,7 +25,7 @@ pub fn run(bytes: &[u8], random: &mut Random) {
         return;
     }
     let Some(model) = loaded(bytes) else { return };
-    let config = quantize::activations(Config { allow_growth: true, ..Config::default() }, random);
+    let config = quantize::activations(Config::default().with_allow_growth(true), random);
     let Some(samples) = (0..2).map(|number| sample(&model, number, random)).collect::<Option<Vec<_>>>() else { return };
     let Ok(ranges) = observed(&model, &config, &samples) else { return };
     let again = observed(&model, &config, &samples).expect("it was calibrated before");
@@ -41,7 +41,11 @@ pub fn run(bytes: &[u8], random: &mut Random) {
 fn observed(model: &Model, config: &Config, samples: &[Sample]) -> Result<Ranges, Error> {
     let mut heard = 0;
     let given = samples.iter().map(|sample| Ok(sample.clone()));
-    let ranges = calibrate(model, config, given, &RtenEngine, &mut |done| heard = done).inspect_err(assert_readable)?;
+    let ranges = calibrate(model, config, given, &RtenEngine, &mut |done| {
+        heard = done;
+        ControlFlow::Continue(())
+    })
+    .inspect_err(assert_readable)?;
     assert!(ranges.values.is_empty() || heard == samples.len(), "progress tells of {heard} samples");
     Ok(ranges)
 }
@@ -72,7 +76,7 @@ fn sample(model: &Model, number: usize, random: &mut Random) -> Option<Sample> {
         inputs
             .push(Tensor::from_bytes(name, dtype, &shape, bytes?.concat()).expect("as many bytes as the shape takes"));
     }
-    Some(Sample { origin: format!("sample {number}"), inputs })
+    Some(Sample::new(format!("sample {number}"), inputs))
 }
 
 fn shape(ty: &TensorType, sizes: &mut HashMap<String, usize>, random: &mut Random) -> Vec<usize> {

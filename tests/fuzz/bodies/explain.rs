@@ -12,7 +12,7 @@ static TARGETS: LazyLock<[Target; 2]> =
 
 pub fn run(bytes: &[u8], random: &mut Random) {
     let Some(mut model) = loaded(bytes) else { return };
-    let config = Config { allow_growth: true, ..Config::default() };
+    let config = Config::default().with_allow_growth(true);
     if random.once_in(2) && quantize(&mut model, &config).is_err() {
         return;
     }

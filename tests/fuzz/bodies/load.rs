@@ -32,7 +32,7 @@ fn by_path(bytes: &[u8], random: &mut Random) {
     let Ok(model) = Model::load(&input).inspect_err(assert_located) else { return };
     model.verify().expect("what was loaded keeps the invariants");
     let output = outside.join("out.onnx");
-    let options = SaveOptions { external_data: random.once_in(2), ..SaveOptions::default() };
+    let options = SaveOptions::default().with_external_data(random.once_in(2));
     let saved = model.save(&output, &options);
     assert_eq!(files(&inside), ["in.onnx", BESIDE], "saving touches the folder of the input");
     assert_eq!(files(folder.path()), ["in", "out"], "saving leaves something beside the output's folder");

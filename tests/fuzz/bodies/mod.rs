@@ -20,7 +20,6 @@ pub mod upgrade;
 
 use std::{fs, path::Path};
 
-use bytes::Bytes;
 use onnx_quant::{Error, ErrorKind, Model};
 
 use crate::mutate::Random;
@@ -49,14 +48,14 @@ pub const TARGETS: [Target; 9] = [
 
 /// The model, if the bytes are one.
 pub fn loaded(bytes: &[u8]) -> Option<Model> {
-    let model = Model::from_bytes(Bytes::copy_from_slice(bytes)).inspect_err(assert_readable).ok()?;
+    let model = Model::from_bytes(bytes.to_vec()).inspect_err(assert_readable).ok()?;
     model.verify().expect("what was loaded keeps the invariants");
     Some(model)
 }
 
 /// What is written of a model, which must be the same model when it is read, and the same bytes when it is
 /// written again.
-pub fn written(model: &Model) -> Bytes {
+pub fn written(model: &Model) -> Vec<u8> {
     model.verify().expect("the model keeps the invariants");
     let bytes = model.to_bytes();
     let again = Model::from_bytes(bytes.clone()).expect("what was written can be read");

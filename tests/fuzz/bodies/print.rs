@@ -7,7 +7,7 @@ use crate::mutate::Random;
 
 pub fn run(bytes: &[u8], random: &mut Random) {
     let Some(model) = loaded(bytes) else { return };
-    let options = TextOptions { literal_elements: *random.pick(&[0, 1, 8, 100]) };
+    let options = TextOptions::default().with_literal_elements(*random.pick(&[0, 1, 8, 100]));
     let text = model.to_text_with(&options);
     let steering = text.chars().find(|&character| character.is_control() && !['\n', '\t'].contains(&character));
     assert_eq!(steering, None, "a control character of the model steers the terminal");

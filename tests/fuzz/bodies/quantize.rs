@@ -1,6 +1,5 @@
 //! A model's weights are quantized, and with made-up ranges its activations.
 
-use bytes::Bytes;
 use onnx_quant::{
     ActivationType, Activations, CalibrationMethod, Config, Error, ErrorKind, Granularity, Model, WeightForm,
     WeightScales, WeightType,
@@ -35,23 +34,27 @@ pub fn run(bytes: &[u8], random: &mut Random) {
 
 /// A configuration with the same patterns and limits whose activations get their scales in each run.
 fn dynamic(config: Config) -> Config {
-    let activations = Activations { ty: ActivationType::Dynamic, ..Activations::default() };
+    let activations = Activations::default().with_ty(ActivationType::Dynamic);
     let weights = if config.asymmetric { WeightType::Uint8 } else { WeightType::Int8 };
     let granularity = Granularity::PerChannel;
-    Config { activations, weights, granularity, weight_form: WeightForm::Dq, ..config }
+    config
+        .with_activations(activations)
+        .with_weights(weights)
+        .with_granularity(granularity)
+        .with_weight_form(WeightForm::Dq)
 }
 
 /// A model as a configuration makes it, or the error that its user sees.
-pub fn weights(model: &Model, config: &Config) -> Result<Bytes, Error> {
+pub fn weights(model: &Model, config: &Config) -> Result<Vec<u8>, Error> {
     same_twice(model, |model| quantize(model, config).map(drop))
 }
 
 /// The same with activations.
-pub fn both(model: &Model, config: &Config, ranges: &Ranges) -> Result<Bytes, Error> {
+pub fn both(model: &Model, config: &Config, ranges: &Ranges) -> Result<Vec<u8>, Error> {
     same_twice(model, |model| quantize_activations(model, config, ranges).map(drop))
 }
 
-fn same_twice(model: &Model, quantize: impl Fn(&mut Model) -> Result<(), Error>) -> Result<Bytes, Error> {
+fn same_twice(model: &Model, quantize: impl Fn(&mut Model) -> Result<(), Error>) -> Result<Vec<u8>, Error> {
     let mut quantized = model.clone();
     quantize(&mut quantized).inspect_err(assert_readable)?;
     let bytes = written(&quantized);
@@ -72,40 +75,40 @@ fn simplified(model: &Model) -> Option<Model> {
 fn config(random: &mut Random) -> Config {
     let weights = if random.once_in(3) { WeightType::default() } else { random.pick(WeightType::NAMES).1 };
     let size = *random.pick(&[1, 2, 3, 16, 32]);
-    Config {
-        weights,
-        granularity: match random.below(5) {
+    Config::default()
+        .with_weights(weights)
+        .with_granularity(match random.below(5) {
             0 => Granularity::PerTensor,
             1 => Granularity::Block { size, axis: None },
             2 => Granularity::Block { size, axis: Some(random.below(4)) },
             _ => Granularity::PerChannel,
-        },
-        asymmetric: weights.is_integer() && !weights.is_microscaling() && random.once_in(3),
-        weight_scales: *random.pick(&[
+        })
+        .with_asymmetric(weights.is_integer() && !weights.is_microscaling() && random.once_in(3))
+        .with_weight_scales(*random.pick(&[
             None,
             Some(WeightScales::Minmax),
             Some(WeightScales::Mse),
             Some(WeightScales::Unbiased),
-        ]),
-        weight_form: if random.once_in(5) { WeightForm::Qdq } else { WeightForm::Dq },
-        allow_growth: !random.once_in(4),
-        keep_overridable: random.once_in(4),
-        measure_error: random.once_in(3),
-        ..Config::default()
-    }
+        ]))
+        .with_weight_form(if random.once_in(5) { WeightForm::Qdq } else { WeightForm::Dq })
+        .with_allow_growth(!random.once_in(4))
+        .with_keep_overridable(random.once_in(4))
+        .with_measure_error(random.once_in(3))
 }
 
 /// The same with activations of any kind.
 pub fn activations(config: Config, random: &mut Random) -> Config {
     let weights = *random.pick(&[WeightType::Int8, WeightType::Uint8]);
     let granularity = *random.pick(&[Granularity::PerChannel, Granularity::PerTensor]);
-    let activations = Activations {
-        ty: random.pick(ActivationType::NAMES).1,
-        symmetric: random.once_in(4),
-        method: *random.pick(&[CalibrationMethod::MinMax, CalibrationMethod::MovingAverage]),
-        ..Activations::default()
-    };
-    Config { weights, granularity, weight_form: WeightForm::Dq, activations, ..config }
+    let activations = Activations::default()
+        .with_ty(random.pick(ActivationType::NAMES).1)
+        .with_symmetric(random.once_in(4))
+        .with_method(*random.pick(&[CalibrationMethod::MinMax, CalibrationMethod::MovingAverage]));
+    config
+        .with_weights(weights)
+        .with_granularity(granularity)
+        .with_weight_form(WeightForm::Dq)
+        .with_activations(activations)
 }
 
 /// Ranges of all values, of all orders of magnitude.

@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use bytes::Bytes;
 use onnx_quant::{
     CalibrationMethod, Config, Model,
     calibration::{
@@ -32,7 +31,7 @@ pub fn run(bytes: &[u8], random: &mut Random) {
     let path = folder.path().join("ranges");
     fs::write(&path, bytes).expect("the folder is ours");
     let Ok(ranges) = range_files::read(&path).inspect_err(assert_located) else { return };
-    let mut config = quantize::activations(Config { allow_growth: true, ..Config::default() }, random);
+    let mut config = quantize::activations(Config::default().with_allow_growth(true), random);
     config.activations.method = *random.pick(&METHODS);
     let (method, scheme) = (config.activations.method, activation_scheme(&config));
 
@@ -58,7 +57,7 @@ pub fn run(bytes: &[u8], random: &mut Random) {
     }
     assert_eq!(files(folder.path()), ["ranges"], "writing leaves something behind");
 
-    let model = Model::from_bytes(Bytes::from_static(MODEL)).expect("a model");
+    let model = Model::from_bytes(MODEL.to_vec()).expect("a model");
     let _ = quantize::both(&model, &config, &ranges);
 }
 

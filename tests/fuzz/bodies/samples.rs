@@ -56,7 +56,7 @@ fn read_path(path: &Path, model: &Model) -> Vec<String> {
         }
         Ok(sample) => {
             let inputs = sample.inputs.iter();
-            let inputs = inputs.map(|tensor| (tensor.shape(), tensor.bytes().expect("a sample has its bytes")));
+            let inputs = inputs.map(|tensor| (tensor.shape(), tensor.to_bytes().expect("a sample has its bytes")));
             format!("{:?}", inputs.collect::<Vec<_>>())
         }
     });

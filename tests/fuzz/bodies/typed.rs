@@ -62,5 +62,5 @@ pub fn model_of(inputs: &[(&str, TypeProto)]) -> Model {
     let opset = OperatorSetIdProto { domain: None, version: Some(17) };
     let model =
         ModelProto { ir_version: Some(8), graph: Some(graph), opset_import: vec![opset], ..ModelProto::default() };
-    Model::from_bytes(model.encode_to_vec().into()).expect("a model")
+    Model::from_bytes(model.encode_to_vec()).expect("a model")
 }

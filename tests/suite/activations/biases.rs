@@ -18,10 +18,10 @@ fn dequantized(model: &Model, value: ValueId) -> Dequantized {
     let scale = model.constant(model.input(op, 1).expect("a scale")).expect("a constant scale");
     let integers = model.constant(model.input(op, 0).expect("integers")).filter(|it| it.dtype() == DataType::Int32);
     let integers = integers.map_or(vec![], |integers| {
-        let bytes = integers.bytes().expect("bytes");
+        let bytes = integers.to_bytes().expect("bytes");
         bytes.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect()
     });
-    Dequantized { integers, scales: scale.to_f32().expect("float scales").iter().copied().collect() }
+    Dequantized { integers, scales: scale.to_array::<f32>().expect("float scales").iter().copied().collect() }
 }
 
 fn named(model: &Model, name: &str) -> OpId {
@@ -38,7 +38,7 @@ fn bias(float: &Model, outcome: &Outcome, op: &str, bias: &str) -> Dequantized {
     let products: Vec<f32> = weight.scales.iter().map(|scale| input.scales[0] * scale).collect();
     assert_eq!(stored.scales, products);
     let value = float.values().find(|&value| float.value(value).name() == bias).expect("the bias");
-    let wanted = float.constant(value).expect("a constant").to_f32().expect("floats");
+    let wanted = float.constant(value).expect("a constant").to_array::<f32>().expect("floats");
     for (index, (integer, wanted)) in stored.integers.iter().zip(&wanted).enumerate() {
         let scale = f64::from(stored.scales[index.min(stored.scales.len() - 1)]);
         assert_eq!(f64::from(*integer), (f64::from(*wanted) / scale).round_ties_even());

@@ -48,7 +48,7 @@ fn weights_around_that_float_layers_read_too() {
     const BRANCHES: &str = "g (float[2,16] x, bool c) => (float[2,16] y) <float[16,16] w = {?}>
          { y = If <then_branch = t () => (float[2,16] p) { p = MatMul (x, w) },
                    else_branch = e () => (float[2,16] q) { s = Sqrt (x) q = MatMul (s, w) }> (c) }";
-    let sixteen = Activations { ty: ActivationType::Int16, ..Activations::default() };
+    let sixteen = Activations::default().with_ty(ActivationType::Int16);
     let cases = [
         Case {
             feeds: &[("c", 1.0)],
@@ -69,7 +69,7 @@ fn weights_around_that_float_layers_read_too() {
             )
         },
         Case {
-            config: Config { activations: sixteen, ..Config::default() },
+            config: Config::default().with_activations(sixteen),
             feeds: &[("c", 1.0)],
             float: &[("MatMul", "'s' was not computed with any sample")],
             ..case("sixteen_bits_shared", "DequantizeLinear*2 If MatMul*2 QuantizeLinear Sqrt", BRANCHES)

@@ -8,7 +8,7 @@ use std::{
 
 use onnx_quant::{
     CalibrationMethod, Config, Model, Report, SaveOptions, calibrate,
-    calibration::{Ranges, RtenEngine, Statistics},
+    calibration::{Ranges, RtenEngine, Statistics, proceed},
     numeric::Range,
     quantize_activations,
 };
@@ -182,7 +182,7 @@ fn outcome(case: &Case, path: &Path, samples: &[BTreeMap<String, Tensor>]) -> Ou
     let float = Model::load(path).expect("it loads");
     let samples = samples.iter().map(|inputs| Ok(sample(inputs)));
     let ranges = match case.given {
-        [] => calibrate(&float, &case.config, samples, &RtenEngine, &mut |_| {})
+        [] => calibrate(&float, &case.config, samples, &RtenEngine, &mut proceed)
             .unwrap_or_else(|error| panic!("{}: {error}", case.name)),
         given => ranges(given),
     };
@@ -204,7 +204,7 @@ fn outcome(case: &Case, path: &Path, samples: &[BTreeMap<String, Tensor>]) -> Ou
 /// Ranges that somebody determined.
 fn ranges(given: &[(&str, f32, f32)]) -> Ranges {
     let range = |&(name, min, max): &(&str, f32, f32)| (name.to_owned(), Statistics::of_range(Range { min, max }));
-    Ranges { values: given.iter().map(range).collect() }
+    given.iter().map(range).collect()
 }
 
 /// `Conv*2 Relu`.

@@ -38,7 +38,7 @@ fn what_is_made_of_constants_is_a_weight() {
 /// The table is no second time in the file where the layer stays float; the reason is its own.
 fn a_layer_that_stays_float_gets_no_weight_of_its_own() {
     let cases = [Case {
-        config: Config { exclude: vec!["last".parse().expect("a pattern")], ..Config::default() },
+        config: Config::default().with_exclude(vec!["last".parse().expect("a pattern")]),
         float: &[("MatMul 'last'", "excluded")],
         ..case(
             "tied_table_and_float_layer",

@@ -60,7 +60,7 @@ fn masks() {
 fn layers_that_are_not_to_be_quantized() {
     let text = "g (float[1,3,6,6] x) => (float[1,10] y) <float[4,3,3,3] w = {?}, float[4] b = {?}, float[5,4,1,1] v = {?}, float[5] c = {?}, float[80,10] m = {?}>
          { [first] a = Conv (x, w, b) r = Relu (a) [second] d = Conv (r, v, c) f = Flatten (d) y = MatMul (f, m) }";
-    let without = |pattern: &str| Config { exclude: vec![pattern.parse().expect("a pattern")], ..Config::default() };
+    let without = |pattern: &str| Config::default().with_exclude(vec![pattern.parse().expect("a pattern")]);
     let cases = [
         Case {
             config: without("first"),

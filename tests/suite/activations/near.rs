@@ -119,9 +119,9 @@ fn normalized_constants() {
 /// Of opset 21 onnxruntime makes a Gemm of an int8 product and a vector, between Reshapes that it trips over: of
 /// vectors that are no constants, too.
 fn int8_products_before_vectors() {
-    let activations = Activations { ty: ActivationType::Int8, ..Activations::default() };
+    let activations = Activations::default().with_ty(ActivationType::Int8);
     let cases = [Case {
-        config: Config { activations, ..Config::default() },
+        config: Config::default().with_activations(activations),
         float: &[("MatMul 'first'", "fails with Add")],
         ..case(
             "given",
@@ -136,11 +136,11 @@ fn int8_products_before_vectors() {
 
 /// Of opset 21 onnxruntime adds pairs behind what moves int8 activations which it cannot read itself.
 fn int8_that_is_moved() {
-    let activations = Activations { ty: ActivationType::Int8, ..Activations::default() };
+    let activations = Activations::default().with_ty(ActivationType::Int8);
     let moved = |name, kernels, opset, middle: &str| {
         Case {
         opset,
-        config: Config { activations: activations.clone(), ..Config::default() },
+        config: Config::default().with_activations(activations.clone()),
         ..case(
             name,
             kernels,

@@ -1,7 +1,6 @@
 //! Large graphs of the kinds that searches from every layer, or over and over again, would take minutes
 //! for. No sample was seen, so that every layer is taken back for want of a range.
 
-use bytes::Bytes;
 use onnx_quant::{
     Config, Model,
     calibration::Ranges,
@@ -42,7 +41,7 @@ fn left_float(node: Vec<NodeProto>, initializer: Vec<TensorProto>) -> (usize, St
     let graph = GraphProto { node, initializer, input: info("x"), output: info("y"), ..GraphProto::default() };
     let opset_import = vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(21) }];
     let model = ModelProto { ir_version: Some(8), opset_import, graph: Some(graph), ..ModelProto::default() };
-    let mut model = Model::from_bytes(Bytes::from(model.encode_to_vec())).expect("it is valid");
+    let mut model = Model::from_bytes(model.encode_to_vec()).expect("it is valid");
     let report = quantize_activations(&mut model, &Config::default(), &Ranges::default()).expect("it can be planned");
     let activations = report.activations.expect("activations were planned");
     assert!(activations.integer().next().is_none() && activations.values.is_empty());

@@ -8,8 +8,8 @@ const TEXT: &str = "g (float[1,3,8,8] x) => (float[1,10] y) <float[4,3,3,3] w = 
      { a = Conv (x, w, b) r = Relu (a) d = Conv (r, v, c) f = Flatten (d) y = MatMul (f, m) }";
 
 fn config(ty: ActivationType, symmetric: bool) -> Config {
-    let activations = Activations { ty, symmetric, ..Activations::default() };
-    Config { activations, ..Config::default() }
+    let activations = Activations::default().with_ty(ty).with_symmetric(symmetric);
+    Config::default().with_activations(activations)
 }
 
 fn types_of_activations() {
@@ -64,14 +64,14 @@ fn half_floats() {
 
 /// Two products of an activation of 8 bits and a weight of 7 fit into 16 bits.
 fn reduced_range() {
-    let activations = Activations { reduce_range: true, ..Activations::default() };
+    let activations = Activations::default().with_reduce_range(true);
     let kernels = "Flatten MatMulIntegerToFloat QLinearConv*2 QuantizeLinear Transpose*2";
     let case =
-        Case { config: Config { activations, ..Config::default() }, bound: 0.05, ..case("reduced", kernels, TEXT) };
+        Case { config: Config::default().with_activations(activations), bound: 0.05, ..case("reduced", kernels, TEXT) };
     let outcomes = check("reduced_range", &[case]);
     let weights = outcomes[0].model.tensors().filter(|tensor| tensor.dtype() == DataType::Int8);
     let largest = |tensor: &onnx_quant::ir::Tensor| {
-        let bytes = tensor.bytes().expect("they are there");
+        let bytes = tensor.to_bytes().expect("they are there");
         bytes.iter().map(|&byte| (byte as i8).unsigned_abs()).max().expect("there are some")
     };
     // Zero points are among them.

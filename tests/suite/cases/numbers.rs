@@ -33,15 +33,16 @@ fn samples(model: &Model, count: usize) -> Vec<Sample> {
         DataType::Float => {
             let len = tensor.shape().iter().product::<usize>();
             let mut number = || (random.below(2_000_001) as f32 - 1e6) / 1e6;
-            let bytes: Vec<u8> = (0..len).flat_map(|_| number().to_le_bytes()).collect();
-            Tensor::from_bytes(tensor.name(), DataType::Float, &tensor.shape(), bytes).expect("as many as there were")
+            let numbers: Vec<f32> = (0..len).map(|_| number()).collect();
+            let array = ndarray::ArrayD::from_shape_vec(tensor.shape(), numbers).expect("as many as there were");
+            Tensor::from_array(tensor.name(), &array)
         }
         _ => tensor,
     };
     let made = Samples::random(model, count).unwrap_or_else(|error| ignore(error.to_string()));
     made.map(|sample| {
         let sample = sample.expect("random samples need no file");
-        Sample { inputs: sample.inputs.into_iter().map(&mut signed).collect(), ..sample }
+        Sample::new(sample.origin, sample.inputs.into_iter().map(&mut signed).collect())
     })
     .collect()
 }

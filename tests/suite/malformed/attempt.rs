@@ -3,7 +3,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use bytes::Bytes;
 use onnx_quant::{Config, Error, Model, proto::ModelProto};
 use prost::Message;
 
@@ -38,15 +37,15 @@ pub fn named(what: &str, attempt: impl FnOnce()) {
 }
 
 /// The quantized model, or the error that its user sees.
-pub fn quantized(bytes: &[u8], config: &Config) -> Result<Bytes, Error> {
-    let model = Model::from_bytes(Bytes::copy_from_slice(bytes)).inspect_err(assert_readable)?;
+pub fn quantized(bytes: &[u8], config: &Config) -> Result<Vec<u8>, Error> {
+    let model = Model::from_bytes(bytes.to_vec()).inspect_err(assert_readable)?;
     bodies::quantize::weights(&model, config)
 }
 
 /// With the default configuration.
 pub fn quantized_proto(model: &ModelProto) -> Result<ModelProto, Error> {
     let written = quantized(&model.encode_to_vec(), &Config::default())?;
-    Ok(ModelProto::decode(written).expect("what was written can be decoded"))
+    Ok(ModelProto::decode(&*written).expect("what was written can be decoded"))
 }
 
 /// The message of the error that a model ends in.

@@ -139,7 +139,7 @@ fn tensors_may_overlap() {
 
 fn bytes_without_a_folder_have_no_external_data() {
     let (_folder, path) = folder(&[("location", "data")]);
-    let error = Model::from_bytes(fs::read(path).expect("it is there").into()).expect_err("where would it be");
+    let error = Model::from_bytes(fs::read(path).expect("it is there")).expect_err("where would it be");
     assert!(error.to_string().contains("load the model by its path"), "{error}");
 }
 
@@ -191,7 +191,7 @@ fn the_data_of_the_input_is_not_overwritten_by_the_output() {
     // By the output's data.
     let (_folder, path) = folder(&[("location", "out.onnx.data")]);
     fs::rename(path.with_file_name("data"), path.with_file_name("out.onnx.data")).expect("a file");
-    let options = SaveOptions { external_data: true, ..SaveOptions::default() };
+    let options = SaveOptions::default().with_external_data(true);
     assert_untouched(&path, Model::load(&path).expect("it is valid").save(path.with_file_name("out.onnx"), &options));
 }
 
@@ -231,7 +231,7 @@ fn data_that_is_not_of_the_model_that_is_replaced_stays() {
     let refused = |what: &str| {
         let before = (fs::read(&out).ok(), fs::read(&data).expect("it is there"));
         for model in [quantized(&path), Model::load(&path).expect("it is valid")] {
-            let options = SaveOptions { external_data: true, ..SaveOptions::default() };
+            let options = SaveOptions::default().with_external_data(true);
             for written in [model.save(&out, &options).map(drop), model.check_save(&out, &options)] {
                 let error = written.expect_err(what).to_string();
                 assert!(error.contains("out.onnx.data") && error.contains("--overwrite"), "{what}: {error}");
@@ -247,7 +247,7 @@ fn data_that_is_not_of_the_model_that_is_replaced_stays() {
     refused("what is there is no model");
     fs::remove_file(&out).expect("it is there");
 
-    let overwrite = SaveOptions { overwrite: true, ..SaveOptions::default() };
+    let overwrite = SaveOptions::default().with_overwrite(true);
     quantized(&path).save(&out, &overwrite).expect("it was asked for");
     let first = fs::read(&data).expect("it is there");
     // Now it is the model's own.
@@ -268,7 +268,7 @@ fn a_link_in_the_place_of_the_data_is_not_followed() {
         std::os::unix::fs::symlink(target, &link).expect("a link");
         quantized(&path).save(&out, &SaveOptions::default()).expect_err("it is somebody's");
         assert!(link.is_symlink() && !out.exists());
-        let overwrite = SaveOptions { overwrite: true, ..SaveOptions::default() };
+        let overwrite = SaveOptions::default().with_overwrite(true);
         match target {
             "model.onnx" => drop(quantized(&path).save(&out, &overwrite).expect_err("it is the input")),
             _ => {

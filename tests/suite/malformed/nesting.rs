@@ -73,7 +73,7 @@ fn bodies_as_deep_as_protobuf_goes_are_quantized() {
     let mut outer = graph(inner.node, vec![]);
     outer.name = Some("outermost".to_owned());
     let quantized = quantized_proto(&model(outer)).expect("it is valid");
-    let text = onnx_quant::Model::from_bytes(quantized.encode_to_vec().into()).expect("it is valid").to_text();
+    let text = onnx_quant::Model::from_bytes(quantized.encode_to_vec()).expect("it is valid").to_text();
     assert!(text.contains("DequantizeLinear"), "{text}");
 }
 

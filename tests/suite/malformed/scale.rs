@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use onnx_quant::{
     Config, Model, WeightForm, passes,
     proto::{ModelProto, NodeProto},
@@ -21,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 const LARGE: usize = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
 
 fn assert_quick(what: &str, model: &ModelProto) {
-    let bytes = Bytes::from(model.encode_to_vec());
+    let bytes = model.encode_to_vec();
     let mut simplified = Model::from_bytes(bytes.clone()).expect("it is valid");
     let start = Instant::now();
     passes::run(&mut simplified, &passes::before_activations()).expect("it can be simplified");
@@ -32,7 +31,7 @@ fn assert_quick(what: &str, model: &ModelProto) {
         let start = Instant::now();
         let mut model = Model::from_bytes(bytes.clone()).expect("it is valid");
         let loaded = start.elapsed();
-        quantize(&mut model, &Config { weight_form, ..Config::default() }).expect("it can be quantized");
+        quantize(&mut model, &Config::default().with_weight_form(weight_form)).expect("it can be quantized");
         let quantized = start.elapsed();
         model.to_bytes();
         let written = start.elapsed();

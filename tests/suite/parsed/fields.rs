@@ -13,7 +13,7 @@ use prost::Message;
 
 pub fn differ(left: &Model, right: &Model) -> Result<(), String> {
     let [left, right] = [left, right].map(|model| {
-        let mut proto = ModelProto::decode(model.to_bytes()).expect("what was written can be read");
+        let mut proto = ModelProto::decode(&*model.to_bytes()).expect("what was written can be read");
         normalize(&mut proto);
         proto
     });
@@ -146,8 +146,8 @@ fn bytes_of(tensor: &TensorProto) -> Option<Vec<u8>> {
     let named = TensorProto { name: Some("t".to_owned()), ..tensor.clone() };
     let graph = GraphProto { name: Some("g".to_owned()), initializer: vec![named], ..GraphProto::default() };
     let model = ModelProto { ir_version: Some(8), graph: Some(graph), ..ModelProto::default() };
-    let model = Model::from_bytes(model.encode_to_vec().into()).expect("it was loaded before");
+    let model = Model::from_bytes(model.encode_to_vec()).expect("it was loaded before");
     let scope = model.scope(Model::MAIN);
     let tensor: &Tensor = model.value(scope.initializers()[0]).initializer().expect("an initializer");
-    Some(tensor.bytes().ok()?.to_vec())
+    tensor.to_bytes().ok()
 }

@@ -27,22 +27,19 @@ pub struct Way {
 /// to become smaller, so all but the first quantize whatever can be quantized.
 pub fn ways() -> Vec<Way> {
     // What training quantized stays, so that weights are all that changes.
-    let plain = Config { measure_error: true, trained_pairs: TrainedPairs::Keep, ..Config::default() };
-    let all = Config { allow_growth: true, ..plain.clone() };
+    let plain = Config::default().with_measure_error(true).with_trained_pairs(TrainedPairs::Keep);
+    let all = plain.clone().with_allow_growth(true);
     vec![
         Way { name: "default", config: plain },
         Way { name: "int8", config: all.clone() },
-        Way { name: "uint8", config: Config { weights: WeightType::Uint8, ..all.clone() } },
-        Way { name: "asymmetric", config: Config { asymmetric: true, ..all.clone() } },
-        Way { name: "per-tensor", config: Config { granularity: Granularity::PerTensor, ..all.clone() } },
-        Way { name: "qdq", config: Config { weight_form: WeightForm::Qdq, ..all.clone() } },
-        Way { name: "block16", config: Config { granularity: blocks(16, None), ..all.clone() } },
-        Way { name: "block32@0", config: Config { granularity: blocks(32, Some(0)), asymmetric: true, ..all.clone() } },
+        Way { name: "uint8", config: all.clone().with_weights(WeightType::Uint8) },
+        Way { name: "asymmetric", config: all.clone().with_asymmetric(true) },
+        Way { name: "per-tensor", config: all.clone().with_granularity(Granularity::PerTensor) },
+        Way { name: "qdq", config: all.clone().with_weight_form(WeightForm::Qdq) },
+        Way { name: "block16", config: all.clone().with_granularity(blocks(16, None)) },
+        Way { name: "block32@0", config: all.clone().with_granularity(blocks(32, Some(0))).with_asymmetric(true) },
         // Stored transposed also without blocks. Nothing is clipped, as elsewhere.
-        Way {
-            name: "int4",
-            config: Config { weights: WeightType::Int4, weight_scales: Some(WeightScales::Minmax), ..all },
-        },
+        Way { name: "int4", config: all.with_weights(WeightType::Int4).with_weight_scales(Some(WeightScales::Minmax)) },
     ]
 }
 
@@ -142,7 +139,7 @@ pub fn load(fixture: &Fixture) -> Model {
 }
 
 pub fn decoded(model: &Model) -> ModelProto {
-    ModelProto::decode(model.to_bytes()).expect("what was written can be read")
+    ModelProto::decode(&*model.to_bytes()).expect("what was written can be read")
 }
 
 /// A graph or function: what both have.

@@ -9,7 +9,7 @@ use onnx_quant::{
 
 /// One sample.
 pub fn sample(inputs: &BTreeMap<String, super::Tensor>) -> Sample {
-    Sample { origin: "made".to_owned(), inputs: inputs.iter().map(|(name, made)| tensor(name, made)).collect() }
+    Sample::new("made", inputs.iter().map(|(name, made)| tensor(name, made)).collect())
 }
 
 fn tensor(name: &str, made: &super::Tensor) -> Tensor {

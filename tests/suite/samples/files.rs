@@ -2,7 +2,6 @@
 
 use std::{fs, io::Write, path::Path};
 
-use bytes::Bytes;
 use flate2::{Compression, write::DeflateEncoder};
 use onnx_quant::{
     Model, Result,
@@ -96,12 +95,12 @@ pub fn all(path: &Path, model: &Model) -> Result<Vec<Sample>> {
 }
 
 /// A tensor as a test says what it expects: name, type, shape, bytes.
-pub fn parts(tensor: &Tensor) -> (&str, DataType, Vec<usize>, Bytes) {
-    (tensor.name(), tensor.dtype(), tensor.shape(), tensor.bytes().expect("it has bytes"))
+pub fn parts(tensor: &Tensor) -> (&str, DataType, Vec<usize>, Vec<u8>) {
+    (tensor.name(), tensor.dtype(), tensor.shape(), tensor.to_bytes().expect("it has bytes"))
 }
 
 /// The floats of a sample's only input.
 pub fn values(sample: &Sample) -> Vec<f32> {
     let [tensor] = sample.inputs.as_slice() else { panic!("one input") };
-    tensor.to_f32().expect("floats").into_iter().collect()
+    tensor.to_array::<f32>().expect("floats").into_iter().collect()
 }

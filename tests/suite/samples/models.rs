@@ -42,5 +42,5 @@ pub fn with_inputs(inputs: &[(&str, DataType, &[i64])]) -> Model {
         graph: Some(graph),
         ..ModelProto::default()
     };
-    Model::from_bytes(model.encode_to_vec().into()).expect("it is a model")
+    Model::from_bytes(model.encode_to_vec()).expect("it is a model")
 }

@@ -60,7 +60,7 @@ fn every_type_is_read_in_every_order_and_compression() {
         std::fs::copy(path(file), folder.path().join(file)).expect("a copy");
         let samples = all(folder.path(), &model).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(samples.len(), 1);
-        let found: Vec<_> = samples[0].inputs.iter().map(|tensor| (tensor.name(), tensor.bytes())).collect();
+        let found: Vec<_> = samples[0].inputs.iter().map(|tensor| (tensor.name(), tensor.to_bytes())).collect();
         for ((name, bytes), (expected_name, _)) in found.into_iter().zip(ARRAYS) {
             assert_eq!(name, expected_name, "{file}: in the order of the model's inputs");
             assert_eq!(bytes.expect("bytes"), expected(name), "{file}: {name}");
@@ -76,11 +76,11 @@ fn one_array_is_read_in_every_order_and_version() {
         let list = folder.path().join("samples.txt");
         std::fs::write(&list, path(file).to_str().expect("a path")).expect("a list");
         let samples = all(&list, &model(&[("x", "float[2,3,4]")])).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(parts(&samples[0].inputs[0]), ("x", DataType::Float, vec![2, 3, 4], expected.clone().into()));
+        assert_eq!(parts(&samples[0].inputs[0]), ("x", DataType::Float, vec![2, 3, 4], expected.clone()));
 
         // As two samples, along the first axis.
         let samples = all(&path(file), &model(&[("x", "float[3,4]")])).unwrap_or_else(|error| panic!("{error}"));
-        let halves: Vec<_> = samples.iter().map(|sample| sample.inputs[0].bytes().expect("bytes")).collect();
+        let halves: Vec<_> = samples.iter().map(|sample| sample.inputs[0].to_bytes().expect("bytes")).collect();
         assert_eq!(halves, [&expected[..48], &expected[48..]], "{file}");
     }
 }

@@ -43,7 +43,7 @@ fn expected(name: &str, way: &str) -> Vec<u8> {
 fn bytes(name: &str, dims: &[i64], options: &PictureOptions) -> Vec<u8> {
     let samples = pictures(&folder().join(name), &model(DataType::Uint8, dims), options).expect("a picture");
     assert_eq!(samples.len(), 1);
-    samples[0].inputs[0].bytes().expect("bytes").to_vec()
+    samples[0].inputs[0].to_bytes().expect("bytes")
 }
 
 fn largest_difference(a: &[u8], b: &[u8]) -> u8 {
@@ -66,10 +66,10 @@ fn the_bytes_are_pillows() {
         ("halved.jpg", 4),
     ];
     for (name, tolerated) in names {
-        let fitted = |fit: Fit| PictureOptions { fit, ..PictureOptions::default() };
+        let fitted = |fit: Fit| PictureOptions::default().with_fit(fit);
         let ways = [
             ("stretch", [1, height, width, 3], fitted(Fit::Stretch)),
-            ("gray", [1, height, width, 1], PictureOptions { layout: Some(Layout::Nhwc), ..PictureOptions::default() }),
+            ("gray", [1, height, width, 1], PictureOptions::default().with_layout(Some(Layout::Nhwc))),
             ("crop", [1, height, height, 3], fitted(Fit::Crop(0.875))),
             ("letterbox", [1, height, width, 3], fitted(Fit::Letterbox(114))),
         ];
@@ -81,7 +81,7 @@ fn the_bytes_are_pillows() {
 }
 
 fn numbers_layout_and_color_are_as_asked_for() {
-    let options = PictureOptions { mean: vec![0.4, 0.5, 0.6], std: vec![0.1, 0.2, 0.3], ..PictureOptions::default() };
+    let options = PictureOptions::default().with_mean(vec![0.4, 0.5, 0.6]).with_std(vec![0.1, 0.2, 0.3]);
     let pixels = expected("wide.png", "stretch");
     let at = |row: usize, column: usize, channel: usize| f32::from(pixels[(row * SIZE.0 + column) * 3 + channel]);
     let (mean, std) = ([0.4, 0.5, 0.6], [0.1, 0.2, 0.3]);
@@ -89,13 +89,13 @@ fn numbers_layout_and_color_are_as_asked_for() {
     for (color, order) in [(Color::Rgb, [0, 1, 2]), (Color::Bgr, [2, 1, 0])] {
         for (layout, dims) in [(Layout::Nchw, [0, 3, 0, 0]), (Layout::Nhwc, [0, 0, 0, 3])] {
             let model = model(DataType::Float, &dims);
-            let options = PictureOptions { color: Some(color), size: Some(SIZE), ..options.clone() };
+            let options = options.clone().with_color(Some(color)).with_size(Some(SIZE));
             let sample = &pictures(&folder().join("wide.png"), &model, &options).expect("a picture")[0];
-            let values = sample.inputs[0].to_f32().expect("floats");
+            let values = sample.inputs[0].to_array::<f32>().expect("floats");
             for (row, column, channel) in [(0, 0, 0), (3, 7, 1), (15, 19, 2)] {
                 let value = match layout {
                     Layout::Nchw => values[[0, channel, row, column]],
-                    Layout::Nhwc => values[[0, row, column, channel]],
+                    _ => values[[0, row, column, channel]],
                 };
                 // Mean and deviation go with the channel as the model takes it.
                 let expected = (at(row, column, order[channel]) / 255.0 - mean[channel]) / std[channel];
@@ -109,7 +109,7 @@ fn numbers_layout_and_color_are_as_asked_for() {
         pictures(&folder().join("wide.png"), &model, &preset("imagenet")).expect("a picture")[0].inputs[0].clone()
     });
     assert_eq!((half.dtype(), half.shape()), (DataType::Float16, vec![4, 3, 224, 224]));
-    let values = single.to_f32().expect("floats");
+    let values = single.to_array::<f32>().expect("floats");
     assert_eq!(values.index_axis(ndarray::Axis(0), 0), values.index_axis(ndarray::Axis(0), 3));
     let fixed = model(DataType::Float, &[3, 16, 20]);
     let sample = &pictures(&folder().join("wide.png"), &fixed, &preset("yolo")).expect("a picture")[0];
@@ -161,7 +161,7 @@ fn damaged_files_are_named_and_passed_over_or_refused() {
     assert_eq!(skipped, ["1.png", "2.jpg", "3.png", "4.webp", "5.gif"]);
     assert!(samples.skipped()[1].reason.contains("the end of the JPEG file is missing"), "{:?}", samples.skipped());
 
-    let refusing = PictureOptions { refuse_broken: true, ..PictureOptions::default() };
+    let refusing = PictureOptions::default().with_refuse_broken(true);
     let error = pictures(place.path(), &model, &refusing).expect_err("a damaged one").to_string();
     assert!(error.contains("1.png: cannot be read as a picture"), "{error}");
     fs::remove_file(place.path().join("6.png")).expect("it is there");
@@ -172,9 +172,9 @@ fn damaged_files_are_named_and_passed_over_or_refused() {
 fn what_does_not_fit_is_refused_with_what_to_give() {
     use DataType::{Float, Int64, Uint8};
     let plain = PictureOptions::default();
-    let size = |width, height| PictureOptions { size: Some((width, height)), ..plain.clone() };
-    let colored = |color| PictureOptions { color: Some(color), ..plain.clone() };
-    let mean = |mean: &[f64]| PictureOptions { mean: mean.to_vec(), ..plain.clone() };
+    let size = |width, height| plain.clone().with_size(Some((width, height)));
+    let colored = |color| plain.clone().with_color(Some(color));
+    let mean = |mean: &[f64]| plain.clone().with_mean(mean.to_vec());
     let refused: [(DataType, &[i64], PictureOptions, &str); 13] = [
         (Float, &[1, 3, 0, 0], plain.clone(), "give --resize WIDTHxHEIGHT"),
         (Float, &[1, 3, 16, 20], size(16, 16), "its width is 20, and --resize says 16"),
@@ -187,7 +187,7 @@ fn what_does_not_fit_is_refused_with_what_to_give() {
         (Uint8, &[1, 3, 16, 20], mean(&[0.5]), "it takes bytes as they are"),
         (Float, &[1, 3, 16, 20], mean(&[0.5, 0.5]), "2 numbers were given as mean, for 3 channels"),
         (Float, &[1, 3, 16, 20], mean(&[f64::NAN]), "finite"),
-        (Float, &[1, 3, 16, 20], PictureOptions { std: vec![0.0], ..plain.clone() }, "std is to be above 0"),
+        (Float, &[1, 3, 16, 20], plain.clone().with_std(vec![0.0]), "std is to be above 0"),
         (Float, &[1, 3, 0, 0], size(60_000, 60_000), "too large"),
     ];
     for (dtype, dims, options, expected) in refused {
@@ -224,8 +224,8 @@ fn random_numbers_fit_and_are_the_same_every_time() {
             assert_eq!((sample.inputs[0].dtype(), sample.inputs[0].shape()), (dtype, shape.clone()));
         }
         if dtype == DataType::Float {
-            assert!(once[0].inputs[0].bytes().expect("bytes") != once[1].inputs[0].bytes().expect("bytes"));
-            let values = once[0].inputs[0].to_f32().expect("floats");
+            assert!(once[0].inputs[0].to_bytes().expect("bytes") != once[1].inputs[0].to_bytes().expect("bytes"));
+            let values = once[0].inputs[0].to_array::<f32>().expect("floats");
             assert!(values.iter().all(|value| (0.0..=1.0).contains(value)));
             assert!((values.mean().expect("elements") - 0.5).abs() < 0.01);
         }

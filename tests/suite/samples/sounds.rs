@@ -58,7 +58,7 @@ fn what_is_no_recording_or_of_another_rate_is_passed_over_or_refused() {
     files::put(place.path(), "3.wav", wav(8_000, 1, &[1, 2]));
     files::put(place.path(), "4.wav", &good);
     files::put(place.path(), "5.wav", wav(16_000, 1, &[]));
-    let options = SoundOptions { rate: Some(16_000), refuse_broken: false };
+    let options = SoundOptions::default().with_rate(Some(16_000)).with_refuse_broken(false);
     let model = models::with_inputs(&[("wave", DataType::Float, &[1, 0])]);
     let mut samples = Samples::sounds(place.path(), &model, &options, None).expect("samples");
     assert_eq!(
@@ -68,7 +68,7 @@ fn what_is_no_recording_or_of_another_rate_is_passed_over_or_refused() {
     let skipped: Vec<&str> = samples.skipped().iter().map(|it| it.reason.as_str()).collect();
     assert_eq!(skipped.len(), 4, "{skipped:?}");
     assert!(skipped[2].contains("has 8000 samples a second, and not 16000"), "{skipped:?}");
-    let error = sounds(place.path(), &[1, 0], &SoundOptions { refuse_broken: true, ..options.clone() });
+    let error = sounds(place.path(), &[1, 0], &options.clone().with_refuse_broken(true));
     assert!(error.expect_err("a damaged one").to_string().contains("1.wav: "));
     let error = sounds(&place.path().join("3.wav"), &[1, 0], &options).expect_err("another rate").to_string();
     assert!(error.contains("none of the files can be taken as a recording"), "{error}");

@@ -27,12 +27,12 @@ fn samples(tokenizer: &str, model: &Model, max_tokens: Option<usize>) -> Result<
 
 fn numbers(tensor: &Tensor) -> Vec<i64> {
     match tensor.dtype() {
-        DataType::Float => tensor.to_f32().expect("floats").iter().map(|&number| number as i64).collect(),
+        DataType::Float => tensor.to_array::<f32>().expect("floats").iter().map(|&number| number as i64).collect(),
         DataType::Int32 => {
-            let bytes = tensor.bytes().expect("bytes");
+            let bytes = tensor.to_bytes().expect("bytes");
             bytes.as_chunks().0.iter().map(|element| i32::from_le_bytes(*element).into()).collect()
         }
-        _ => tensor.to_i64().expect("integers").into_iter().collect(),
+        _ => tensor.to_array::<i64>().expect("integers").into_iter().collect(),
     }
 }
 

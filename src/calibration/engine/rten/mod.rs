@@ -61,7 +61,7 @@ impl Engine for RtenEngine {
 
     fn load<'a>(&self, observation: &'a Observation) -> Result<Box<dyn Session + 'a>> {
         let prepared = Prepared::new(observation)?;
-        let bytes = Vec::from(prepared.model.to_bytes());
+        let bytes = prepared.model.to_bytes();
         let model = guarded(|| ModelOptions::with_all_ops().enable_optimization(false).load(bytes))
             .map_err(|panic| Error::engine(NAME, format!("failed to load the model: {panic}; {HELP}")))?
             .map_err(|error| prepared.load_error(&error))?;

@@ -287,7 +287,7 @@ fn steps_through_integers(case: &Case) -> bool {
         return true;
     }
     let whole = |slot: usize| {
-        let number = case.tensor(case.input(slot)?)?.to_f32().ok()?;
+        let number = case.tensor(case.input(slot)?)?.to_array::<f32>().ok()?;
         Some(number.iter().all(|number| number.fract() == 0.0 && number.abs() < 16_777_216.0))
     };
     (0..3).all(|slot| whole(slot) == Some(true))
@@ -335,7 +335,7 @@ fn stretches_in_place(case: &Case) -> bool {
 fn scaled(case: &Case) -> Option<Vec<(f32, f32)>> {
     let slot = if case.op().is("Resize") { 2 } else { 1 };
     let scales = match (case.input(slot), case.op().attribute("scales")) {
-        (Some(scales), _) => case.tensor(scales)?.to_f32().ok()?.iter().copied().collect(),
+        (Some(scales), _) => case.tensor(scales)?.to_array::<f32>().ok()?.iter().copied().collect(),
         (None, Some(scales)) => scales.floats.clone(),
         (None, None) => vec![],
     };

@@ -142,7 +142,7 @@ fn fixed(size: &SymExpr) -> Option<i64> {
 fn of_tensor(tensor: &Tensor) -> SymTensor {
     let shape = tensor.shape();
     let integers = matches!(tensor.dtype(), DataType::Int64 | DataType::Int32) && tensor.element_count() <= MAX_VALUES;
-    if let (true, Ok(elements)) = (integers && shape.len() <= 1, tensor.to_i64()) {
+    if let (true, Ok(elements)) = (integers && shape.len() <= 1, tensor.to_array::<i64>()) {
         let saturated = |&element: &i64| element.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
         let mut elements = elements.iter().map(saturated).map(SymExpr::Value);
         return match shape.is_empty() {
@@ -254,7 +254,7 @@ fn infer(
         "Upsample" => inferred!(ops::Upsample),
         "ConstantOfShape" => {
             let value = op.tensor("value").filter(|value| value.dtype() == DataType::Int64);
-            let value = value.and_then(|value| value.to_i64().ok()?.first().copied());
+            let value = value.and_then(|value| value.to_array::<i64>().ok()?.first().copied());
             inferred!(ops::ConstantOfShape { value: value.and_then(|value| i32::try_from(value).ok()) })
         }
         "OneHot" => inferred!(ops::OneHot { axis: int("axis", -1)? }),

@@ -3,10 +3,12 @@
 use std::{fmt, str::FromStr};
 
 use crate::error::{Error, Result};
+use crate::setters::setters;
 
 /// How pictures become a model's input: each is brought to a size, and each byte `x` of it to
 /// `(x * scale - mean) / std`. What is not said here is taken from the model's input where it tells.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct PictureOptions {
     /// Width and height in pixels; the model's, where its input has fixed sizes, which these may not contradict.
     pub size: Option<(usize, usize)>,
@@ -28,9 +30,22 @@ pub struct PictureOptions {
     pub refuse_broken: bool,
 }
 
+setters!(PictureOptions {
+    with_size(size: Option<(usize, usize)>),
+    with_usual_size(usual_size: Option<(usize, usize)>),
+    with_fit(fit: Fit),
+    with_color(color: Option<Color>),
+    with_layout(layout: Option<Layout>),
+    with_scale(scale: Option<f64>),
+    with_mean(mean: Vec<f64>),
+    with_std(std: Vec<f64>),
+    with_refuse_broken(refuse_broken: bool),
+});
+
 /// What becomes of a picture whose sides are in another proportion than the model's input: `stretch`, `crop`,
 /// `crop:0.875` or `letterbox`, `letterbox:114`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
 pub enum Fit {
     /// Both sides are stretched.
     #[default]
@@ -43,6 +58,7 @@ pub enum Fit {
 
 /// The channels of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Color {
     /// Red, green, blue.
     Rgb,
@@ -54,6 +70,7 @@ pub enum Color {
 
 /// Where the channels are among the axes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Layout {
     /// Before rows and columns.
     Nchw,

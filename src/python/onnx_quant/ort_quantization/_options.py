@@ -95,7 +95,7 @@ def _common(config: Any, weights: QuantType) -> dict[str, Any]:
     given = config.extra_options
     unknown = sorted(set(given) - _KNOWN)
     if unknown:
-        raise ValueError(f"extra_options has {', '.join(unknown)}, of which nothing is known")
+        _warn(f"extra_options has {', '.join(unknown)}, which neither onnxruntime's quantizer nor this tool knows")
     for name, instead in _REFUSED.items():
         if given.get(name):
             raise ValueError(f"{name} is not done: {instead}")

@@ -18,7 +18,13 @@ from onnx_quant.ort_quantization.calibrate import (
     save_tensors_data,
     tensors_data,
 )
-from onnx_quant.ort_quantization.quant_utils import QuantFormat, QuantizationWarning, QuantType, as_quant_type
+from onnx_quant.ort_quantization.quant_utils import (
+    QuantFormat,
+    QuantizationWarning,
+    QuantType,
+    as_quant_type,
+    get_qmin_qmax_for_qType,
+)
 from onnx_quant.ort_quantization.tensor_quant_overrides import TensorQuantOverridesHelper
 
 Model = Union[str, Path, Any]
@@ -268,7 +274,8 @@ def _static(
     options = _options.static(config)
     method = native_method(config.calibrate_method, config.extra_options)
     options["calibration"] = method
-    if config.target is None and _everywhere(model, config):
+    everywhere = config.target is None and _everywhere(model, config)
+    if everywhere:
         options["target"] = _EVERYWHERE
     options["exclude"] = _excluded(model, config)
     overrides = config.extra_options.get("TensorQuantOverrides") or {}
@@ -280,7 +287,7 @@ def _static(
     if config.calibration_data_reader is None and not read:
         raise ValueError("calibration_data_reader is needed, or calibration_cache_path with a file that is there")
     given: dict[str, Any] = {}
-    if cache is None and known is None and least is None:
+    if cache is None and known is None and least is None and not everywhere:
         given["samples"] = samples_of(config.calibration_data_reader, config.extra_options.get("CalibStridedMinMax"))
     else:
         if read:
@@ -300,8 +307,26 @@ def _static(
             ranges = overriding.applied(ranges, overrides, weights, *types)
         if least is not None:
             ranges = {name: (low, max(high, low + least)) for name, (low, high) in ranges.items()}
+        if everywhere:
+            # What is always zero has a scale of 1.
+            least_integer, greatest = get_qmin_qmax_for_qType(as_quant_type(config.activation_type).tensor_type)
+            whole = float(least_integer), float(greatest)
+            ranges = {name: whole if low == high == 0.0 else (low, high) for name, (low, high) in ranges.items()}
         given["ranges"] = onnx_quant.Ranges(ranges)
     _write(model, out, config, options, given)
+    if everywhere:
+        _spell_out(out)
+    for name in overriding.differing(out, overrides):
+        message = f"tensor '{name}' has another scale than TensorQuantOverrides says: a Relu or Clip behind it limits its range"
+        warnings.warn(message, QuantizationWarning, stacklevel=3)
+
+
+# ONNX's numbers of float32, float16, double and bfloat16.
+_FLOAT, _OTHER_FLOATS = 1, (10, 11, 16)
+
+
+def _is_float(value: Any) -> bool:
+    return value.type.tensor_type.elem_type in (_FLOAT, *_OTHER_FLOATS)
 
 
 # Rules by which every operator gets pairs.
@@ -312,6 +337,10 @@ def _everywhere(model: Model, config: StaticQuantConfig) -> bool:
     """Whether pairs go around every operator: where single tensors are named, where it is asked for, and where nothing
     would become integer by what the runtime gains from it."""
     given = config.extra_options
+    graph = _selection.structure(model).graph
+    if any(value.type.tensor_type.elem_type != _FLOAT for value in [*graph.input, *graph.output] if _is_float(value)):
+        # Half floats become float32 around kernels, of which there are none where everything is one.
+        return False
     if given.get("TensorQuantOverrides") or given.get("ForceQuantizeNoInputCheck"):
         return True
     return not any(operator["verdict"] == "integer" for operator in onnx_quant.explain(_path(model)).to_dict()["operators"])
@@ -352,6 +381,32 @@ def _contributed(path: Union[str, Path]) -> None:
             node.domain = "com.microsoft"
     if all(entry.domain != "com.microsoft" for entry in model.opset_import):
         model.opset_import.add(domain="com.microsoft", version=1)
+    onnx.save(model, str(path))
+
+
+def _spell_out(path: Union[str, Path]) -> None:
+    """Stores scales and zero points of tensors in the typed fields, and zero points of biases although they are 0: where
+    scripts look for them that name single tensors."""
+    import numpy
+    import onnx
+
+    model = onnx.load(str(path), load_external_data=False)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        integers = constants.get(node.input[0])
+        if len(node.input) == 2 and integers is not None and integers.data_type == onnx.TensorProto.INT32:
+            name = f"{integers.name}_zero_point"
+            zeros = numpy.zeros(tuple(constants[node.input[1]].dims), dtype=numpy.int32)
+            model.graph.initializer.append(onnx.numpy_helper.from_array(zeros, name))
+            constants[name] = model.graph.initializer[-1]
+            node.input.append(name)
+        for name in node.input[1:]:
+            tensor = constants.get(name)
+            if tensor is not None and not tensor.dims and tensor.HasField("raw_data"):
+                value = onnx.numpy_helper.to_array(tensor).item()
+                tensor.CopyFrom(onnx.helper.make_tensor(name, tensor.data_type, [], [value]))
     onnx.save(model, str(path))
 
 

@@ -187,3 +187,17 @@ def applied(
             low = -high
         ranges[name] = low, high
     return ranges
+
+
+def differing(path: Any, overrides: dict[str, Any]) -> list[str]:
+    """The tensors that a model at a path has quantized with another scale than was asked for."""
+    import numpy
+    import onnx
+
+    asked = {name: override["scale"] for name, (override, *_) in overrides.items() if "scale" in override}
+    if not asked:
+        return []
+    constants = {tensor.name: tensor for tensor in onnx.load(str(path), load_external_data=False).graph.initializer}
+    found = {name: constants.get(f"{name}_scale") for name in asked}
+    scales = {name: onnx.numpy_helper.to_array(tensor) for name, tensor in found.items() if tensor is not None}
+    return [name for name, scale in scales.items() if not numpy.isclose(scale, asked[name], rtol=1e-5)]
