@@ -61,13 +61,16 @@ def static(config: Any) -> dict[str, Any]:
     if given.get("AddQDQPairToWeight"):
         options["weight_form"] = "qdq"
     if given.get("QuantizeBias") is False:
-        raise ValueError("QuantizeBias=False: biases of integer kernels are integers; leave the operator float by nodes_to_exclude")
+        raise ValueError(
+            "QuantizeBias=False: biases of integer kernels are integers; leave the operator float by nodes_to_exclude"
+        )
     if given.get("QDQKeepRemovableActivations") and not symmetric:
         _warn("QDQKeepRemovableActivations: a Relu whose work the QuantizeLinear behind it does stays in the model anyway")
     axes = given.get("QDQOpTypePerChannelSupportToAxis") or {}
     other = [f"{op}: {axis}" for op, axis in axes.items() if axis not in _CHANNELS.get(op, ())]
     if other:
-        raise ValueError(f"QDQOpTypePerChannelSupportToAxis {{{', '.join(other)}}}: scales lie along output channels; leave it out")
+        asked = f"QDQOpTypePerChannelSupportToAxis {{{', '.join(other)}}}"
+        raise ValueError(f"{asked}: scales lie along output channels; leave it out")
     return options
 
 

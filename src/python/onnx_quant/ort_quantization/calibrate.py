@@ -111,7 +111,9 @@ class TensorData:
         def array(name: str, value: Any) -> Any:
             if isinstance(value, dict) and value.get("CLS") == "numpy.array":
                 return numpy.array(value["data"], dtype=value["dtype"])
-            return numpy.array(value, dtype=numpy.float32) if name in cls._floats and isinstance(value, (int, float)) else value
+            if name in cls._floats and isinstance(value, (int, float)):
+                return numpy.array(value, dtype=numpy.float32)
+            return value
 
         return cls(**{name: array(name, value) for name, value in d.items() if name != "CLS"})
 

@@ -39,7 +39,9 @@ class TensorQuantOverridesHelper(MutableMapping):  # type: ignore[type-arg]
         given += [override["convert"] for override in given if "convert" in override]
         return {override["quant_type"] for override in given if "quant_type" in override}
 
-    def is_valid(self, initializers: Any, activation_names: Any, default_activation_qtype: Any) -> tuple[bool, Optional[str]]:
+    def is_valid(
+        self, initializers: Any, activation_names: Any, default_activation_qtype: Any
+    ) -> tuple[bool, Optional[str]]:
         """Whether they make sense, or why they do not."""
         for name, overrides in self.overrides.items():
             reason = _fault(name, overrides, name in initializers, name in activation_names, default_activation_qtype)
@@ -47,7 +49,9 @@ class TensorQuantOverridesHelper(MutableMapping):  # type: ignore[type-arg]
                 return False, reason
         return True, None
 
-    def get_node_output_qtype_info(self, output_name: str, default_qtype: Any, default_symmetric: Any = None) -> QuantTypeInfo:
+    def get_node_output_qtype_info(
+        self, output_name: str, default_qtype: Any, default_symmetric: Any = None
+    ) -> QuantTypeInfo:
         """The type that an operator makes."""
         first = (self.overrides.get(output_name) or [{}])[0]
         return QuantTypeInfo(first.get("quant_type", default_qtype), first.get("symmetric", default_symmetric),
@@ -65,7 +69,9 @@ class TensorQuantOverridesHelper(MutableMapping):  # type: ignore[type-arg]
         return QuantTypeInfo(first.get("quant_type", default_qtype), first.get("symmetric", default_symmetric),
                              first.get("reduce_range", default_reduce_range), first.get("axis"))
 
-    def update_tensor_overrides(self, tensor_name: str, new_vals: dict[str, Any], channels: Any = None, overwrite: bool = True) -> bool:
+    def update_tensor_overrides(
+        self, tensor_name: str, new_vals: dict[str, Any], channels: Any = None, overwrite: bool = True
+    ) -> bool:
         """Sets what is asked of a tensor; whether it did, which without `overwrite` it does not where something is set."""
         overrides = self.overrides.setdefault(tensor_name, [{}])
         chosen = range(len(overrides)) if channels is None else channels
