@@ -4,6 +4,7 @@
 
 mod calibrate;
 pub mod compare;
+mod completions;
 pub mod explain;
 pub mod inspect;
 mod interrupt;
@@ -56,8 +57,10 @@ struct Cli {
 enum Command {
     Calibrate(Box<calibrate::Args>),
     Compare(Box<compare::Args>),
+    Completions(completions::CompletionArgs),
     Explain(Box<explain::Args>),
     Inspect(inspect::Args),
+    Man(completions::ManArgs),
     Parse(parse::Args),
     Print(print::Args),
     Quantize(Box<quantize::Args>),
@@ -114,8 +117,10 @@ impl Cli {
         match self.command {
             Some(Command::Calibrate(args)) => calibrate::run(*args),
             Some(Command::Compare(args)) => compare::run(&args),
+            Some(Command::Completions(args)) => completions::complete(&args),
             Some(Command::Explain(args)) => explain::run(&args),
             Some(Command::Inspect(args)) => inspect::run(&args),
+            Some(Command::Man(args)) => completions::man(&args),
             Some(Command::Parse(args)) => parse::run(&args),
             Some(Command::Print(args)) => print::run(&args),
             Some(Command::Simplify(args)) => simplify::run(&args),

@@ -16,7 +16,7 @@ use super::{Failure, samples::Source};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineName {
-    /// The built-in one where it takes the model, onnxruntime otherwise.
+    // The built-in one where it takes the model, onnxruntime otherwise. (Documentation would be part of every help.)
     #[default]
     Auto,
     Rten,
