@@ -12,6 +12,13 @@ test *part:
 bless *part:
     INSTA_UPDATE=always cargo test --test suite -- {{part}}
 
+# The package for Python, built into a virtual environment, and its tests: `just python -k ranges`.
+python *arguments:
+    [ -d target/python ] || python3 -m venv target/python
+    target/python/bin/pip install -q -r tests/python/requirements.txt
+    VIRTUAL_ENV=target/python target/python/bin/maturin develop --profile dev
+    target/python/bin/python -m pytest tests/python {{arguments}}
+
 # Format, lints and documentation, as `.ci/run` checks them.
 lint:
     cargo fmt

@@ -130,7 +130,7 @@ pub enum ErrorKind {
         reason: String,
     },
     /// Whoever asked for a run over samples ended it.
-    #[error("ended after {samples} samples, as was asked for")]
+    #[error("ended after {samples} runs, as was asked for")]
     Cancelled {
         /// How many had been run.
         samples: usize,
@@ -146,6 +146,32 @@ pub enum ErrorKind {
     /// The output cannot have the form that was asked for.
     #[error("{0}")]
     Output(String),
+}
+
+impl ErrorKind {
+    /// What it is, by a name that stays when the words of messages change.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Read(_) => "read",
+            Self::Write(_) => "write",
+            Self::Decode(_) => "not-a-model",
+            Self::Text { .. } => "text",
+            Self::Elided { .. } => "elided",
+            Self::Invalid(_) => "invalid",
+            Self::Tensor { .. } => "tensor",
+            Self::ExternalData { .. } => "external-data",
+            Self::Opset { .. } => "opset",
+            Self::Upgrade { .. } => "upgrade",
+            Self::Sample(_) => "sample",
+            Self::Config(_) => "config",
+            Self::UnmatchedPattern { .. } => "unmatched-pattern",
+            Self::Engine { .. } => "engine",
+            Self::SampleRun { .. } => "sample-run",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Denied { .. } => "denied",
+            Self::Output(_) => "output",
+        }
+    }
 }
 
 /// What may have been meant.

@@ -150,10 +150,13 @@
 //!
 //! The library never prints and never exits: command line and terminal are the binary's. A test holds
 //! these walls (`tests/suite/architecture.rs`).
+//!
+//! Above all of it, like the binary, is the module for Python (`src/python`, feature `python`): it uses the library from
+//! outside, by its public names, and has the command in it.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "python"))]
 extern crate self as onnx_quant;
 
 mod analysis;
@@ -175,6 +178,8 @@ pub mod plan;
 // hands over bytes.
 #[doc(hidden)]
 pub mod proto;
+#[cfg(feature = "python")]
+mod python;
 mod quantize;
 pub mod report;
 mod setters;
@@ -189,7 +194,7 @@ pub use error::{Error, ErrorKind, Location, Result};
 pub use file::{OutputFile, PreparedFile, SaveOptions, Saved, is_named_text, is_same_file, remove_unfinished_files};
 pub use ir::Model;
 pub use quantize::{
-    BALANCED_DB, HIGH_DB, Simplified, calibrate, check_ranges, explain_planned, is_held_back, quantize,
+    BALANCED_DB, HIGH_DB, HoldBack, Simplified, calibrate, check_ranges, explain_planned, quantize,
     quantize_activations, quantize_measured, record_provenance, simplify, upgrade,
 };
 pub use report::Report;

@@ -14,6 +14,8 @@ mod run;
 pub mod samples;
 mod statistics;
 
+#[cfg(all(feature = "rten", feature = "onnxruntime"))]
+pub use engine::AutoEngine;
 #[cfg(feature = "onnxruntime")]
 pub use engine::OnnxruntimeEngine;
 #[cfg(feature = "rten")]

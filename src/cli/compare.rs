@@ -108,7 +108,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 
 fn compared(args: &Args, float: &Model, quantized: &Model) -> Result<Comparison, Failure> {
     let library = args.onnxruntime.as_deref();
-    let engine = EngineName::of_library(library).engine(library)?;
+    // One engine for both models: what two of them compute differs by itself.
+    let engine = if library.is_some() { EngineName::Onnxruntime } else { EngineName::Rten }.engine(library)?;
     let optimizing = library.map(|library| OnnxruntimeEngine::new(Some(library))).transpose()?;
     let optimizing = optimizing.map(OnnxruntimeEngine::optimized);
     let limit = args.max_samples.map(NonZeroUsize::get);
@@ -135,7 +136,7 @@ fn decibels(text: &str) -> Result<f64, String> {
 const SHOWN: usize = 15;
 
 /// What people read.
-fn text(comparison: &Comparison, verbose: bool) -> String {
+pub fn text(comparison: &Comparison, verbose: bool) -> String {
     let optimizing = match &comparison.optimizing_engine {
         Some(engine) => format!(", and the quantized model as {engine} runs it"),
         None => String::new(),

@@ -106,7 +106,7 @@ fn explained(args: &Args, model: &Model) -> Result<Explanation, Failure> {
 const SHOWN: usize = 3;
 
 /// What people read.
-fn text(explanation: &Explanation, verbose: bool) -> String {
+pub fn text(explanation: &Explanation, verbose: bool) -> String {
     let release = explanation.release.as_ref().map(|release| format!(" {release}")).unwrap_or_default();
     let summary = &explanation.summary;
     let planned = match explanation.planned_with {

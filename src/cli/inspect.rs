@@ -45,7 +45,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// What people read.
-fn text(inspection: &Inspection, target: &str) -> String {
+pub fn text(inspection: &Inspection, target: &str) -> String {
     let mut text = String::new();
     let opsets: Vec<String> = inspection.opsets.iter().map(|(domain, version)| format!("{domain} {version}")).collect();
     line(&mut text, "format", &format!("IR version {}", inspection.ir_version));

@@ -1,25 +1,28 @@
-//! The command line: one file a command. Nothing outside this folder and `main.rs` knows of the
-//! terminal.
+//! The command line: one file a command. Nothing outside this folder knows of the terminal.
+//!
+//! It is a module of the program and, with the feature `python`, of the module for Python, which has the command too.
 
 mod calibrate;
-mod compare;
-mod explain;
-mod inspect;
+pub mod compare;
+mod completions;
+pub mod explain;
+pub mod inspect;
 mod interrupt;
 mod models;
-mod observe;
-mod outputs;
+pub mod observe;
+pub mod outputs;
 mod parse;
 mod print;
 mod quantize;
 mod samples;
-mod settings;
-mod simplify;
-mod summary;
-mod upgrade;
+pub mod settings;
+pub mod simplify;
+pub mod summary;
+pub mod upgrade;
 
 use std::{
     error::Error,
+    ffi::OsString,
     io::{self, Read, Write},
     path::Path,
 };
@@ -27,7 +30,7 @@ use std::{
 use clap::{CommandFactory, Parser, Subcommand};
 use onnx_quant::Model;
 
-pub use interrupt::{end_by_broken_pipe, leave_nothing_when_interrupted};
+pub use interrupt::leave_nothing_when_interrupted;
 pub use observe::silence_engines;
 
 /// How the command is called.
@@ -43,7 +46,7 @@ const USAGE: &str = "onnx-quant [quantize] [OPTIONS] <IN.onnx> <OUT.onnx>
 #[command(
     after_help = "Exit status: 0 written, 1 failed and nothing written, 2 usage, 128 and more ended by a signal."
 )]
-pub struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
@@ -54,13 +57,48 @@ pub struct Cli {
 enum Command {
     Calibrate(Box<calibrate::Args>),
     Compare(Box<compare::Args>),
+    Completions(completions::CompletionArgs),
     Explain(Box<explain::Args>),
     Inspect(inspect::Args),
+    Man(completions::ManArgs),
     Parse(parse::Args),
     Print(print::Args),
     Quantize(Box<quantize::Args>),
     Simplify(simplify::Args),
     Upgrade(upgrade::Args),
+}
+
+/// Runs the command with these arguments, the first of which is its name; what went wrong is told on stderr. Its exit
+/// status: 0 (done), 1 (failed, nothing written) or 2 (usage). Where nobody reads what it writes, the process ends by
+/// the signal that says so.
+pub fn run_command(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(answer) => return tell(&answer),
+    };
+    match cli.run() {
+        Ok(()) => 0,
+        Err(Failure::BrokenPipe) => interrupt::end_by_broken_pipe(),
+        Err(Failure::Usage(message)) => {
+            print_to_stderr(&format!("error: {message}\n\nFor more information, try '--help'.\n"));
+            2
+        }
+        Err(Failure::Failed(error)) => {
+            print_to_stderr(&told(&*error));
+            1
+        }
+    }
+}
+
+/// Says what is wrong with the arguments, or what was asked for: help, the version.
+fn tell(answer: &clap::Error) -> u8 {
+    match answer.print() {
+        Err(error) if !answer.use_stderr() && error.kind() == io::ErrorKind::BrokenPipe => {
+            interrupt::end_by_broken_pipe()
+        }
+        Err(_) if !answer.use_stderr() => 1,
+        _ => u8::try_from(answer.exit_code()).unwrap_or(2),
+    }
 }
 
 /// Why the command did not do what it was asked to.
@@ -75,12 +113,14 @@ pub enum Failure {
 
 impl Cli {
     /// Runs the command.
-    pub fn run(self) -> Result<(), Failure> {
+    fn run(self) -> Result<(), Failure> {
         match self.command {
             Some(Command::Calibrate(args)) => calibrate::run(*args),
             Some(Command::Compare(args)) => compare::run(&args),
+            Some(Command::Completions(args)) => completions::complete(&args),
             Some(Command::Explain(args)) => explain::run(&args),
             Some(Command::Inspect(args)) => inspect::run(&args),
+            Some(Command::Man(args)) => completions::man(&args),
             Some(Command::Parse(args)) => parse::run(&args),
             Some(Command::Print(args)) => print::run(&args),
             Some(Command::Simplify(args)) => simplify::run(&args),
@@ -113,7 +153,7 @@ const STREAM: &str = "-";
 
 /// Says something on stderr; who closes that does not want to hear it. Names come from models, lists of
 /// samples and the like: what would steer the terminal is spelled out.
-pub fn print_to_stderr(text: &str) {
+fn print_to_stderr(text: &str) {
     let mut readable = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -131,7 +171,7 @@ fn print_to_stdout(text: &str) -> Result<(), Failure> {
 }
 
 /// An error with its causes, each on a line.
-pub fn told(error: &dyn Error) -> String {
+fn told(error: &dyn Error) -> String {
     let mut text = format!("error: {error}\n");
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -4,10 +4,9 @@ use std::{num::NonZeroUsize, ops::ControlFlow, panic, path::Path, thread};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use onnx_quant::{
-    Config, Model,
-    calibration::{Engine, OnnxruntimeEngine, Ranges, RtenEngine, Sample},
-    findings::Finding,
-    is_held_back,
+    Config, HoldBack, Model,
+    calibration::{AutoEngine, Engine, OnnxruntimeEngine, Ranges, RtenEngine, Sample},
+    findings::{Fact, Finding},
 };
 use serde::Deserialize;
 
@@ -17,7 +16,9 @@ use super::{Failure, samples::Source};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineName {
+    // The built-in one where it takes the model, onnxruntime otherwise. (Documentation would be part of every help.)
     #[default]
+    Auto,
     Rten,
     Onnxruntime,
 }
@@ -25,12 +26,13 @@ pub enum EngineName {
 impl EngineName {
     /// The one that is meant where a library may be named, and nothing else is said.
     pub fn of_library(library: Option<&Path>) -> Self {
-        if library.is_some() { Self::Onnxruntime } else { Self::Rten }
+        if library.is_some() { Self::Onnxruntime } else { Self::Auto }
     }
 
     /// The engine itself.
     pub fn engine(self, library: Option<&Path>) -> Result<Box<dyn Engine>, Failure> {
         Ok(match self {
+            Self::Auto => Box::new(AutoEngine::new(library)),
             Self::Rten => Box::new(RtenEngine),
             Self::Onnxruntime => Box::new(OnnxruntimeEngine::new(library)?),
         })
@@ -69,30 +71,35 @@ pub fn observe(model: &Model, input: &Path, config: &Config, observing: &Observi
         observing.samples.open(model, config, observing.limit).map_err(|failure| in_file(failure, input))?;
     let mut saving = observing.samples.saving()?;
     let bar = progress("calibrating", samples.len(), observing.quiet);
-    let (mut count, all) = (0, samples.len());
-    let mut held_back = Vec::new();
-    let seen = samples.by_ref().enumerate().filter_map(|(index, sample)| {
-        let sample = sample.and_then(|sample| {
-            saving.as_mut().map_or(Ok(()), |saving| saving.write(&sample))?;
-            Ok(sample)
-        });
-        match sample {
-            Ok(sample) if observing.hold_back && is_held_back(index, all) => {
-                held_back.push(sample);
-                None
-            }
-            sample => Some(sample),
-        }
+    let mut count = 0;
+    let seen = samples.by_ref().map(|sample| {
+        let sample = sample?;
+        saving.as_mut().map_or(Ok(()), |saving| saving.write(&sample))?;
+        Ok(sample)
     });
-    let ranges = onnx_quant::calibrate(model, config, seen, &*engine, &mut |done| {
+    let mut progress = |done| {
         count = done;
         bar.set_position(done as u64);
         ControlFlow::Continue(())
-    });
+    };
+    let (ranges, held_back) = match observing.hold_back {
+        true => {
+            let mut seen = HoldBack::new(seen);
+            let ranges = onnx_quant::calibrate(model, config, &mut seen, &*engine, &mut progress);
+            (ranges, seen.kept())
+        }
+        false => (onnx_quant::calibrate(model, config, seen, &*engine, &mut progress), Vec::new()),
+    };
     bar.finish_and_clear();
     let ranges = ranges.map_err(|error| error.in_file(input))?;
-    let facts = observing.samples.findings(&samples, config)?;
-    Ok(Seen { ranges, samples: count, held_back, engine, findings: facts.into_iter().map(Finding::from).collect() })
+    let facts = observing.samples.findings(&samples, config)?.into_iter().chain(replaced(&*engine));
+    let findings = facts.map(Finding::from).collect();
+    Ok(Seen { ranges, samples: count, held_back, engine, findings })
+}
+
+/// That another engine ran the model than the built-in one, where it did.
+pub fn replaced(engine: &dyn Engine) -> Option<Fact> {
+    engine.replaced().map(|reason| Fact::EngineReplaced { engine: engine.name(), reason })
 }
 
 /// Says of which model it was said.
@@ -118,6 +125,13 @@ pub fn silence_engines() {
             tell(panic);
         }
     }));
+}
+
+/// How many plans were tried, on a terminal.
+pub fn trials(quiet: bool) -> ProgressBar {
+    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let style = ProgressStyle::with_template("measuring: {pos} plans tried").expect("the template is well-formed");
+    ProgressBar::with_draw_target(None, target).with_style(style)
 }
 
 /// A bar on a terminal, nothing elsewhere.

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
@@ -16,7 +17,7 @@ use onnx_quant::{
 use super::{
     Failure, STREAM, calibrate, load,
     models::Models,
-    observe::{Observing, Seen, observe},
+    observe::{Observing, Seen, observe, trials},
     outputs::{Paths, PreparedText, TextOutput, write_model},
     print_to_stderr,
     samples::Source,
@@ -121,7 +122,15 @@ fn quantize(args: &Args, settings: &Settings, input: &Path, output: &Path) -> Re
     }
     let report = match (&ranges, &seen) {
         (Some(ranges), Some(seen)) => {
-            onnx_quant::quantize_measured(&mut model, &config, ranges, &seen.held_back, &*seen.engine)
+            let bar = trials(args.quiet);
+            let mut progress = |done| {
+                bar.set_position(done as u64);
+                ControlFlow::Continue(())
+            };
+            let (held_back, engine) = (&seen.held_back, &*seen.engine);
+            let report = onnx_quant::quantize_measured(&mut model, &config, ranges, held_back, engine, &mut progress);
+            bar.finish_and_clear();
+            report
         }
         (Some(ranges), None) => onnx_quant::quantize_activations(&mut model, &config, ranges),
         (None, _) => onnx_quant::quantize(&mut model, &config),
@@ -136,7 +145,8 @@ fn quantize(args: &Args, settings: &Settings, input: &Path, output: &Path) -> Re
     let saved = write_model(&model, output, &options)?;
     report_file.map_or(Ok(()), PreparedText::put)?;
     if !args.quiet {
-        print_to_stderr(&summary::text(&report, &config, output, before, saved, args.verbose));
+        let text = summary::text(&report, &config, args.verbose);
+        print_to_stderr(&(text + &summary::written(output, before, saved)));
     }
     Ok(())
 }

@@ -38,9 +38,15 @@ pub struct Settings {
     weight_scales: Option<WeightScales>,
 
     /// dq: store integers, with DequantizeLinear; qdq: keep float weights, with QuantizeLinear and
-    /// DequantizeLinear [default: dq]
+    /// DequantizeLinear; matmulnbits: make products onnxruntime's MatMulNBits, and tables its
+    /// GatherBlockQuantized [default: dq]
     #[arg(long, value_name = "FORM", value_parser = one_of(WeightForm::NAMES))]
     weight_form: Option<WeightForm>,
+
+    /// How exactly MatMulNBits has to compute: 1 in float32, 2 in float16, 3 in bfloat16, 4 with activations
+    /// of 8 bits, 0 as it likes [default: not stated, as 0]
+    #[arg(long, value_name = "LEVEL")]
+    accuracy_level: Option<u8>,
 
     /// Quantize only weights that match: tensor name, node name or operator type; globs with commas
     /// between them, or `re:` and a regular expression (may be repeated)
@@ -128,8 +134,8 @@ pub struct Settings {
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = ACTIVATIONS)]
     max_samples: Option<NonZeroUsize>,
 
-    /// What runs the model: rten is built in, onnxruntime has more operators and needs its library
-    /// [default: rten]
+    /// What runs the model: rten is built in, onnxruntime has more operators and needs its library, auto takes
+    /// onnxruntime where rten refuses and a library is found [default: auto]
     #[arg(long, value_name = "ENGINE", help_heading = ACTIVATIONS)]
     engine: Option<EngineName>,
 }
@@ -234,6 +240,7 @@ impl Settings {
             asymmetric: self.asymmetric.or(file.asymmetric),
             weight_scales: self.weight_scales.or(file.weight_scales),
             weight_form: self.weight_form.or(file.weight_form),
+            accuracy_level: self.accuracy_level.or(file.accuracy_level),
             include: file.include,
             exclude: file.exclude,
             min_elements: self.min_elements.or(file.min_elements),
@@ -272,6 +279,7 @@ impl Settings {
             .with_asymmetric(self.asymmetric.unwrap_or_default())
             .with_weight_scales(self.weight_scales)
             .with_weight_form(self.weight_form.unwrap_or_default())
+            .with_accuracy_level(self.accuracy_level)
             .with_include(flat(self.include))
             .with_exclude(flat(self.exclude))
             .with_min_elements(self.min_elements.unwrap_or_default())

@@ -44,7 +44,7 @@ fn simplify_one(args: &Args, input: &Path, output: &Path) -> Result<(), Failure>
 }
 
 /// A row for each type of operator whose number changed, and one for all.
-fn table(simplified: &Simplified) -> String {
+pub fn table(simplified: &Simplified) -> String {
     let mut rows: Vec<(&str, usize, usize)> = simplified
         .operators
         .iter()

@@ -10,15 +10,8 @@ use onnx_quant::{
 
 use super::count;
 
-/// The summary: what was quantized, what was not and why, sizes before and after.
-pub fn text(
-    report: &Report,
-    config: &Config,
-    output: &Path,
-    before: Option<u64>,
-    saved: Saved,
-    verbose: bool,
-) -> String {
+/// The summary: what was quantized, what was not and why.
+pub fn text(report: &Report, config: &Config, verbose: bool) -> String {
     let mut text = String::new();
     let out = &mut text;
     if verbose {
@@ -40,6 +33,12 @@ pub fn text(
         line(out, format_args!("{what} (biases, norms and the like) untouched: {}", bytes(others.bytes)));
     }
     findings(out, &report.findings);
+    text
+}
+
+/// Where the model was written, and its size before and after.
+pub fn written(output: &Path, before: Option<u64>, saved: Saved) -> String {
+    let mut text = String::new();
     let total = saved.model_bytes + saved.external_bytes;
     let external = if saved.external_bytes > 0 {
         format!(", {} of it external data", bytes(saved.external_bytes as usize))
@@ -57,7 +56,7 @@ pub fn text(
         }
         _ => bytes(total as usize),
     };
-    line(out, format_args!("wrote {}: {change}{external}", output.display()));
+    line(&mut text, format_args!("wrote {}: {change}{external}", output.display()));
     text
 }
 
@@ -233,7 +232,11 @@ fn by_key<'a, T>(items: impl Iterator<Item = (&'a str, T)>) -> Vec<(&'a str, Vec
 
 fn kind(config: &Config) -> String {
     let symmetry = if config.asymmetric { "asymmetric" } else { "symmetric" };
-    let form = if config.weight_form == WeightForm::Qdq { ", float weights kept" } else { "" };
+    let form = match config.weight_form {
+        WeightForm::Qdq => ", float weights kept",
+        WeightForm::Matmulnbits => ", MatMulNBits",
+        _ => "",
+    };
     format!("{} ({symmetry}, {}{form})", config.weights, config.sharing())
 }
 

@@ -48,7 +48,7 @@ fn raise(args: &Args, input: &Path, output: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn summary(upgraded: &Upgraded, model: &Model, ir_version: i64) -> String {
+pub fn summary(upgraded: &Upgraded, model: &Model, ir_version: i64) -> String {
     let Upgraded { from, to, rewritten, changed, .. } = upgraded;
     if !changed {
         return format!("opset {from} already; nothing changed\n");

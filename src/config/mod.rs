@@ -72,6 +72,9 @@ pub struct Config {
     pub weight_scales: Option<WeightScales>,
     /// What is stored in the file.
     pub weight_form: WeightForm,
+    /// With [`WeightForm::Matmulnbits`]: how exactly the kernel has to compute, as its attribute `accuracy_level` says
+    /// it: 0 as it likes, 1 in float32, 2 in float16, 3 in bfloat16, 4 with activations of 8 bits.
+    pub accuracy_level: Option<u8>,
     /// If there are any: quantize only weights that one of these matches.
     pub include: Vec<Pattern>,
     /// Leave weights float that one of these matches.
@@ -112,6 +115,7 @@ setters!(Config {
     with_asymmetric(asymmetric: bool),
     with_weight_scales(weight_scales: Option<WeightScales>),
     with_weight_form(weight_form: WeightForm),
+    with_accuracy_level(accuracy_level: Option<u8>),
     with_include(include: Vec<Pattern>),
     with_exclude(exclude: Vec<Pattern>),
     with_min_elements(min_elements: usize),
@@ -171,6 +175,28 @@ impl Config {
             let message = format!("{} has no zero points: it cannot be asymmetric", self.weights);
             return Err(Error::config(message));
         }
+        self.check_for_nbits()
+    }
+
+    /// Whether MatMulNBits has weights and blocks like these. (onnxruntime's documentation of contributed operators.)
+    fn check_for_nbits(&self) -> Result<()> {
+        use WeightType::*;
+        if self.weight_form != WeightForm::Matmulnbits {
+            let message = "an accuracy level is for --weight-form matmulnbits, which alone can state it";
+            return self.accuracy_level.map_or(Ok(()), |_| Err(Error::config(message)));
+        }
+        if !matches!(self.weights, Int2 | Uint2 | Int4 | Uint4 | Int8 | Uint8) {
+            return Err(Error::config(format!("MatMulNBits has weights of 2, 4 and 8 bits, not {}", self.weights)));
+        }
+        if let Granularity::Block { size, axis } = self.sharing()
+            && (axis.is_some() || size < 16 || !size.is_power_of_two())
+        {
+            let message = "MatMulNBits has blocks along the axis that is summed over, of 16, 32, 64, ... weights";
+            return Err(Error::config(message));
+        }
+        if let Some(level) = self.accuracy_level.filter(|level| *level > 4) {
+            return Err(Error::config(format!("the accuracy level {level} is none of 0 to 4")));
+        }
         Ok(())
     }
 
@@ -212,6 +238,10 @@ impl Config {
     }
 
     fn check_weights_of_kernels(&self) -> Result<()> {
+        if self.weight_form == WeightForm::Matmulnbits {
+            let message = "MatMulNBits has float activations: leave out --weight-form matmulnbits";
+            return Err(Error::config(message));
+        }
         let eight_bits = matches!(self.weights, WeightType::Int8 | WeightType::Uint8);
         if eight_bits && !matches!(self.granularity, Granularity::Block { .. }) {
             return Ok(());
@@ -248,11 +278,13 @@ impl Config {
         self.deny.contains(&code) || self.strict && severity == Severity::Warning
     }
 
-    /// What really shares a scale: the microscaling forms have blocks of 32 unless blocks of another
+    /// What really shares a scale: the microscaling forms, and MatMulNBits, have blocks of 32 unless blocks of another
     /// size are asked for. (OCP Microscaling Formats v1.0, section 5.2.)
     pub fn sharing(&self) -> Granularity {
         match self.granularity {
-            Granularity::PerChannel | Granularity::PerTensor if self.weights.is_microscaling() => {
+            Granularity::PerChannel | Granularity::PerTensor
+                if self.weights.is_microscaling() || self.weight_form == WeightForm::Matmulnbits =>
+            {
                 Granularity::Block { size: 32, axis: None }
             }
             granularity => granularity,
@@ -392,6 +424,9 @@ pub enum WeightForm {
     /// The float weight, behind QuantizeLinear and DequantizeLinear: for tool chains that quantize
     /// themselves. The file does not get smaller.
     Qdq,
+    /// The integers, as onnxruntime's MatMulNBits takes them for the right factor of a product, and its
+    /// GatherBlockQuantized for a table. Other weights stay float.
+    Matmulnbits,
 }
 
 impl FromStr for Granularity {
@@ -459,5 +494,5 @@ named!(WeightType {
     "mxint8" => Self::Mxint8,
 });
 named!(WeightScales { "minmax" => Self::Minmax, "mse" => Self::Mse, "unbiased" => Self::Unbiased });
-named!(WeightForm { "dq" => Self::Dq, "qdq" => Self::Qdq });
+named!(WeightForm { "dq" => Self::Dq, "qdq" => Self::Qdq, "matmulnbits" => Self::Matmulnbits });
 named!(TrainedPairs { "fold" => Self::Fold, "fold-shared" => Self::FoldShared, "keep" => Self::Keep });

@@ -50,6 +50,8 @@ codes! {
     RandomSamples = "random-samples",
     /// Files among those of samples gave none.
     SkippedSamples = "skipped-samples",
+    /// The built-in engine does not run the model, and another one did.
+    EngineReplaced = "engine-replaced",
     /// Fields of the file that are not known, and not in the output.
     UnknownFields = "unknown-fields",
     /// The opset could not be raised as far as the best form needs.

@@ -34,6 +34,13 @@ pub enum Fact {
         /// Each file, with what is wrong with it.
         skipped: Vec<String>,
     },
+    /// Another engine ran the model than the one that is asked first.
+    EngineReplaced {
+        /// The engine that ran it.
+        engine: &'static str,
+        /// Why the other did not.
+        reason: String,
+    },
     /// Fields of the file that this version does not know, which are not in the output.
     UnknownFields {
         /// Messages and numbers of the fields.
@@ -246,6 +253,7 @@ impl Fact {
             Self::FewRanges { .. } => Code::FewRanges,
             Self::RandomSamples => Code::RandomSamples,
             Self::SkippedSamples { .. } => Code::SkippedSamples,
+            Self::EngineReplaced { .. } => Code::EngineReplaced,
             Self::UnknownFields { .. } => Code::UnknownFields,
             Self::OpsetWithoutKernels { .. } | Self::TypeWithoutKernel { .. } | Self::Int8ProductNotLoaded { .. } => {
                 Code::DoesNotLoad

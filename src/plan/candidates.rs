@@ -8,7 +8,7 @@ use super::{
     opset::needed_opset,
     select::select,
     sharing::groups,
-    sites::{Products, Sites, gather_takes, is_product, is_table, is_transposed, sites, uses},
+    sites::{Products, Sites, blocked_sites, gather_takes, is_product, is_table, is_transposed, sites, uses},
     trace::{Constant, End, WeightUse},
 };
 use crate::{
@@ -111,9 +111,12 @@ impl Context<'_> {
             return Err(Reason::FewElements { elements }.into());
         }
         let (float_type, made_type) = self.types(tensor.dtype(), model.opset(value.scope()));
-        let copies = self.copies(constant, tensor, made_type);
+        let copies = match config.weight_form {
+            WeightForm::Matmulnbits => vec![self.blocked(constant, tensor, made_type)?],
+            WeightForm::Dq | WeightForm::Qdq => self.copies(constant, tensor, made_type),
+        };
         let for_speed = self.layers.is_some_and(|layers| takes(layers, constant));
-        if config.weight_form == WeightForm::Dq && !config.allow_growth && !for_speed {
+        if config.weight_form != WeightForm::Qdq && !config.allow_growth && !for_speed {
             worth_it(value.name(), tensor, &copies)?;
         }
         let cast = (made_type != float_type).then(|| tensor.dtype());
@@ -129,6 +132,9 @@ impl Context<'_> {
     /// having scales of that type.
     fn types(&self, dtype: DataType, opset: i64) -> (FloatType, FloatType) {
         let half = |own: FloatType| {
+            if self.config.weight_form == WeightForm::Matmulnbits {
+                return (own, own);
+            }
             let in_reach = self.opset.unwrap_or(opset) >= HALF_OPSET;
             let scale = if in_reach && (self.half_scales || self.opset.is_none()) { own } else { FloatType::F32 };
             (own, scale)
@@ -140,6 +146,37 @@ impl Context<'_> {
             DataType::Double => (FloatType::F64, FloatType::F32),
             _ => (FloatType::F32, FloatType::F32),
         }
+    }
+
+    /// The one form in which all that read a weight are operators of blocks.
+    fn blocked<'c>(
+        &self,
+        constant: &'c Constant,
+        tensor: &Tensor,
+        made_type: FloatType,
+    ) -> Result<CandidateCopy<'c>, Refused> {
+        let (model, config) = (self.model, self.config);
+        let ty = unsigned(quantized_type(config.weights));
+        let groups = groups(constant, config.sharing(), &tensor.shape(), i64::MAX);
+        let granularity = groups.first().map(|group| group.granularity);
+        let found = match granularity {
+            Some(granularity) if groups.len() == 1 && tensor.dtype() != DataType::Double => {
+                blocked_sites(model, constant, granularity, ty, &tensor.shape())
+            }
+            _ => Err(constant.weight_uses.first().map(|use_| use_.last.op)),
+        };
+        let Sites { sites, transposed } = found.map_err(|op| Reason::NoBlockedForm {
+            operator: op.map(|op| model.op(op).describe()).unwrap_or_default(),
+        })?;
+        Ok(CandidateCopy {
+            granularity: granularity.unwrap_or(Granularity::PerTensor),
+            scheme: Scheme { ty, symmetric: !config.asymmetric, scale: ScaleType::Float(made_type) },
+            transposed,
+            apart: false,
+            sites,
+            weight_uses: constant.weight_uses.iter().collect(),
+            otherwise: None,
+        })
     }
 
     fn copies<'c>(&self, constant: &'c Constant, tensor: &Tensor, made_type: FloatType) -> Vec<CandidateCopy<'c>> {
@@ -216,6 +253,16 @@ impl Context<'_> {
     }
 }
 
+/// The integers of as many bits from zero on.
+fn unsigned(ty: QuantizedType) -> QuantizedType {
+    match ty {
+        QuantizedType::Int2 => QuantizedType::UInt2,
+        QuantizedType::Int4 => QuantizedType::UInt4,
+        QuantizedType::Int8 => QuantizedType::UInt8,
+        ty => ty,
+    }
+}
+
 /// The integers of 4 bits that are as those of 2.
 fn wider(ty: QuantizedType) -> Option<QuantizedType> {
     match ty {
@@ -277,7 +324,10 @@ fn takes(layers: &HashSet<OpId>, constant: &Constant) -> bool {
 impl Candidate<'_> {
     /// The lowest opset that has all that is planned for the weight.
     pub fn needed_opset(&self) -> i64 {
-        let of_copy = |copy: &CandidateCopy| needed_opset(copy.scheme, copy.granularity);
+        let of_copy = |copy: &CandidateCopy| match copy.sites.iter().any(Site::is_contributed) {
+            true => 0,
+            false => needed_opset(copy.scheme, copy.granularity),
+        };
         self.copies.iter().map(of_copy).max().unwrap_or(0)
     }
 }

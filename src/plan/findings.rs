@@ -44,7 +44,7 @@ fn inputs(model: &Model, plan: &Plan) -> Option<Fact> {
     if model.ir_version() < 4 {
         return Some(Fact::OldIrVersion { version: model.ir_version() });
     }
-    let gone = plan.weights.iter().filter(|weight| weight.was_input && weight.form == WeightForm::Dq);
+    let gone = plan.weights.iter().filter(|weight| weight.was_input && weight.form != WeightForm::Qdq);
     let names: Vec<String> = gone.map(|weight| weight.name.clone()).collect();
     (!names.is_empty()).then_some(Fact::NoLongerInputs { names })
 }
@@ -58,7 +58,7 @@ fn default_opset(model: &Model) -> Option<Fact> {
 }
 
 fn outputs(model: &Model, plan: &Plan) -> Vec<Fact> {
-    let outputs = plan.weights.iter().filter(|weight| weight.form == WeightForm::Dq && model.is_output(weight.value));
+    let outputs = plan.weights.iter().filter(|weight| weight.form != WeightForm::Qdq && model.is_output(weight.value));
     outputs.map(|weight| Fact::OutputDequantized { weight: weight.name.clone() }).collect()
 }
 

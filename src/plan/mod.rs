@@ -62,7 +62,8 @@ impl Plan {
     /// The lowest opset that has all that is planned.
     pub fn needed_opset(&self) -> i64 {
         let copies = self.weights.iter().flat_map(|weight| &weight.copies);
-        let of_weights = copies.map(|copy| opset::needed_opset(copy.scheme, copy.granularity)).max().unwrap_or(0);
+        let dequantized = copies.filter(|copy| !copy.sites.iter().any(Site::is_contributed));
+        let of_weights = dequantized.map(|copy| opset::needed_opset(copy.scheme, copy.granularity)).max().unwrap_or(0);
         of_weights.max(self.activations.as_ref().map_or(0, ActivationPlan::needed_opset))
     }
 }
@@ -82,6 +83,8 @@ pub struct WeightPlan {
     pub cast: Option<DataType>,
     /// What is stored for it.
     pub form: WeightForm,
+    /// What MatMulNBits has to state of how exactly it computes.
+    pub accuracy_level: Option<u8>,
     /// Whether it is an initializer that only gives a graph input its default; it leaves the
     /// inputs then and can no longer be overridden.
     pub was_input: bool,
@@ -157,6 +160,17 @@ pub enum Site {
     Body(Vec<Use>),
     /// In the place of a Transpose of the weight.
     Transpose(OpId),
+    /// Nowhere: these products become MatMulNBits, which reads the integers.
+    Product(Vec<Use>),
+    /// Nowhere: this Gather becomes GatherBlockQuantized, which reads the integers.
+    Table(OpId),
+}
+
+impl Site {
+    /// Whether an operator of onnxruntime's own reads the integers there, at any opset.
+    pub(crate) fn is_contributed(&self) -> bool {
+        matches!(self, Self::Product(_) | Self::Table(_))
+    }
 }
 
 /// A weight that stays float.
@@ -241,6 +255,11 @@ pub enum Reason {
     AlreadyQuantized,
     /// The operators that take it compute in float.
     FloatOperator,
+    /// MatMulNBits and GatherBlockQuantized do not stand for an operator that reads it.
+    NoBlockedForm {
+        /// Which.
+        operator: String,
+    },
 }
 
 /// Float constants that training had quantized, and whose integers stand for them now.

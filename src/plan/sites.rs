@@ -111,6 +111,51 @@ pub(super) fn sites(
     in_front(vec![Site::Weight(uses)])
 }
 
+/// Where a matrix goes that operators of onnxruntime's own read in blocks; the error is an operator that has none of
+/// them in its place.
+///
+/// `MatMulNBits` stands for a product with the matrix as its right factor, whose blocks lie along the first axis, and
+/// `GatherBlockQuantized` for a Gather from rows of 4 bits with blocks along the last axis. (onnxruntime's
+/// documentation of contributed operators.)
+pub(super) fn blocked_sites(
+    model: &Model,
+    constant: &Constant,
+    granularity: Granularity,
+    ty: QuantizedType,
+    shape: &[usize],
+) -> Result<Sites, Option<OpId>> {
+    let uses = model.uses(constant.value);
+    let other = |fits: &dyn Fn(&Use) -> bool| uses.iter().find(|use_| !fits(use_)).map(|use_| use_.op);
+    let &Granularity::PerBlock { axis, .. } = &granularity else { return Err(other(&|_| false)) };
+    if shape.len() != 2 || model.is_output(constant.value) {
+        return Err(other(&|_| false));
+    }
+    let own = model.value(constant.value).scope();
+    let product = |use_: &Use| {
+        use_.slot == 1
+            && is_standard(model, use_.op)
+            && model.op(use_.op).is("MatMul")
+            && model.op(use_.op).scope() == own
+    };
+    let table = |use_: &Use| {
+        let op = model.op(use_.op);
+        let rows = op.int("axis").unwrap_or(0) == 0 && !op.refers_to_caller("axis");
+        use_.slot == 0 && is_standard(model, use_.op) && op.is("Gather") && rows && ty.bits() == 4
+    };
+    if uses.first().is_some_and(&table) {
+        return match other(&table) {
+            None if axis == 1 => {
+                Ok(Sites { sites: uses.iter().map(|use_| Site::Table(use_.op)).collect(), transposed: false })
+            }
+            found => Err(found.or(uses.first().map(|use_| use_.op))),
+        };
+    }
+    match other(&product) {
+        None if axis == 0 && !uses.is_empty() => Ok(Sites { sites: vec![Site::Product(uses)], transposed: true }),
+        found => Err(found),
+    }
+}
+
 /// One place in every graph that uses are in.
 fn by_scope(model: &Model, constant: &Constant, uses: Vec<Use>) -> Vec<Site> {
     let own = model.value(constant.value).scope();

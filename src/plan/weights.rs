@@ -262,6 +262,7 @@ fn weight(context: &Context, constant: &Constant, tensor: &Tensor) -> Result<Wei
         float_type: candidate.float_type,
         cast: candidate.cast,
         form: config.weight_form,
+        accuracy_level: config.accuracy_level,
         was_input: candidate.was_input,
         copies,
         other_readers: constant.other_readers.iter().map(|&op| model.op(op).describe()).collect(),

@@ -43,6 +43,7 @@ pub(super) fn options(config: &Config, with_activations: bool) -> String {
         asymmetric,
         weight_scales,
         weight_form,
+        accuracy_level,
         include,
         exclude,
         min_elements,
@@ -71,6 +72,9 @@ pub(super) fn options(config: &Config, with_activations: bool) -> String {
         given(true, format!("--weight-scales {method}"));
     }
     given(*weight_form != WeightForm::default(), format!("--weight-form {weight_form}"));
+    if let Some(level) = accuracy_level {
+        given(true, format!("--accuracy-level {level}"));
+    }
     given(*min_elements != default.min_elements, format!("--min-elements {min_elements}"));
     given(*allow_growth, "--allow-growth".to_owned());
     given(*keep_overridable, "--keep-overridable".to_owned());

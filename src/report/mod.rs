@@ -260,7 +260,7 @@ fn quantized(model: &Model, weight: &WeightPlan, config: &Config) -> Result<Quan
     for copy in &weight.copies {
         let layout = Layout::new(&tensor.shape(), copy.granularity)
             .map_err(|error| Error::tensor(value.name(), error.to_string()))?;
-        let integers = if weight.form == WeightForm::Dq { copy.scheme.ty.bytes(layout.elements()) } else { 0 };
+        let integers = if weight.form != WeightForm::Qdq { copy.scheme.ty.bytes(layout.elements()) } else { 0 };
         after += integers + zero_points(copy.scheme.ty, &layout) + layout.scales() * copy.scheme.scale.size();
         copies.push(copy_report(weight, copy, &tensor, &layout, config)?);
     }

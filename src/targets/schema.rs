@@ -127,6 +127,8 @@ pub enum Pairs {
     EveryOutput,
     /// The inputs of kernels only.
     Inputs,
+    /// Everything that kernels read and make, whether integers come from somewhere and go somewhere or not.
+    Everywhere,
 }
 
 /// The newest opset of a release.

@@ -42,7 +42,8 @@ fn ranges(model: &Model, config: &Config) -> Ranges {
 fn measured(config: &Config, held_back: &[Sample]) -> (Vec<u8>, Report) {
     let mut model = model();
     let ranges = ranges(&model, config);
-    let report = quantize_measured(&mut model, config, &ranges, held_back, &RtenEngine).expect("it is quantized");
+    let report =
+        quantize_measured(&mut model, config, &ranges, held_back, &RtenEngine, &mut proceed).expect("it is quantized");
     (model.to_bytes(), report)
 }
 

@@ -1,6 +1,8 @@
 //! What runs a model to observe it. An engine knows nothing of samples and statistics: arrays go in,
 //! what the watched values held comes out.
 
+#[cfg(all(feature = "rten", feature = "onnxruntime"))]
+mod auto;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 #[cfg(feature = "rten")]
@@ -12,6 +14,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
+#[cfg(all(feature = "rten", feature = "onnxruntime"))]
+pub use self::auto::AutoEngine;
 #[cfg(feature = "onnxruntime")]
 pub use self::onnxruntime::OnnxruntimeEngine;
 #[cfg(feature = "rten")]
@@ -23,6 +27,12 @@ use crate::{error::Result, ir::Tensor};
 pub trait Engine {
     /// Its name, for messages.
     fn name(&self) -> &'static str;
+
+    /// Why the engine that it is named after ran a model in the place of one that is asked first. `None` where that one
+    /// ran all models, or there is only one.
+    fn replaced(&self) -> Option<String> {
+        None
+    }
 
     /// Gets a model ready to run.
     ///

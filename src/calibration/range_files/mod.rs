@@ -136,7 +136,11 @@ pub fn to_text(ranges: &Ranges, format: RangeFormat, method: CalibrationMethod, 
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Ranges> {
+/// What [`read`] reads: ranges of the bytes of a file in any of the formats.
+///
+/// # Errors
+/// The bytes are in none of the formats, or break the rules of their own.
+pub fn parse(bytes: &[u8]) -> Result<Ranges> {
     if is_lfs_pointer(bytes) {
         return Err(Error::invalid(LFS_POINTER));
     }

@@ -35,6 +35,7 @@ mod convert;
 #[cfg(any(feature = "images", feature = "sounds"))]
 mod files;
 mod inputs;
+mod memory;
 mod npy;
 #[cfg(feature = "images")]
 mod pictures;
@@ -50,6 +51,7 @@ mod write;
 
 use std::{path::Path, vec};
 
+pub use self::memory::InMemory;
 #[cfg(feature = "images")]
 pub use self::pictures::{Color, Fit, Layout, PictureOptions};
 #[cfg(feature = "sounds")]

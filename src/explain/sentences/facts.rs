@@ -49,6 +49,9 @@ impl fmt::Display for Fact {
                 counted_were(skipped.len(), "file"),
                 first_of(skipped.iter().cloned())
             ),
+            Self::EngineReplaced { engine, reason } => {
+                write!(f, "{engine} ran the model, as the built-in engine does not: {reason}")
+            }
             Self::UnknownFields { fields } => {
                 write!(f, "fields that this version does not know are not in the output: {}", fields.join(", "))
             }
@@ -201,6 +204,7 @@ fn help(fact: &Fact) -> &'static str {
         Fact::FewRanges { .. } => "ranges of `onnx-quant calibrate` with the same options have all of them",
         Fact::RandomSamples => "give samples of what the model will get to see, with --samples or --images",
         Fact::SkippedSamples { .. } => "--strict fails instead",
+        Fact::EngineReplaced { .. } => "--engine rten refuses such models, --engine onnxruntime always asks the other",
         Fact::Int8ProductNotLoaded { .. } | Fact::Int8OfSeveralReaders { .. } => {
             "with --activations uint8 it does not happen"
         }

@@ -26,6 +26,12 @@ impl fmt::Display for Reason {
             Self::Trained => f.write_str("the model's training information replaces it"),
             Self::AlreadyQuantized => f.write_str("is quantized already, by a QuantizeLinear behind it"),
             Self::FloatOperator => f.write_str("its operator computes in float"),
+            Self::NoBlockedForm { operator } => {
+                write!(
+                    f,
+                    "{operator} reads it, in the place of which neither MatMulNBits nor GatherBlockQuantized can be"
+                )
+            }
         }
     }
 }

@@ -56,6 +56,10 @@ impl QuantizedWeight {
         let last = span.end.div_ceil(columns).min(rows);
         let strip = self.strip(rows, columns, first..last);
         let (granularity, params) = match self.layout.granularity() {
+            Granularity::PerBlock { axis: 1, size } => {
+                let blocks = columns.div_ceil(size);
+                (self.layout.granularity(), self.params[first * blocks..last * blocks].into())
+            }
             Granularity::PerBlock { axis, size } => {
                 let of_row = |row: usize| &self.params[row / size * columns..][..columns];
                 (Granularity::PerBlock { axis, size: 1 }, (first..last).flat_map(of_row).copied().collect())

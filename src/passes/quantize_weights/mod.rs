@@ -1,5 +1,6 @@
 //! Replaces float weights by integers, scales and zero points behind a DequantizeLinear.
 
+mod blocks;
 mod computed;
 mod pairs;
 mod stored;
@@ -40,7 +41,7 @@ impl Pass for QuantizeWeights<'_> {
             // What a former run replaced is no constant any more.
             let Some(tensor) = constant(model, weight.value) else { continue };
             changed |= match weight.form {
-                WeightForm::Dq => store_integers(model, weight, &tensor)?,
+                WeightForm::Dq | WeightForm::Matmulnbits => store_integers(model, weight, &tensor)?,
                 WeightForm::Qdq => pairs::insert(model, weight, &tensor)?,
             };
         }
@@ -56,7 +57,7 @@ impl Pass for QuantizeWeights<'_> {
 /// Integers are no default value of a float input. All at once: each alone would be searched for among
 /// all inputs.
 fn remove_inputs(model: &mut Model, plan: &Plan) {
-    let stored = plan.weights.iter().filter(|weight| weight.was_input && weight.form == WeightForm::Dq);
+    let stored = plan.weights.iter().filter(|weight| weight.was_input && weight.form != WeightForm::Qdq);
     let inputs: Vec<ValueId> =
         stored.map(|weight| weight.value).filter(|&value| constant(model, value).is_some()).collect();
     model.remove_inputs(inputs);
@@ -88,7 +89,7 @@ fn store_integers(model: &mut Model, weight: &WeightPlan, tensor: &Tensor) -> Re
             Site::Weight(uses) => (uses.as_slice(), true),
             Site::Gemm(use_) => (slice::from_ref(use_), false),
             Site::Body(uses) => (uses.as_slice(), false),
-            Site::Transpose(_) | Site::BehindGather(_) => continue,
+            Site::Transpose(_) | Site::BehindGather(_) | Site::Product(_) | Site::Table(_) => continue,
         };
         outputs.push(own_value.take_if(|_| in_front).unwrap_or_else(|| {
             let scope = match site {
@@ -115,6 +116,8 @@ fn store_integers(model: &mut Model, weight: &WeightPlan, tensor: &Tensor) -> Re
                 }
                 Site::Transpose(op) => dequantize.instead_of(model, *op),
                 Site::BehindGather(op) => dequantize.behind_gather(model, *op),
+                Site::Product(uses) => blocks::multiply(model, weight, copy, tensor, &stored.inputs(), uses),
+                Site::Table(op) => blocks::gather(model, copy, &stored.inputs(), *op),
             }
         }
     }

@@ -37,7 +37,7 @@ fn is_served(model: &Model, weight: &WeightPlan) -> bool {
 fn uses(copy: &QuantizedCopy) -> Vec<Use> {
     let served = |site: &Site| match site {
         Site::Weight(uses) | Site::Body(uses) => uses.clone(),
-        Site::BehindGather(_) | Site::Gemm(_) | Site::Transpose(_) => vec![],
+        Site::BehindGather(_) | Site::Gemm(_) | Site::Transpose(_) | Site::Product(_) | Site::Table(_) => vec![],
     };
     copy.sites.iter().flat_map(served).collect()
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::computed::QuantizedWeight;
+use super::{blocks, computed::QuantizedWeight};
 use crate::{
     error::{Error, Result},
     ir::{Attribute, DataType, Model, NewOp, OpId, Tensor, ValueId},
     numeric::{Granularity, Layout, QuantParams, ScaleType, Scheme},
-    plan::{QuantizedCopy, WeightForm, WeightPlan, ir_version, scale_dtype, storage_dtype},
+    plan::{QuantizedCopy, Site, WeightForm, WeightPlan, ir_version, scale_dtype, storage_dtype},
 };
 
 /// The constants of one quantized copy.
@@ -32,6 +32,13 @@ impl Stored {
     ) -> Result<Self> {
         let dtype = storage_dtype(copy.scheme.ty);
         let form = StoredForm::new(tensor, weight, copy)?;
+        if copy.sites.iter().any(|site| matches!(site, Site::Product(_))) {
+            let tensors = blocks::packed(weight, copy, tensor, form)?;
+            let mut values = add_parameters(model, weight, tensors, constant_node).into_iter();
+            let quantized = values.next().expect("the integers come first");
+            let (granularity, parameters) = (copy.granularity, values.collect());
+            return Ok(Self { quantized, parameters, granularity, rank: 2, apart: false, output: None });
+        }
         let granularity = form.layout.granularity();
         let shape = form.layout.shape().to_vec();
         let parameter_tensors = parameter_tensors(weight, copy, &form)?;

@@ -116,7 +116,7 @@ impl<'a> IntegerRegion<'a> {
         let leading = reach::leading_to_layers(model);
         let is_final =
             |layer: &&Layer| layer.to_integers && !layer.made_as_integers && !leading.contains(&layer.output);
-        let rounds_outputs = target.writes().pairs == Pairs::EveryOutput;
+        let rounds_outputs = matches!(target.writes().pairs, Pairs::EveryOutput | Pairs::Everywhere);
         let last: Vec<OpId> = match rounds_outputs {
             true => Vec::new(),
             false => region.layers.values().filter(is_final).map(|layer| layer.op).collect(),
@@ -227,10 +227,14 @@ impl<'a> IntegerRegion<'a> {
 
     fn between(&self) -> &Between {
         self.between.get_or_init(|| {
-            if self.layers.is_empty() || self.target.writes().pairs == Pairs::Inputs {
+            let pairs = self.target.writes().pairs;
+            if pairs == Pairs::Inputs || self.layers.is_empty() && pairs != Pairs::Everywhere {
                 return Between::default();
             }
             let possible = self.model.ops().filter_map(|op| Some((op, self.bridge(op).ok()?))).collect();
+            if pairs == Pairs::Everywhere {
+                return Between { bridges: possible, fallen: BTreeMap::new() };
+            }
             let read: HashSet<ValueId> = self.read_by_layers().collect();
             let made = self.layers.values().filter(|layer| !layer.made_as_integers).map(|layer| layer.output);
             // What a layer reads is there as integers too, wherever it is from.
@@ -290,7 +294,7 @@ impl<'a> IntegerRegion<'a> {
         let pairs = self.target.writes().pairs;
         let makes = |layer: &&Layer| match pairs {
             Pairs::Inputs => false,
-            Pairs::EveryOutput => true,
+            Pairs::EveryOutput | Pairs::Everywhere => true,
             Pairs::AsNeeded => layer.to_integers || wanted.contains(&layer.output),
         };
         let of_layers = self.layers.values().filter(makes).filter(|layer| !layer.made_as_integers);

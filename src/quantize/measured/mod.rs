@@ -1,9 +1,12 @@
 //! The closed loop: a plan is written only after it was run, on samples that its ranges were not made of.
 
+mod hold_back;
 mod search;
 mod trial;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::ControlFlow};
+
+pub use hold_back::HoldBack;
 
 use self::{
     search::{Choices, Search},
@@ -13,7 +16,7 @@ use super::activations::{Prepared, finish, planned, prepare, settled};
 use crate::{
     calibration::{Engine, Ranges, Sample},
     config::{Accuracy, CalibrationMethod, Config},
-    error::Result,
+    error::{ErrorKind, Result},
     findings::Fact,
     ir::{Model, OpId},
     plan::{Decision, FloatReason, Plan, Planner, plan_activations},
@@ -25,30 +28,13 @@ pub const BALANCED_DB: f64 = 20.0;
 /// The same for `high`.
 pub const HIGH_DB: f64 = 30.0;
 
-/// The fewest samples that are split into those of ranges and those that are held back.
-const FEWEST: usize = 4;
-/// The most that are held back: a fourth of all, but no more than these.
-const MOST_HELD_BACK: usize = 8;
-
-/// Which of the samples are held back to measure by: every fourth, at most 8 of them, and none of fewer than 4.
-///
-/// ```
-/// use onnx_quant::is_held_back;
-/// let held_back = |all: usize| (0..all).filter(|&index| is_held_back(index, all)).collect::<Vec<_>>();
-/// assert_eq!(held_back(10), [3, 7]);
-/// assert_eq!(held_back(3), []);
-/// assert_eq!(held_back(100).len(), 8);
-/// ```
-pub fn is_held_back(index: usize, all: usize) -> bool {
-    all >= FEWEST && index % FEWEST == FEWEST - 1 && index / FEWEST < MOST_HELD_BACK
-}
-
 /// Quantizes a model's weights and activations as [`quantize_activations`](super::quantize_activations) does, and then
 /// looks at what comes out: the model is run as it would be written, with samples that the ranges were not
-/// [made of](is_held_back), and compared with the float model, channel by channel of each output, each against its own
+/// [made of](HoldBack), and compared with the float model, channel by channel of each output, each against its own
 /// variance. Ranges of other methods are tried for parts of the values and for single ones; where an output stays
 /// below what was [asked for](Config::min_sqnr_db), the layers that cost most are left float. The result is the same at every
-/// number of threads.
+/// number of threads. `progress` hears after each trial how many there were, and may end all of it by
+/// [`Break`](ControlFlow::Break).
 ///
 /// Where [`accuracy`](Config::accuracy) is `off`, where there is no such sample or no output of floats, and where the
 /// engine does not run the quantized model, nothing is measured; the report says so but for `off`.
@@ -59,17 +45,14 @@ pub fn is_held_back(index: usize, all: usize) -> bool {
 /// ```
 /// # #[cfg(feature = "rten")] {
 /// use onnx_quant::{
-///     Config, Model, calibrate, calibration::{RtenEngine, Samples, proceed}, is_held_back, quantize_measured,
+///     Config, HoldBack, Model, calibrate, calibration::{RtenEngine, Samples, proceed}, quantize_measured,
 /// };
 ///
 /// let mut model = Model::load("testdata/kws_dscnn.onnx")?;
 /// let config = Config::default();
-/// let samples: Vec<_> = Samples::open("testdata/calibration/kws_dscnn", &model, None)?.collect::<Result<_, _>>()?;
-/// let all = samples.len();
-/// let split = samples.into_iter().enumerate().partition::<Vec<_>, _>(|(index, _)| is_held_back(*index, all));
-/// let [held_back, others] = [split.0, split.1].map(|part| part.into_iter().map(|(_, sample)| sample).collect::<Vec<_>>());
-/// let ranges = calibrate(&model, &config, others.into_iter().map(Ok), &RtenEngine, &mut proceed)?;
-/// let report = quantize_measured(&mut model, &config, &ranges, &held_back, &RtenEngine)?;
+/// let mut samples = HoldBack::new(Samples::open("testdata/calibration/kws_dscnn", &model, None)?);
+/// let ranges = calibrate(&model, &config, &mut samples, &RtenEngine, &mut proceed)?;
+/// let report = quantize_measured(&mut model, &config, &ranges, &samples.kept(), &RtenEngine, &mut proceed)?;
 /// assert!(report.findings.iter().any(|finding| finding.code.to_string() == "measured"));
 /// # }
 /// # Ok::<(), onnx_quant::Error>(())
@@ -80,6 +63,7 @@ pub fn quantize_measured(
     ranges: &Ranges,
     held_back: &[Sample],
     engine: &dyn Engine,
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Report> {
     if config.accuracy == Accuracy::Off {
         return super::quantize_activations(model, config, ranges);
@@ -94,7 +78,10 @@ pub fn quantize_measured(
             true => "there are fewer than 4 samples, so none was held back".to_owned(),
             false => "no output is of floats that can be observed".to_owned(),
         }),
-        Some(judge) => search(&first, config, float.clone(), ranges, &judge).map_err(|error| error.to_string()),
+        Some(judge) => match search(&first, config, float.clone(), ranges, &judge, progress) {
+            Err(error) if matches!(error.kind(), ErrorKind::Cancelled { .. }) => return Err(error),
+            found => found.map_err(|error| error.to_string()),
+        },
     };
     let choices = match found {
         Ok(Some(found)) => {
@@ -151,6 +138,7 @@ fn search(
     float: HashSet<OpId>,
     ranges: &Ranges,
     judge: &Judge,
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Option<Found>> {
     let settled = settled(model.clone(), config, float)?;
     let samples = ranges.values.values().map(|it| it.runs()).max().unwrap_or_default() as usize + judge.samples();
@@ -160,7 +148,7 @@ fn search(
         _ => (4 * samples, BALANCED_DB),
     };
     let bound_db = config.min_sqnr_db.unwrap_or(bound_db);
-    let mut search = Search::new(&settled.model, &settled.config, ranges, judge, budget)?;
+    let mut search = Search::new(&settled.model, &settled.config, ranges, judge, budget, progress)?;
     let layers = search.layers().len();
     if layers == 0 {
         return Ok(None);

@@ -5,13 +5,16 @@
 //! of the file, then for quarters, and so on to single values, for as long as the budget lasts: errors of neighbours
 //! have the same cause more often than not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+};
 
 use super::trial::{Judge, Loss};
 use crate::{
     calibration::Ranges,
     config::{CalibrationMethod, Config},
-    error::Result,
+    error::{ErrorKind, Result},
     ir::{Model, OpId, ValueId},
     passes::{self, QuantizeActivations, QuantizeWeights, RemoveIdentities},
     plan::{Decision, FloatReason, Plan, Planner},
@@ -53,6 +56,8 @@ pub(super) struct Search<'a> {
     budget: usize,
     best: Loss,
     plan: Plan,
+    trials: usize,
+    progress: &'a mut dyn FnMut(usize) -> ControlFlow<()>,
 }
 
 impl<'a> Search<'a> {
@@ -66,6 +71,7 @@ impl<'a> Search<'a> {
         ranges: &'a Ranges,
         judge: &'a Judge<'a>,
         budget: usize,
+        progress: &'a mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Self> {
         let mut planner = Planner::new(model, config, ranges)?;
         let plan = planner.plan()?;
@@ -77,7 +83,7 @@ impl<'a> Search<'a> {
             copy.plan()?;
             planner.learn(copy);
         }
-        Ok(Self { model, judge, planner, choices: Choices::default(), budget, best, plan })
+        Ok(Self { model, judge, planner, choices: Choices::default(), budget, best, plan, trials: 0, progress })
     }
 
     /// What was found.
@@ -201,6 +207,10 @@ impl<'a> Search<'a> {
 
     fn try_plan(&mut self, plan: &Plan) -> Result<Loss> {
         self.budget = self.budget.saturating_sub(self.tried());
+        self.trials += 1;
+        if (self.progress)(self.trials).is_break() {
+            return Err(ErrorKind::Cancelled { samples: self.trials }.into());
+        }
         self.judge.loss(&written(self.model, plan)?, TRIED)
     }
 }

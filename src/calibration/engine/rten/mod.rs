@@ -24,7 +24,9 @@ use crate::{
 };
 
 const NAME: &str = "rten";
-const HELP: &str = "--onnxruntime FILE may run it, and what only excluded layers need (--exclude) is not run";
+/// What else may run a model, at the end of every refusal.
+pub(super) const HELP: &str =
+    "--onnxruntime FILE may run it, and what only excluded layers need (--exclude) is not run";
 
 /// Runs models with rten, which is part of this crate. It uses threads of its own.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,0 +1,1 @@
+"""What single execution providers of onnxruntime ask of a quantized model."""

@@ -1,0 +1,55 @@
+//! Samples that are kept to measure by, while the others pass.
+
+use crate::{calibration::Sample, error::Result};
+
+/// One of so many samples is held back.
+const EVERY: usize = 4;
+
+/// The most that are held back.
+const MOST: usize = 8;
+
+/// Passes samples on, but for every fourth of them, of which it keeps the first 8: none where there are fewer than 4.
+///
+/// ```
+/// use onnx_quant::{HoldBack, calibration::Sample};
+/// let samples = |count: usize| (0..count).map(|index| Ok(Sample::new(index.to_string(), vec![])));
+/// let mut ten = HoldBack::new(samples(10));
+/// assert_eq!(ten.by_ref().count(), 8);
+/// assert_eq!(ten.kept().iter().map(|sample| &*sample.origin).collect::<Vec<_>>(), ["3", "7"]);
+/// let mut hundred = HoldBack::new(samples(100));
+/// assert_eq!((hundred.by_ref().count(), hundred.kept().len()), (92, 8));
+/// ```
+#[derive(Debug)]
+pub struct HoldBack<I> {
+    samples: I,
+    /// How many there were.
+    count: usize,
+    kept: Vec<Sample>,
+}
+
+impl<I> HoldBack<I> {
+    /// These samples.
+    pub fn new(samples: I) -> Self {
+        Self { samples, count: 0, kept: Vec::new() }
+    }
+
+    /// Those that were held back of the samples so far.
+    pub fn kept(self) -> Vec<Sample> {
+        self.kept
+    }
+}
+
+impl<I: Iterator<Item = Result<Sample>>> Iterator for HoldBack<I> {
+    type Item = Result<Sample>;
+
+    fn next(&mut self) -> Option<Result<Sample>> {
+        loop {
+            let sample = self.samples.next()?;
+            self.count += 1;
+            match sample {
+                Ok(sample) if self.count.is_multiple_of(EVERY) && self.kept.len() < MOST => self.kept.push(sample),
+                sample => return Some(sample),
+            }
+        }
+    }
+}
