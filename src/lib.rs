@@ -174,8 +174,6 @@ pub mod numeric;
 pub mod operators;
 pub mod passes;
 pub mod plan;
-// The messages of the format, as prost makes them: for tests and fuzz targets that build models of all kinds. Everybody else
-// hands over bytes.
 #[doc(hidden)]
 pub mod proto;
 #[cfg(feature = "python")]

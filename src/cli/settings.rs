@@ -120,7 +120,7 @@ pub struct Settings {
     #[arg(long, value_name = "METHOD", help = calibration_help(), help_heading = ACTIVATIONS)]
     calibration: Option<CalibrationMethod>,
 
-    /// How much is done for accuracy: a fourth of the samples is held back, other ranges are tried and measured by
+    /// How much is done for accuracy: a fourth of the samples is held back (of 8 and more), other ranges are tried and measured by
     /// them, and layers that cost too much stay float; off goes by rules alone [default: balanced]
     #[arg(long, value_name = "HOW", value_parser = one_of(Accuracy::NAMES), help_heading = ACTIVATIONS)]
     accuracy: Option<Accuracy>,

@@ -78,11 +78,12 @@ pub fn calibrate(
 /// tensor cannot be read; or, with [`strict`](Config::strict) or [`deny`](Config::deny), something was
 /// found that is not put up with. The model is unchanged then.
 pub fn quantize_activations(model: &mut Model, config: &Config, ranges: &Ranges) -> Result<Report> {
-    let Prepared { model: mut quantized, config, trained, facts, float } = prepare(model, config, ranges)?;
+    let Prepared { model: mut quantized, config, trained, facts, of_ranges, float } = prepare(model, config, ranges)?;
     let untouched = |_: &mut Model, _: &HashSet<OpId>| Ok(HashSet::new());
     let plan = |model: &Model, config: &Config| plan_activations(model, config, ranges);
     let mut plan = planned(&mut quantized, &config, float, untouched, plan)?;
     plan.trained = trained;
+    plan.findings.splice(0..0, of_ranges);
     finish(model, quantized, plan, facts, &config)
 }
 
@@ -92,8 +93,10 @@ pub(super) struct Prepared {
     /// With patterns that fit the model.
     pub config: Config,
     pub trained: Trained,
-    /// What a user should know of what was done, and of the ranges.
+    /// What a user should know of what was done.
     pub facts: Vec<Fact>,
+    /// What a user should know of the ranges, first of all.
+    pub of_ranges: Vec<Fact>,
     /// The layers that patterns exclude.
     pub float: HashSet<OpId>,
 }
@@ -110,9 +113,9 @@ pub(super) fn prepare(original: &Model, config: &Config, ranges: &Ranges) -> Res
     check_patterns(&[original, &model], &config)?;
     let few = few_ranges(&model, &config, ranges)?;
     let unknown = unknown_values(original, &model, ranges)?;
-    let facts = unknown.into_iter().chain(few).chain(facts).collect();
+    let of_ranges = unknown.into_iter().chain(few).collect();
     let float = excluded(&model, &config);
-    Ok(Prepared { model, config, trained, facts, float })
+    Ok(Prepared { model, config, trained, facts, of_ranges, float })
 }
 
 /// Carries out a plan and puts the result in the place of the model that it was made of.

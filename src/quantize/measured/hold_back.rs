@@ -8,7 +8,11 @@ const EVERY: usize = 4;
 /// The most that are held back.
 const MOST: usize = 8;
 
-/// Passes samples on, but for every fourth of them, of which it keeps the first 8: none where there are fewer than 4.
+/// The fewest: what is found on a single sample may be chance.
+const LEAST: usize = 2;
+
+/// Passes samples on, but for every fourth of them, of which it keeps the first 8. Where it would keep but one, as
+/// there are fewer than 8 samples, it passes that on, too, after the others.
 ///
 /// ```
 /// use onnx_quant::{HoldBack, calibration::Sample};
@@ -16,6 +20,8 @@ const MOST: usize = 8;
 /// let mut ten = HoldBack::new(samples(10));
 /// assert_eq!(ten.by_ref().count(), 8);
 /// assert_eq!(ten.kept().iter().map(|sample| &*sample.origin).collect::<Vec<_>>(), ["3", "7"]);
+/// let mut seven = HoldBack::new(samples(7));
+/// assert_eq!((seven.by_ref().count(), seven.kept().len()), (7, 0));
 /// let mut hundred = HoldBack::new(samples(100));
 /// assert_eq!((hundred.by_ref().count(), hundred.kept().len()), (92, 8));
 /// ```
@@ -44,7 +50,9 @@ impl<I: Iterator<Item = Result<Sample>>> Iterator for HoldBack<I> {
 
     fn next(&mut self) -> Option<Result<Sample>> {
         loop {
-            let sample = self.samples.next()?;
+            let Some(sample) = self.samples.next() else {
+                return if self.kept.len() < LEAST { self.kept.pop().map(Ok) } else { None };
+            };
             self.count += 1;
             match sample {
                 Ok(sample) if self.count.is_multiple_of(EVERY) && self.kept.len() < MOST => self.kept.push(sample),

@@ -50,7 +50,7 @@ pub const HIGH_DB: f64 = 30.0;
 ///
 /// let mut model = Model::load("testdata/kws_dscnn.onnx")?;
 /// let config = Config::default();
-/// let mut samples = HoldBack::new(Samples::open("testdata/calibration/kws_dscnn", &model, None)?);
+/// let mut samples = HoldBack::new(Samples::random(&model, 8)?);
 /// let ranges = calibrate(&model, &config, &mut samples, &RtenEngine, &mut proceed)?;
 /// let report = quantize_measured(&mut model, &config, &ranges, &samples.kept(), &RtenEngine, &mut proceed)?;
 /// assert!(report.findings.iter().any(|finding| finding.code.to_string() == "measured"));
@@ -68,14 +68,14 @@ pub fn quantize_measured(
     if config.accuracy == Accuracy::Off {
         return super::quantize_activations(model, config, ranges);
     }
-    let Prepared { model: prepared, config, trained, mut facts, float } = prepare(model, config, ranges)?;
+    let Prepared { model: prepared, config, trained, mut facts, of_ranges, float } = prepare(model, config, ranges)?;
     let config = &config;
     let untouched = |_: &mut Model, _: &HashSet<OpId>| Ok(HashSet::new());
     let mut first = prepared.clone();
     planned(&mut first, config, float.clone(), untouched, |model, config| plan_activations(model, config, ranges))?;
     let found = match Judge::new(&prepared, held_back, engine)? {
         None => Err(match held_back.is_empty() {
-            true => "there are fewer than 4 samples, so none was held back".to_owned(),
+            true => "there are fewer than 8 samples, so none was held back".to_owned(),
             false => "no output is of floats that can be observed".to_owned(),
         }),
         Some(judge) => match search(&first, config, float.clone(), ranges, &judge, progress) {
@@ -100,6 +100,7 @@ pub fn quantize_measured(
     let mut plan = planned(&mut quantized, config, float, untouched, plan)?;
     name_inaccurate(&mut plan, &choices);
     plan.trained = trained;
+    plan.findings.splice(0..0, of_ranges);
     finish(model, quantized, plan, facts, config)
 }
 
