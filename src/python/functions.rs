@@ -29,6 +29,9 @@ use super::{
 /// A result as JSON, what people read of it, and the model, where that was not written to a file.
 type Answer<'py> = (String, String, Option<Bound<'py, PyBytes>>);
 
+/// The same, and the engine that ran the model, where one did.
+type Ran<'py> = (String, String, Option<Bound<'py, PyBytes>>, Option<&'static str>);
+
 /// What was observed, and by which engine.
 struct Seen {
     ranges: onnx_quant::calibration::Ranges,
@@ -78,7 +81,7 @@ pub fn quantize<'py>(
     overwrite: bool,
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
-) -> PyResult<(String, String, Option<Bound<'py, PyBytes>>, Option<&'static str>)> {
+) -> PyResult<Ran<'py>> {
     let settings = options::parse(options)?;
     let without = |option: &str, needed: &str| {
         let option = option.trim_start_matches('-').replace('-', "_");

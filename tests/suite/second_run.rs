@@ -4,8 +4,8 @@ use crate::testdata;
 use onnx_quant::{Config, Granularity, Model, WeightForm, WeightType, quantize, record_provenance};
 use testdata::fixtures;
 
-fn quantized(model: &Vec<u8>, config: &Config) -> Option<Vec<u8>> {
-    let mut model = Model::from_bytes(model.clone()).ok()?;
+fn quantized(model: &[u8], config: &Config) -> Option<Vec<u8>> {
+    let mut model = Model::from_bytes(model.to_vec()).ok()?;
     let report = quantize(&mut model, config).ok()?;
     record_provenance(&mut model, &report);
     Some(model.to_bytes())
