@@ -143,10 +143,10 @@ fn search(
 ) -> Result<Option<Found>> {
     let settled = settled(model.clone(), config, float)?;
     let samples = ranges.values.values().map(|it| it.runs()).max().unwrap_or_default() as usize + judge.samples();
-    // Each run of a quantized model takes about as long as one that is observed.
+    // A run of a quantized model takes about twice as long as one that is observed.
     let (budget, bound_db) = match config.accuracy {
-        Accuracy::High => (24 * samples, HIGH_DB),
-        _ => (4 * samples, BALANCED_DB),
+        Accuracy::High => (12 * samples, HIGH_DB),
+        _ => (2 * samples, BALANCED_DB),
     };
     let bound_db = config.min_sqnr_db.unwrap_or(bound_db);
     let mut search = Search::new(&settled.model, &settled.config, ranges, judge, budget, progress)?;
