@@ -212,3 +212,13 @@ fn training(info: &TrainingInfoProto) -> String {
     }
     text
 }
+
+/// Adds a character such that nothing steers a terminal: a name may hold any. Line breaks and tabs
+/// stay, as the parser reads them inside of strings; it has no escapes for others.
+fn push_readable(text: &mut String, character: char) {
+    if character.is_control() && !matches!(character, '\n' | '\t') {
+        text.extend(character.escape_unicode());
+    } else {
+        text.push(character);
+    }
+}

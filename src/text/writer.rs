@@ -1,5 +1,7 @@
 //! Lines of text: indentation, and comments at their ends. Knows nothing of models.
 
+use super::push_readable;
+
 /// Text as it grows, line by line.
 #[derive(Default)]
 pub(super) struct Writer {
@@ -25,12 +27,12 @@ impl Writer {
         if !self.line.is_empty() || !self.notes.is_empty() {
             self.text.push_str(&"  ".repeat(self.depth));
         }
-        push_readable(&mut self.text, &self.line);
+        self.line.chars().for_each(|character| push_readable(&mut self.text, character));
         if !self.notes.is_empty() {
             // A comment reaches to the end of its line, so it has one line only.
             let notes = self.notes.join("; ").replace('\n', "\\n").replace('\r', "\\r");
             self.text.push_str(if self.line.is_empty() { "# " } else { "  # " });
-            push_readable(&mut self.text, notes.trim_end());
+            notes.trim_end().chars().for_each(|character| push_readable(&mut self.text, character));
         }
         self.text.push('\n');
         self.line.clear();
@@ -82,17 +84,5 @@ impl Writer {
     pub fn finish(self) -> String {
         debug_assert!(self.line.is_empty(), "the last line is not ended: {}", self.line);
         self.text
-    }
-}
-
-/// Adds a text in which nothing steers a terminal: a name may hold any character. Line breaks and tabs
-/// inside of strings stay, as the parser reads them so; it has no escapes for others.
-fn push_readable(text: &mut String, line: &str) {
-    for character in line.chars() {
-        match character {
-            '\n' | '\t' => text.push(character),
-            character if character.is_control() => text.extend(character.escape_unicode()),
-            character => text.push(character),
-        }
     }
 }

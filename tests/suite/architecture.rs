@@ -84,8 +84,9 @@ impl Known {
         let source = fs::read_to_string(lib).expect("readable source");
         let mut known = HashMap::new();
         for statement in source.split(';') {
-            let statement = statement.trim_start_matches(|c: char| c != 'p' && c != 'm').trim();
+            // Comments first: they have the letters that statements begin with.
             let lines = source_lines(statement);
+            let lines = lines.trim_start_matches(|c: char| c != 'p' && c != 'm');
             if let Some(uses) = lines.strip_prefix("pub use ") {
                 let (module, names) = uses.split_once("::").expect("a name of a module");
                 match names.strip_prefix('{') {

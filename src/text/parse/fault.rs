@@ -1,6 +1,9 @@
 //! What is wrong with a text, and where: line, column, and the line itself with a mark below it.
 
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    text::push_readable,
+};
 
 /// What a part of the grammar gives.
 pub(super) type Read<T> = Result<T, Fault>;
@@ -32,22 +35,15 @@ impl Fault {
     }
 }
 
-/// The line around a fault, and a caret below it.
+/// The line around a fault, and a caret below it; a tab is a space, so that the caret stands where it
+/// belongs.
 fn excerpt(left: &[char], right: &[char]) -> String {
     let cut_left = left.len().saturating_sub(SHOWN);
+    let spaced = |character: &char| if *character == '\t' { ' ' } else { *character };
     let mut shown = String::from(if cut_left > 0 { "..." } else { "" });
-    left[cut_left..].iter().for_each(|character| push_readable(&mut shown, *character));
+    left[cut_left..].iter().for_each(|character| push_readable(&mut shown, spaced(character)));
     let column = shown.chars().count();
-    right.iter().take(SHOWN).for_each(|character| push_readable(&mut shown, *character));
+    right.iter().take(SHOWN).for_each(|character| push_readable(&mut shown, spaced(character)));
     shown.push_str(if right.len() > SHOWN { "..." } else { "" });
     format!("  | {}\n  | {}^", shown.trim_end(), " ".repeat(column))
-}
-
-/// What would steer a terminal is spelled out; a tab is a space, so that the caret stands where it belongs.
-fn push_readable(line: &mut String, character: char) {
-    match character {
-        '\t' => line.push(' '),
-        character if character.is_control() => line.extend(character.escape_default()),
-        character => line.push(character),
-    }
 }

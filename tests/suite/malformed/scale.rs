@@ -14,8 +14,9 @@ use crate::malformed::build::{
     call, function, graph, info, int, integers, ints, model, nested, node, value, weight, with,
 };
 
-/// Far above what is needed on a busy machine, far below a square.
-const LIMIT: Duration = Duration::from_secs(20);
+/// A guard against hangs, not a measure: far above what is needed where several builds share two
+/// processors. That work grows in proportion is for the benchmark of doubled sizes to show.
+const LIMIT: Duration = Duration::from_secs(120);
 /// Without optimization models are smaller, for the sake of those who wait for them.
 const LARGE: usize = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
 
