@@ -169,11 +169,7 @@ fn adapter(model: &Model, op: OpId, to: i64) -> Option<operators::Adapter> {
     let own = find_of_onnxruntime(shell.op_type(), to - 1);
     let change = match own.and_then(|own| own.until) {
         Some((last, change)) if last + 1 == to => Some(change),
-        _ => operators::find(shell.op_type())?
-            .changes
-            .iter()
-            .find(|(version, _)| *version == to)
-            .map(|(_, change)| *change),
+        _ => operators::change(shell.op_type(), to),
     };
     match change? {
         Change::Adapt(adapter) if model.called_function(op).is_none() => Some(adapter),

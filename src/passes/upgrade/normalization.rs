@@ -1,4 +1,4 @@
-//! BatchNormalization, GroupNormalization and LayerNormalization.
+//! BatchNormalization, GroupNormalization, LayerNormalization and MeanVarianceNormalization.
 
 use super::step::Step;
 use crate::{
@@ -93,6 +93,19 @@ pub(super) fn one_type(step: &mut Step, op: OpId) -> Result<bool> {
             "its input is {input:?} and its scale {scale:?}, which must be of one type since; cast one of them first"
         ))),
     }
+}
+
+/// Opsets 13 and 18: the body that stands for MeanVarianceNormalization adds constants of float32, which
+/// goes with no other type, so narrower ones are normalized in float32.
+pub(super) fn in_float32(step: &mut Step, op: OpId) -> Result<bool> {
+    let input = step.input(op, 0)?;
+    let Some(narrow @ (DataType::Float16 | DataType::Bfloat16)) = step.facts.dtype(input) else { return Ok(false) };
+    let cast_to = |dtype: DataType| vec![("to", Attribute::Int(dtype as i64))];
+    let wide = step.before(op, "Cast", &[input], cast_to(DataType::Float), "float32");
+    step.set_input(op, 0, wide);
+    let (output, normalized) = step.split_output(op, 0, "float32")?;
+    step.behind(op, "Cast", &[normalized], cast_to(narrow), output);
+    Ok(true)
 }
 
 /// Opset 21: scale and bias of GroupNormalization are those of channels, not of groups.
