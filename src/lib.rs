@@ -185,7 +185,7 @@ pub mod targets;
 mod text;
 
 pub use config::{
-    Accuracy, ActivationType, Activations, CalibrationMethod, Config, Granularity, Pattern, TrainedPairs, WeightForm,
+    ActivationType, Activations, CalibrationMethod, Config, Effort, Granularity, Pattern, TrainedPairs, WeightForm,
     WeightScales, WeightType,
 };
 pub use error::{Error, ErrorKind, Location, Result};

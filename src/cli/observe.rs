@@ -82,14 +82,9 @@ pub fn observe(model: &Model, input: &Path, config: &Config, observing: &Observi
         bar.set_position(done as u64);
         ControlFlow::Continue(())
     };
-    let (ranges, held_back) = match observing.hold_back {
-        true => {
-            let mut seen = HoldBack::new(seen);
-            let ranges = onnx_quant::calibrate(model, config, &mut seen, &*engine, &mut progress);
-            (ranges, seen.kept())
-        }
-        false => (onnx_quant::calibrate(model, config, seen, &*engine, &mut progress), Vec::new()),
-    };
+    let mut seen = if observing.hold_back { HoldBack::new(seen) } else { HoldBack::nothing(seen) };
+    let ranges = onnx_quant::calibrate(model, config, &mut seen, &*engine, &mut progress);
+    let held_back = seen.kept();
     bar.finish_and_clear();
     let ranges = ranges.map_err(|error| error.in_file(input))?;
     let facts = observing.samples.findings(&samples, config)?.into_iter().chain(replaced(&*engine));

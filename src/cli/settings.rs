@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, path::Path, str::FromStr};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnx_quant::{
-    Accuracy, ActivationType, Activations, CalibrationMethod, Config, Granularity, Pattern, SaveOptions, TrainedPairs,
+    ActivationType, Activations, CalibrationMethod, Config, Effort, Granularity, Pattern, SaveOptions, TrainedPairs,
     WeightForm, WeightScales, WeightType, findings::Code,
 };
 use serde::Deserialize;
@@ -122,8 +122,8 @@ pub struct Settings {
 
     /// How much is done for accuracy: a fourth of the samples is held back (of 8 and more), other ranges are tried and measured by
     /// them, and layers that cost too much stay float; off goes by rules alone [default: balanced]
-    #[arg(long, value_name = "HOW", value_parser = one_of(Accuracy::NAMES), help_heading = ACTIVATIONS)]
-    accuracy: Option<Accuracy>,
+    #[arg(long, value_name = "HOW", value_parser = one_of(Effort::NAMES), help_heading = ACTIVATIONS)]
+    accuracy: Option<Effort>,
 
     /// The least signal to noise that the worst output is to have, measured on samples that are held back
     /// [default: 20, and 30 with --accuracy high]
@@ -150,7 +150,7 @@ fn calibration_help() -> String {
 impl Settings {
     /// Whether nothing is measured.
     pub fn is_off(&self) -> bool {
-        self.accuracy == Some(Accuracy::Off)
+        self.accuracy == Some(Effort::Off)
     }
 
     /// The first option that was given of those that are about samples only.

@@ -40,7 +40,7 @@ impl Activations {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum Accuracy {
+pub enum Effort {
     /// Nothing is measured: the plan follows from ranges and rules.
     Off,
     /// A few trials for each sample that ranges are made of.
@@ -156,7 +156,7 @@ super::named!(ActivationType {
     "dynamic" => Self::Dynamic,
 });
 
-super::named!(Accuracy {
+super::named!(Effort {
     "off" => Self::Off,
     "balanced" => Self::Balanced,
     "high" => Self::High,

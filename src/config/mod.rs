@@ -12,7 +12,7 @@ use crate::{
     targets::{ElementType, Target},
 };
 
-pub use activations::{Accuracy, ActivationType, Activations, CalibrationMethod};
+pub use activations::{ActivationType, Activations, CalibrationMethod, Effort};
 pub use pattern::Pattern;
 
 macro_rules! named {
@@ -97,7 +97,7 @@ pub struct Config {
     /// smaller; what runs it makes floats of them again, each time or when it loads the model.
     pub store_float_layers: Option<WeightType>,
     /// How much is done for accuracy where there are samples to measure it by.
-    pub accuracy: Accuracy,
+    pub accuracy: Effort,
     /// What the worst output is to have of signal to noise on these samples, in dB; `None`:
     /// [20](crate::BALANCED_DB), and [30](crate::HIGH_DB) where accuracy is `high`.
     pub min_sqnr_db: Option<f64>,
@@ -125,7 +125,7 @@ setters!(Config {
     with_target(target: Target),
     with_activations(activations: Activations),
     with_store_float_layers(store_float_layers: Option<WeightType>),
-    with_accuracy(accuracy: Accuracy),
+    with_accuracy(accuracy: Effort),
     with_min_sqnr_db(min_sqnr_db: Option<f64>),
     with_measure_error(measure_error: bool),
     with_deny(deny: Vec<Code>),

@@ -74,13 +74,8 @@ impl Tensor {
     /// # Ok::<(), onnx_quant::Error>(())
     /// ```
     pub fn from_bytes(name: &str, dtype: DataType, shape: &[usize], bytes: Vec<u8>) -> Result<Self> {
-        Self::of_shared(name, dtype, shape, bytes.into())
-    }
-
-    /// The same of bytes that others may have, too.
-    pub(crate) fn of_shared(name: &str, dtype: DataType, shape: &[usize], bytes: Bytes) -> Result<Self> {
         let mut shell = shell(name, dtype, shape);
-        shell.raw_data = Some(bytes);
+        shell.raw_data = Some(bytes.into());
         Self::new(shell, None)
     }
 

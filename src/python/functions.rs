@@ -3,7 +3,7 @@
 use std::{ffi::OsString, io::Write, ops::ControlFlow, path::PathBuf};
 
 use onnx_quant::{
-    Accuracy, Config, HoldBack, Model, ParseOptions, SaveOptions, TextOptions,
+    Config, Effort, HoldBack, Model, ParseOptions, SaveOptions, TextOptions,
     calibration::{Engine, OnnxruntimeEngine, Sample},
     compare::Comparing,
     explain::is_quantized,
@@ -117,7 +117,7 @@ pub fn quantize<'py>(
         }
         let engine = samples.as_ref().map(|_| engine.engine(onnxruntime.as_deref())).transpose()?;
         let seen = samples.as_ref().zip(engine.as_deref()).map(|(samples, engine)| {
-            let hold_back = config.accuracy != Accuracy::Off;
+            let hold_back = config.accuracy != Effort::Off;
             observe(&loaded, &config, samples, limit.map(usize::from), engine, hold_back, interpreter)
         });
         let seen = seen.transpose().map_err(|error| model.name(error))?;
@@ -369,14 +369,9 @@ fn observe(
     let opened = samples.open(model, limit, interpreter)?;
     let total = opened.total;
     let mut progress = |done| interpreter.progress(done, total);
-    let (ranges, held_back) = match hold_back {
-        true => {
-            let mut seen = HoldBack::new(opened.samples);
-            let ranges = onnx_quant::calibrate(model, config, &mut seen, engine, &mut progress)?;
-            (ranges, seen.kept())
-        }
-        false => (onnx_quant::calibrate(model, config, opened.samples, engine, &mut progress)?, Vec::new()),
-    };
+    let mut seen = if hold_back { HoldBack::new(opened.samples) } else { HoldBack::nothing(opened.samples) };
+    let ranges = onnx_quant::calibrate(model, config, &mut seen, engine, &mut progress)?;
+    let held_back = seen.kept();
     let findings = replaced(engine).into_iter().map(Finding::from).collect();
     Ok(Seen { ranges, held_back, engine: engine.name(), findings })
 }

@@ -1,7 +1,7 @@
 //! The closed loop: what is found where rules err, that it is written, and that it is the same on every run.
 
 use onnx_quant::{
-    Accuracy, Config, Model, Report, calibrate,
+    Config, Effort, Model, Report, calibrate,
     calibration::{Ranges, RtenEngine, Sample, proceed},
     findings::Code,
     ir::Tensor,
@@ -55,8 +55,7 @@ fn float_layers(report: &Report) -> Vec<&str> {
 fn a_layer_that_costs_too_much_stays_float() {
     let held_back = samples(6, 9999);
     let (_, kept) = measured(&Config::default().with_min_sqnr_db(Some(1.0)), &held_back);
-    let (_, strict) =
-        measured(&Config::default().with_min_sqnr_db(Some(60.0)).with_accuracy(Accuracy::High), &held_back);
+    let (_, strict) = measured(&Config::default().with_min_sqnr_db(Some(60.0)).with_accuracy(Effort::High), &held_back);
     let reason = "as measured";
     let inaccurate = |report: &Report| float_layers(report).iter().filter(|why| why.contains(reason)).count();
     assert_eq!(inaccurate(&kept), 0, "{:?}", float_layers(&kept));
@@ -72,7 +71,7 @@ fn what_is_not_reached_is_said() {
 }
 
 fn the_same_at_every_number_of_threads() {
-    let config = Config::default().with_accuracy(Accuracy::High).with_min_sqnr_db(Some(60.0));
+    let config = Config::default().with_accuracy(Effort::High).with_min_sqnr_db(Some(60.0));
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         pool.install(|| measured(&config, &samples(6, 9999)).0)
@@ -81,7 +80,7 @@ fn the_same_at_every_number_of_threads() {
 }
 
 fn off_is_what_ranges_alone_give() {
-    let config = Config::default().with_accuracy(Accuracy::Off);
+    let config = Config::default().with_accuracy(Effort::Off);
     let mut by_rules = model();
     let ranges = ranges(&by_rules, &config);
     quantize_activations(&mut by_rules, &config, &ranges).expect("it is quantized");
@@ -93,7 +92,7 @@ fn off_is_what_ranges_alone_give() {
 fn without_samples_held_back_nothing_is_measured_and_that_is_said() {
     let (bytes, report) = measured(&Config::default(), &[]);
     assert!(report.findings.iter().any(|finding| finding.code == Code::NotMeasured), "{:?}", report.findings);
-    assert!(bytes == measured(&Config::default().with_accuracy(Accuracy::Off), &[]).0);
+    assert!(bytes == measured(&Config::default().with_accuracy(Effort::Off), &[]).0);
 }
 
 crate::tests![

@@ -30,13 +30,20 @@ pub struct HoldBack<I> {
     samples: I,
     /// How many there were.
     count: usize,
+    /// How many may be kept.
+    most: usize,
     kept: Vec<Sample>,
 }
 
 impl<I> HoldBack<I> {
     /// These samples.
     pub fn new(samples: I) -> Self {
-        Self { samples, count: 0, kept: Vec::new() }
+        Self { samples, count: 0, most: MOST, kept: Vec::new() }
+    }
+
+    /// These samples, all of which pass: nothing is measured.
+    pub fn nothing(samples: I) -> Self {
+        Self { most: 0, ..Self::new(samples) }
     }
 
     /// Those that were held back of the samples so far.
@@ -55,7 +62,7 @@ impl<I: Iterator<Item = Result<Sample>>> Iterator for HoldBack<I> {
             };
             self.count += 1;
             match sample {
-                Ok(sample) if self.count.is_multiple_of(EVERY) && self.kept.len() < MOST => self.kept.push(sample),
+                Ok(sample) if self.count.is_multiple_of(EVERY) && self.kept.len() < self.most => self.kept.push(sample),
                 sample => return Some(sample),
             }
         }

@@ -15,7 +15,7 @@ use self::{
 use super::activations::{Prepared, finish, planned, prepare, settled};
 use crate::{
     calibration::{Engine, Ranges, Sample},
-    config::{Accuracy, CalibrationMethod, Config},
+    config::{CalibrationMethod, Config, Effort},
     error::{ErrorKind, Result},
     findings::Fact,
     ir::{Model, OpId},
@@ -65,20 +65,21 @@ pub fn quantize_measured(
     engine: &dyn Engine,
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Report> {
-    if config.accuracy == Accuracy::Off {
+    if config.accuracy == Effort::Off {
         return super::quantize_activations(model, config, ranges);
     }
     let Prepared { model: prepared, config, trained, mut facts, of_ranges, float } = prepare(model, config, ranges)?;
     let config = &config;
     let untouched = |_: &mut Model, _: &HashSet<OpId>| Ok(HashSet::new());
-    let mut first = prepared.clone();
-    planned(&mut first, config, float.clone(), untouched, |model, config| plan_activations(model, config, ranges))?;
+    let by_rules = |model: &Model, config: &Config| plan_activations(model, config, ranges);
+    let mut quantized = prepared.clone();
+    let mut plan = planned(&mut quantized, config, float.clone(), untouched, by_rules)?;
     let found = match Judge::new(&prepared, held_back, engine)? {
         None => Err(match held_back.is_empty() {
             true => "there are fewer than 8 samples, so none was held back".to_owned(),
             false => "no output is of floats that can be observed".to_owned(),
         }),
-        Some(judge) => match search(&first, config, float.clone(), ranges, &judge, progress) {
+        Some(judge) => match search(&quantized, config, float.clone(), ranges, &judge, progress) {
             Err(error) if matches!(error.kind(), ErrorKind::Cancelled { .. }) => return Err(error),
             found => found.map_err(|error| error.to_string()),
         },
@@ -94,11 +95,13 @@ pub fn quantize_measured(
             Choices::default()
         }
     };
-    let mut quantized = prepared;
-    let float = float.into_iter().chain(choices.float.iter().copied()).collect();
-    let plan = |model: &Model, config: &Config| chosen(model, config, ranges, &choices);
-    let mut plan = planned(&mut quantized, config, float, untouched, plan)?;
-    name_inaccurate(&mut plan, &choices);
+    if choices != Choices::default() {
+        quantized = prepared;
+        let float = float.into_iter().chain(choices.float.iter().copied()).collect();
+        let with_choices = |model: &Model, config: &Config| chosen(model, config, ranges, &choices);
+        plan = planned(&mut quantized, config, float, untouched, with_choices)?;
+        name_inaccurate(&mut plan, &choices);
+    }
     plan.trained = trained;
     plan.findings.splice(0..0, of_ranges);
     finish(model, quantized, plan, facts, config)
@@ -145,7 +148,7 @@ fn search(
     let samples = ranges.values.values().map(|it| it.runs()).max().unwrap_or_default() as usize + judge.samples();
     // A run of a quantized model takes about twice as long as one that is observed.
     let (budget, bound_db) = match config.accuracy {
-        Accuracy::High => (12 * samples, HIGH_DB),
+        Effort::High => (12 * samples, HIGH_DB),
         _ => (2 * samples, BALANCED_DB),
     };
     let bound_db = config.min_sqnr_db.unwrap_or(bound_db);

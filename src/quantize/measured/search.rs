@@ -143,10 +143,10 @@ impl<'a> Search<'a> {
             // The most gain a layer; the first of several.
             let worth = |part: &(f64, Vec<OpId>)| part.0 / part.1.len() as f64;
             let most = (0..parts.len()).max_by(|&a, &b| worth(&parts[a]).total_cmp(&worth(&parts[b])).then(b.cmp(&a)));
-            let Some((gain, part)) = most.map(|most| parts.remove(most)).filter(|part| part.0 > 0.0) else { break };
+            let Some((_, part)) = most.map(|most| parts.remove(most)).filter(|part| part.0 > 0.0) else { break };
             if let [layer] = part[..] {
                 let (planner, plan, loss) = self.without(&[layer])?;
-                if gain > 0.0 && loss.share < self.best.share {
+                if loss.share < self.best.share {
                     (self.planner, self.plan, self.best) = (planner, plan, loss);
                     self.choices.float.insert(layer);
                 }

@@ -65,38 +65,39 @@ class DefaultWeightOnlyQuantConfig(WeightOnlyQuantConfig):
         self.channel_wised_quantize = channel_wised_quantize
 
 
-class RTNWeightOnlyQuantConfig(WeightOnlyQuantConfig):
+class _FixedRatios(WeightOnlyQuantConfig):
+    """An algorithm whose ratios of clipping nobody sets."""
+
+    _algorithm: str
+    _instead: str
+    """What decides on the ratios."""
+
+    def __init__(
+        self,
+        ratios: Optional[dict[str, float]] = None,
+        quant_format: QuantFormat = QuantFormat.QOperator,
+        op_types_to_quantize: _Types = None,
+        customized_weight_config: Optional[dict[str, Any]] = None,
+    ) -> None:
+        if ratios:
+            raise ValueError(f"ratios of clipping are not set by hand: {self._instead}")
+        super().__init__(self._algorithm, quant_format, op_types_to_quantize, None, customized_weight_config)
+
+
+class RTNWeightOnlyQuantConfig(_FixedRatios):
     """Scales by the range of the weights."""
 
     weight_scales = "minmax"
-
-    def __init__(
-        self,
-        ratios: Optional[dict[str, float]] = None,
-        quant_format: QuantFormat = QuantFormat.QOperator,
-        op_types_to_quantize: _Types = None,
-        customized_weight_config: Optional[dict[str, Any]] = None,
-    ) -> None:
-        if ratios:
-            raise ValueError("ratios of clipping are not set by hand: HQQWeightOnlyQuantConfig finds those of least error")
-        super().__init__("RTN", quant_format, op_types_to_quantize, None, customized_weight_config)
+    _algorithm = "RTN"
+    _instead = "HQQWeightOnlyQuantConfig finds those of least error"
 
 
-class KQuantWeightOnlyQuantConfig(WeightOnlyQuantConfig):
+class KQuantWeightOnlyQuantConfig(_FixedRatios):
     """Scales with the least squared error, found by search."""
 
     weight_scales = "mse"
-
-    def __init__(
-        self,
-        ratios: Optional[dict[str, float]] = None,
-        quant_format: QuantFormat = QuantFormat.QOperator,
-        op_types_to_quantize: _Types = None,
-        customized_weight_config: Optional[dict[str, Any]] = None,
-    ) -> None:
-        if ratios:
-            raise ValueError("ratios of clipping are not set by hand: those of least error are found")
-        super().__init__("k_quant", quant_format, op_types_to_quantize, None, customized_weight_config)
+    _algorithm = "k_quant"
+    _instead = "those of least error are found"
 
 
 class HQQWeightOnlyQuantConfig(WeightOnlyQuantConfig):
