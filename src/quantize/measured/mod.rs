@@ -1,7 +1,9 @@
 //! The closed loop: a plan is written only after it was run, on samples that its ranges were not made of.
 
+mod downstream;
 mod hold_back;
 mod search;
+mod sources;
 mod trial;
 
 use std::{collections::HashSet, ops::ControlFlow};
@@ -27,6 +29,16 @@ use crate::{
 pub const BALANCED_DB: f64 = 20.0;
 /// The same for `high`.
 pub const HIGH_DB: f64 = 30.0;
+
+/// How many times the calibration may run again, in time: `balanced`.
+const BALANCED_RUNS: f64 = 4.0;
+/// The same for `high`.
+const HIGH_RUNS: f64 = 16.0;
+
+/// How many plans with operators in float are run, beyond that: `balanced`.
+const BALANCED_TRIALS: usize = 2;
+/// The same for `high`.
+const HIGH_TRIALS: usize = 6;
 
 /// Quantizes a model's weights and activations as [`quantize_activations`](super::quantize_activations) does, and then
 /// looks at what comes out: the model is run as it would be written, with samples that the ranges were not
@@ -111,21 +123,26 @@ pub fn quantize_measured(
 struct Found {
     choices: Choices,
     samples: usize,
-    layers: usize,
+    /// Those that computed in integers by rules alone.
+    layers: HashSet<OpId>,
     bound_db: f64,
     before: Loss,
     after: Loss,
 }
 
 impl Found {
+    fn float_layers(&self) -> impl Iterator<Item = OpId> {
+        self.choices.float.iter().copied().filter(|op| self.layers.contains(op))
+    }
+
     fn facts(&self, model: &Model) -> Vec<Fact> {
         let measured = Fact::Measured {
             samples: self.samples,
             before_db: self.before.worst_db,
             after_db: self.after.worst_db,
             ranges: self.choices.methods.len(),
-            float: self.choices.float.iter().map(|&op| model.op(op).describe()).collect(),
-            layers: self.layers,
+            float: self.float_layers().map(|op| model.op(op).describe()).collect(),
+            layers: self.layers.len(),
         };
         let output = model.scope(Model::MAIN).outputs()[self.after.worst].value;
         let named = (model.value(output).name().to_owned(), self.after.worst_db);
@@ -145,27 +162,27 @@ fn search(
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Option<Found>> {
     let settled = settled(model.clone(), config, float)?;
-    let samples = ranges.values.values().map(|it| it.runs()).max().unwrap_or_default() as usize + judge.samples();
-    // A run of a quantized model takes about twice as long as one that is observed.
-    let (budget, bound_db) = match config.accuracy {
-        Effort::High => (12 * samples, HIGH_DB),
-        _ => (2 * samples, BALANCED_DB),
+    let samples = ranges.values.values().map(|it| it.runs()).max().unwrap_or_default() as usize + judge.samples().len();
+    let (times, trials, bound_db) = match config.accuracy {
+        Effort::High => (HIGH_RUNS, HIGH_TRIALS, HIGH_DB),
+        _ => (BALANCED_RUNS, BALANCED_TRIALS, BALANCED_DB),
     };
     let bound_db = config.min_sqnr_db.unwrap_or(bound_db);
+    let budget = times * samples as f64;
     let mut search = Search::new(&settled.model, &settled.config, ranges, judge, budget, progress)?;
-    let layers = search.layers().len();
-    if layers == 0 {
+    let layers: HashSet<OpId> = search.layers().into_iter().collect();
+    if layers.is_empty() {
         return Ok(None);
     }
-    let before = search.verified()?;
+    search.measure()?;
     // A method that was asked for is kept to.
     if config.activations.method == CalibrationMethod::Auto {
         search.ranges()?;
     }
-    search.float_layers(bound_db)?;
-    let after = search.verified()?;
+    search.float_layers(bound_db, trials)?;
+    let (before, after) = (search.before, search.best);
     let choices = search.found();
-    Ok(Some(Found { choices, samples: judge.samples(), layers, bound_db, before, after }))
+    Ok(Some(Found { choices, samples: judge.samples().len(), layers, bound_db, before, after }))
 }
 
 /// The plan with what was found.

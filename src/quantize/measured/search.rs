@@ -1,38 +1,48 @@
 //! The search for what brings the outputs closer to the float model's: other ranges first, operators in float at last.
 //!
-//! Each trial is a model written as the plan says and run; it is kept where the outputs come closer by more than
-//! [`LEAST_GAIN`]. Ranges are tried for all values together, then for the first and the second half of them in the order
-//! of the file, then for quarters, and so on to single values, for as long as the budget lasts: errors of neighbours
-//! have the same cause more often than not.
+//! What each range and each layer does to the outputs is measured [by itself](super::sources). That makes one plan with
+//! other ranges, and an order in which operators become float; these plans are written and run, and the best is kept.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ops::ControlFlow,
 };
 
-use super::trial::{Judge, Loss};
+use super::{
+    sources::{Losses, Sources, rounding, values_of},
+    trial::{Judge, Loss},
+};
 use crate::{
     calibration::Ranges,
+    compare::decibels,
     config::{CalibrationMethod, Config},
     error::{ErrorKind, Result},
     ir::{Model, OpId, ValueId},
     passes::{self, QuantizeActivations, QuantizeWeights, RemoveIdentities},
-    plan::{Decision, FloatReason, Plan, Planner},
+    plan::{Decision, FloatReason, Plan, Planner, ValuePlan},
 };
 
-/// What a trial has to take off the loss to be kept: less may be chance, of so few samples.
+/// What a plan has to take off the loss to be kept: less may be chance, of so few samples.
 const LEAST_GAIN: f64 = 0.02;
 
-/// Samples that trials are run on; the rest only tells in the end how good the plan is.
-const TRIED: usize = 4;
+/// A range that takes less than this off what its value does is no better.
+const LEAST_GAIN_OF_RANGE: f64 = 0.1;
 
-/// From here on ranges are good enough, in dB: a trial would cost more time than it could be worth.
+/// From here on ranges are good enough, in dB: to look for others would cost more time than it could be worth.
 const GOOD_DB: f64 = 45.0;
 
+/// How many runs of the float model one of the quantized model takes, as it is written: an engine that observes runs
+/// each pair.
+const QUANTIZED_RUN: f64 = 2.5;
+
+/// The most samples that sources of noise are measured on.
+const MEASURED_ON: usize = 4;
+
 /// The ranges that are tried.
-const METHODS: [CalibrationMethod; 4] = [
+const METHODS: [CalibrationMethod; 5] = [
     CalibrationMethod::MinMax,
     CalibrationMethod::Mse,
+    CalibrationMethod::Percentile(99.999),
     CalibrationMethod::Percentile(99.99),
     CalibrationMethod::Percentile(99.9),
 ];
@@ -42,7 +52,7 @@ const METHODS: [CalibrationMethod; 4] = [
 pub(super) struct Choices {
     /// Values with a range of their own.
     pub methods: BTreeMap<ValueId, CalibrationMethod>,
-    /// Layers that stay float.
+    /// Operators that stay float.
     pub float: BTreeSet<OpId>,
 }
 
@@ -52,9 +62,11 @@ pub(super) struct Search<'a> {
     judge: &'a Judge<'a>,
     planner: Planner<'a>,
     choices: Choices,
-    /// How many runs of a sample are left.
-    budget: usize,
-    best: Loss,
+    /// Runs of the float model on one sample that all may take.
+    budget: f64,
+    sources: Sources<'a>,
+    pub before: Loss,
+    pub best: Loss,
     plan: Plan,
     trials: usize,
     progress: &'a mut dyn FnMut(usize) -> ControlFlow<()>,
@@ -70,20 +82,21 @@ impl<'a> Search<'a> {
         config: &'a Config,
         ranges: &'a Ranges,
         judge: &'a Judge<'a>,
-        budget: usize,
+        budget: f64,
         progress: &'a mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Self> {
         let mut planner = Planner::new(model, config, ranges)?;
         let plan = planner.plan()?;
-        let best = judge.loss(&written(model, &plan)?, TRIED)?;
-        let values: Vec<ValueId> = values_of(&plan);
-        for method in METHODS {
-            let mut copy = planner.clone();
-            values.iter().for_each(|&value| copy.choose(value, method));
-            copy.plan()?;
-            planner.learn(copy);
-        }
-        Ok(Self { model, judge, planner, choices: Choices::default(), budget, best, plan, trials: 0, progress })
+        let before = judge.loss(&written(model, &plan)?, judge.samples().len())?;
+        // Half of the model lies downstream of a value on the average, and there is to be time for other ranges.
+        let once = (values_of(&plan).count() + layers_of(&plan).len()) as f64;
+        let samples = (budget / once) as usize;
+        let sources = Sources::new(model, judge, samples.clamp(1, MEASURED_ON))?;
+        let choices = Choices::default();
+        let mut search =
+            Self { model, judge, planner, choices, budget, sources, before, best: before, plan, trials: 0, progress };
+        search.sources.runs += 2.0 * search.run_of_plan();
+        Ok(search)
     }
 
     /// What was found.
@@ -91,147 +104,214 @@ impl<'a> Search<'a> {
         self.choices
     }
 
-    /// The loss on all samples.
+    /// The layers that compute in integers.
+    pub fn layers(&self) -> Vec<OpId> {
+        layers_of(&self.plan)
+    }
+
+    /// Measures what each value and each layer does to the outputs.
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn verified(&self) -> Result<Loss> {
-        self.judge.loss(&written(self.model, &self.plan)?, self.judge.samples())
+    pub fn measure(&mut self) -> Result<()> {
+        self.sources.measure(&self.plan, 0.6 * self.budget)
     }
 
-    /// Tries other ranges.
+    /// Looks for other ranges.
     ///
     /// # Errors
     /// As [`new`](Self::new).
     pub fn ranges(&mut self) -> Result<()> {
-        let mut parts = vec![values_of(&self.plan)];
-        while !parts.is_empty() {
-            let mut next = Vec::new();
-            for part in parts {
-                for method in METHODS {
-                    if self.best.worst_db >= GOOD_DB || !self.can_try() {
-                        return Ok(());
-                    }
-                    self.try_range(&part, method)?;
-                }
-                if part.len() > 1 {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    next.extend([first.to_vec(), second.to_vec()]);
-                }
+        if self.best.worst_db >= GOOD_DB {
+            return Ok(());
+        }
+        let others = self.other_ranges()?;
+        let loss_of = |search: &Self, value: &ValuePlan| search.sources.of_values.get(&rounding(value)).map(sum);
+        let plan = self.plan.clone();
+        let mut values: Vec<(f64, &ValuePlan)> =
+            values_of(&plan).filter_map(|value| Some((loss_of(self, value)?, value))).collect();
+        values.sort_by(|one, other| other.0.total_cmp(&one.0));
+        let until = self.budget - self.run_of_plan();
+        let mut found: Vec<(f64, ValueId, CalibrationMethod)> = Vec::new();
+        for (loss, value) in values {
+            let Some(others) = others.get(&value.value) else { continue };
+            self.told()?;
+            self.sources.measure_roundings(&others.iter().map(|(_, it)| it).collect::<Vec<_>>(), until)?;
+            let tried = others.iter().filter_map(|(method, it)| Some((loss_of(self, it)?, *method)));
+            if let Some((least, method)) = tried.min_by(|one, other| one.0.total_cmp(&other.0))
+                && least < loss * (1.0 - LEAST_GAIN_OF_RANGE)
+            {
+                found.push((loss - least, value.value, method));
             }
-            parts = next;
+        }
+        found.sort_by(|one, other| other.0.total_cmp(&one.0));
+        // Where all together are no better, those that gain most may be.
+        for count in [found.len(), found.len().div_ceil(4)] {
+            if count == 0 || self.try_ranges(&found[..count])? {
+                break;
+            }
         }
         Ok(())
     }
 
-    /// Leaves layers float until the worst output is at least so good on the samples of the trials: those that gain
-    /// most. They are found as ranges are, from large parts of the graph to single layers.
+    /// Leaves operators float until the worst output is at least so good: those whose noise costs most, as few as it
+    /// takes.
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn float_layers(&mut self, bound_db: f64) -> Result<()> {
-        let layers: Vec<OpId> = self.layers();
-        let mut parts: Vec<(f64, Vec<OpId>)> = Vec::new();
-        for part in layers.chunks(layers.len().div_ceil(PARTS).max(1)) {
-            if self.best.worst_db >= bound_db || !self.can_try() {
-                return Ok(());
+    pub fn float_layers(&mut self, bound_db: f64, trials: usize) -> Result<()> {
+        let noisiest = self.noisiest();
+        let mut least = 0;
+        let mut most = noisiest.len();
+        let mut trials = trials;
+        // What was foreseen is off by so much.
+        let now = decibels_of(&self.sources.foreseen(&self.plan));
+        let mut off_db = if now.is_finite() { self.best.worst_db - now } else { 0.0 };
+        let start = self.planner.clone();
+        let mut reached = self.best.worst_db >= bound_db;
+        while !reached || trials > 0 {
+            if least >= most || trials == 0 || (reached && self.choices.float.is_empty()) {
+                break;
             }
-            let gain = self.gain(part)?;
-            parts.push((gain, part.to_vec()));
-        }
-        while self.best.worst_db < bound_db && self.can_try() {
-            // The most gain a layer; the first of several.
-            let worth = |part: &(f64, Vec<OpId>)| part.0 / part.1.len() as f64;
-            let most = (0..parts.len()).max_by(|&a, &b| worth(&parts[a]).total_cmp(&worth(&parts[b])).then(b.cmp(&a)));
-            let Some((_, part)) = most.map(|most| parts.remove(most)).filter(|part| part.0 > 0.0) else { break };
-            if let [layer] = part[..] {
-                let (planner, plan, loss) = self.without(&[layer])?;
-                if loss.share < self.best.share {
-                    (self.planner, self.plan, self.best) = (planner, plan, loss);
-                    self.choices.float.insert(layer);
-                }
-                continue;
+            trials -= 1;
+            let count = self.count_for(&start, &noisiest[..most], least, bound_db - off_db)?;
+            let mut planner = start.clone();
+            let float: BTreeSet<OpId> = noisiest[..count].iter().flatten().copied().collect();
+            float.iter().for_each(|&op| planner.pin(op, FloatReason::Inaccurate));
+            let plan = planner.plan()?;
+            let loss = self.try_plan(&plan)?;
+            off_db = loss.worst_db - decibels_of(&self.sources.foreseen(&plan));
+            let is_enough = loss.worst_db >= bound_db;
+            if is_enough || (!reached && loss.share < self.best.share) {
+                (self.planner, self.plan, self.best) = (planner, plan, loss);
+                self.choices.float = float;
             }
-            let (first, second) = part.split_at(part.len() / 2);
-            for half in [first, second] {
-                parts.push((self.gain(half)?, half.to_vec()));
+            reached |= is_enough;
+            if is_enough {
+                most = count - 1;
+            } else {
+                least = count;
             }
         }
         Ok(())
     }
 
-    fn can_try(&self) -> bool {
-        self.budget >= self.tried()
+    /// How many of the noisiest groups have to be float for so much signal to noise to be foreseen; more than `least`.
+    fn count_for(&self, start: &Planner<'a>, groups: &[Vec<OpId>], least: usize, db: f64) -> Result<usize> {
+        let (mut low, mut high) = (least + 1, groups.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            let mut planner = start.clone();
+            groups[..middle].iter().flatten().for_each(|&op| planner.pin(op, FloatReason::Inaccurate));
+            if decibels_of(&self.sources.foreseen(&planner.plan()?)) >= db {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        Ok(low)
     }
 
-    /// How many samples a trial takes.
-    fn tried(&self) -> usize {
-        self.judge.samples().min(TRIED)
+    /// Operators that would have to be float together for a source of noise to be gone, those first whose noise is most
+    /// for each of them.
+    fn noisiest(&self) -> Vec<Vec<OpId>> {
+        let integer: HashSet<OpId> =
+            self.plan.activations.iter().flat_map(|plan| plan.integer()).map(|it| it.op).collect();
+        let mut groups: Vec<(f64, Vec<OpId>)> = Vec::new();
+        for value in values_of(&self.plan) {
+            let Some(losses) = self.sources.of_values.get(&rounding(value)) else { continue };
+            let ops: BTreeSet<OpId> = self.beside(value.value).filter(|op| integer.contains(op)).collect();
+            if !ops.is_empty() {
+                groups.push((sum(losses) / ops.len() as f64, ops.into_iter().collect()));
+            }
+        }
+        for op in layers_of(&self.plan) {
+            if let Some(losses) = self.sources.of_weights.get(&op) {
+                groups.push((sum(losses), vec![op]));
+            }
+        }
+        groups.retain(|(worth, _)| *worth > 0.0);
+        groups.sort_by(|one, other| other.0.total_cmp(&one.0));
+        groups.into_iter().map(|(_, ops)| ops).collect()
     }
 
-    /// The layers that compute in integers.
-    pub fn layers(&self) -> Vec<OpId> {
-        let operators = self.plan.activations.iter().flat_map(|plan| &plan.operators);
-        operators.filter(|it| matches!(it.decision, Decision::Layer { .. })).map(|it| it.op).collect()
+    /// What makes a value, also what is before a Relu that its QuantizeLinear stands for, and what reads it.
+    fn beside(&self, value: ValueId) -> impl Iterator<Item = OpId> {
+        let maker = self.model.producer(value);
+        let before = maker.and_then(|op| self.model.input(op, 0)).and_then(|input| self.model.producer(input));
+        let absorbed = maker.is_some_and(|op| self.model.op(op).is("Relu") || self.model.op(op).is("Clip"));
+        let before = before.filter(|_| absorbed);
+        maker.into_iter().chain(before).chain(self.model.uses(value).into_iter().map(|it| it.op))
     }
 
-    fn try_range(&mut self, values: &[ValueId], method: CalibrationMethod) -> Result<()> {
+    /// The values that other methods give another range, with what they are quantized with then.
+    fn other_ranges(&mut self) -> Result<HashMap<ValueId, Vec<(CalibrationMethod, ValuePlan)>>> {
+        let values: Vec<ValueId> = values_of(&self.plan).map(|value| value.value).collect();
+        let mut found: HashMap<ValueId, Vec<(CalibrationMethod, ValuePlan)>> = HashMap::new();
+        let mut seen: HashSet<_> = values_of(&self.plan).map(rounding).collect();
+        for method in METHODS {
+            let mut copy = self.planner.clone();
+            values.iter().for_each(|&value| copy.choose(value, method));
+            let plan = copy.plan()?;
+            self.planner.learn(copy);
+            for value in values_of(&plan).filter(|value| seen.insert(rounding(value))) {
+                found.entry(value.value).or_default().push((method, value.clone()));
+            }
+        }
+        Ok(found)
+    }
+
+    fn try_ranges(&mut self, found: &[(f64, ValueId, CalibrationMethod)]) -> Result<bool> {
         let mut planner = self.planner.clone();
-        values.iter().for_each(|&value| planner.choose(value, method));
+        found.iter().for_each(|&(_, value, method)| planner.choose(value, method));
         let plan = planner.plan()?;
-        let is_other = parameters(&plan) != parameters(&self.plan);
         // What a range would take back to float is not gained by the range.
-        if !is_other || layers_of(&plan) != layers_of(&self.plan) {
-            return Ok(());
+        if layers_of(&plan) != layers_of(&self.plan) {
+            return Ok(false);
         }
         let loss = self.try_plan(&plan)?;
-        if loss.share < self.best.share * (1.0 - LEAST_GAIN) {
-            self.choices.methods.extend(values.iter().map(|&value| (value, method)));
+        let is_better = loss.share < self.best.share * (1.0 - LEAST_GAIN);
+        if is_better {
+            self.choices.methods = found.iter().map(|&(_, value, method)| (value, method)).collect();
             (self.planner, self.plan, self.best) = (planner, plan, loss);
         }
-        Ok(())
-    }
-
-    /// How much less the loss is without some layers.
-    fn gain(&mut self, layers: &[OpId]) -> Result<f64> {
-        Ok(self.best.share - self.without(layers)?.2.share)
-    }
-
-    fn without(&mut self, layers: &[OpId]) -> Result<(Planner<'a>, Plan, Loss)> {
-        let mut planner = self.planner.clone();
-        layers.iter().for_each(|&layer| planner.pin(layer, FloatReason::Inaccurate));
-        let plan = planner.plan()?;
-        let loss = self.try_plan(&plan)?;
-        Ok((planner, plan, loss))
+        Ok(is_better)
     }
 
     fn try_plan(&mut self, plan: &Plan) -> Result<Loss> {
-        self.budget = self.budget.saturating_sub(self.tried());
+        self.told()?;
+        self.sources.runs += self.run_of_plan();
+        self.judge.loss(&written(self.model, plan)?, self.judge.samples().len())
+    }
+
+    /// How many runs of the float model a plan's trial takes.
+    fn run_of_plan(&self) -> f64 {
+        QUANTIZED_RUN * self.judge.samples().len() as f64
+    }
+
+    fn told(&mut self) -> Result<()> {
         self.trials += 1;
-        if (self.progress)(self.trials).is_break() {
-            return Err(ErrorKind::Cancelled { samples: self.trials }.into());
+        match (self.progress)(self.trials) {
+            ControlFlow::Break(()) => Err(ErrorKind::Cancelled { samples: self.trials }.into()),
+            ControlFlow::Continue(()) => Ok(()),
         }
-        self.judge.loss(&written(self.model, plan)?, TRIED)
     }
 }
 
-/// Into how many parts the layers are split at first.
-const PARTS: usize = 8;
-
-/// The values that have a range, not that of another value.
-fn values_of(plan: &Plan) -> Vec<ValueId> {
-    let values = plan.activations.iter().flat_map(|plan| &plan.values);
-    values.filter(|it| it.parameters_of == it.value).map(|it| it.value).collect()
+/// The layers that compute in integers.
+pub(super) fn layers_of(plan: &Plan) -> Vec<OpId> {
+    let operators = plan.activations.iter().flat_map(|plan| &plan.operators);
+    operators.filter(|it| matches!(it.decision, Decision::Layer { .. })).map(|it| it.op).collect()
 }
 
-/// What every value is quantized with.
-fn parameters(plan: &Plan) -> Vec<(ValueId, u32, i32)> {
-    let values = plan.activations.iter().flat_map(|plan| &plan.values);
-    values.map(|it| (it.value, it.params.scale.to_bits(), it.params.zero_point)).collect()
+fn sum(losses: &Losses) -> f64 {
+    losses.iter().sum()
 }
 
-fn layers_of(plan: &Plan) -> usize {
-    plan.activations.iter().map(|plan| plan.layers().count()).sum()
+/// Signal to noise of the worst output.
+fn decibels_of(losses: &Losses) -> f64 {
+    let worst = losses.iter().copied().fold(0.0, f64::max).min(1.0);
+    decibels(1.0 - worst, worst)
 }
 
 /// The model as a plan says.

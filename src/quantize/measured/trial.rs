@@ -1,8 +1,10 @@
 //! How far a quantized model's outputs are from the float model's, on samples that its ranges were not made of.
 
+use std::collections::HashMap;
+
 use crate::{
     analysis::Facts,
-    calibration::{Engine, Observation, Sample, can_be_watched},
+    calibration::{Engine, Observation, ObservedValue, Sample, can_be_watched},
     compare::{Channels, Measure, channel_axis, decibels},
     error::Result,
     ir::{Model, ValueId},
@@ -20,11 +22,17 @@ pub(super) struct Judge<'a> {
     expected: Vec<Vec<Seen>>,
 }
 
-/// An output of one run.
+/// What a value held in one run.
 #[derive(Debug, Clone, Default)]
-struct Seen {
-    shape: Vec<usize>,
-    elements: Vec<f32>,
+pub(super) struct Seen {
+    pub shape: Vec<usize>,
+    pub elements: Vec<f32>,
+}
+
+impl Seen {
+    pub fn of(observed: &ObservedValue) -> Self {
+        Self { shape: observed.shape.to_vec(), elements: observed.elements.to_vec() }
+    }
 }
 
 /// How far a model's outputs are from the float model's.
@@ -67,9 +75,19 @@ impl<'a> Judge<'a> {
         Ok(Some(judge))
     }
 
-    /// How many samples there are.
-    pub fn samples(&self) -> usize {
-        self.samples.len()
+    /// The samples.
+    pub fn samples(&self) -> &'a [Sample] {
+        self.samples
+    }
+
+    /// What runs the models.
+    pub fn engine(&self) -> &'a dyn Engine {
+        self.engine
+    }
+
+    /// How many outputs are compared.
+    pub fn outputs(&self) -> usize {
+        self.places.len()
     }
 
     /// How far a model is from the float one, on the first samples, as many as are asked for.
@@ -77,17 +95,14 @@ impl<'a> Judge<'a> {
     /// # Errors
     /// The engine cannot run the model.
     pub fn loss(&self, model: &Model, samples: usize) -> Result<Loss> {
-        let mut tallies: Vec<Tally> = self.places.iter().map(|_| Tally::default()).collect();
-        self.run(model, samples, |sample, seen| {
-            for (output, (tally, seen)) in tallies.iter_mut().zip(&seen).enumerate() {
-                tally.observe(&self.expected[sample][output], seen, &self.fixed[output]);
-            }
-        })?;
-        let shares: Vec<f64> = tallies.iter().map(Tally::share).collect();
-        let share = shares.iter().sum::<f64>() / shares.len() as f64;
-        let worst = (0..shares.len()).max_by(|&a, &b| shares[a].total_cmp(&shares[b])).unwrap_or_default();
-        let worst_db = decibels(1.0 - shares[worst], shares[worst]);
-        Ok(Loss { share, worst_db, worst: self.places[worst] })
+        let mut comparison = self.comparison();
+        self.run(model, samples, |sample, seen| comparison.observe(sample, &seen.iter().collect::<Vec<_>>()))?;
+        Ok(comparison.loss())
+    }
+
+    /// A comparison with the float model of which nothing is known yet.
+    pub fn comparison(&self) -> Comparison<'_, 'a> {
+        Comparison { judge: self, tallies: self.places.iter().map(|_| Tally::default()).collect() }
     }
 
     fn run(&self, model: &Model, samples: usize, mut each: impl FnMut(usize, Vec<Seen>)) -> Result<()> {
@@ -99,12 +114,50 @@ impl<'a> Judge<'a> {
             let mut seen = vec![Seen::default(); watched.len()];
             session.run(&observation.inputs(sample)?, &mut |observed| {
                 for value in observed {
-                    seen[value.index] = Seen { shape: value.shape.to_vec(), elements: value.elements.to_vec() };
+                    seen[value.index] = Seen::of(value);
                 }
             })?;
             each(index, seen);
         }
         Ok(())
+    }
+}
+
+/// The outputs of runs beside the float model's.
+pub(super) struct Comparison<'j, 'a> {
+    judge: &'j Judge<'a>,
+    tallies: Vec<Tally>,
+}
+
+impl Comparison<'_, '_> {
+    /// Takes the outputs of a run of one sample.
+    pub fn observe(&mut self, sample: usize, seen: &[&Seen]) {
+        for (output, (tally, seen)) in self.tallies.iter_mut().zip(seen).enumerate() {
+            tally.observe(&self.judge.expected[sample][output], seen, &self.judge.fixed[output]);
+        }
+    }
+
+    /// Takes those outputs of a run of one sample that are not what they were.
+    pub fn observe_changed(&mut self, sample: usize, model: &Model, changed: &HashMap<ValueId, Seen>) {
+        let outputs = model.scope(Model::MAIN).outputs();
+        let expected = &self.judge.expected[sample];
+        let places = self.judge.places.iter().zip(expected);
+        let seen: Vec<&Seen> =
+            places.map(|(&place, as_it_was)| changed.get(&outputs[place].value).unwrap_or(as_it_was)).collect();
+        self.observe(sample, &seen);
+    }
+
+    /// Of each output noise over signal and noise.
+    pub fn shares(&self) -> Vec<f64> {
+        self.tallies.iter().map(Tally::share).collect()
+    }
+
+    pub fn loss(&self) -> Loss {
+        let shares = self.shares();
+        let share = shares.iter().sum::<f64>() / shares.len() as f64;
+        let worst = (0..shares.len()).max_by(|&a, &b| shares[a].total_cmp(&shares[b])).unwrap_or_default();
+        let worst_db = decibels(1.0 - shares[worst], shares[worst]);
+        Loss { share, worst_db, worst: self.judge.places[worst] }
     }
 }
 
