@@ -11,17 +11,17 @@ use std::{collections::HashSet, ops::ControlFlow};
 pub use hold_back::HoldBack;
 
 use self::{
-    search::{Choices, Search},
+    search::{Choices, Search, written},
     trial::{Judge, Loss},
 };
 use super::activations::{Prepared, finish, planned, prepare, settled};
 use crate::{
-    calibration::{Engine, Ranges, Sample},
+    calibration::{Collect, Engine, Ranges, Sample, can_be_watched, observe, proceed},
     config::{CalibrationMethod, Config, Effort},
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     findings::Fact,
     ir::{Model, OpId},
-    plan::{Decision, FloatReason, Plan, Planner, plan_activations},
+    plan::{Decision, FloatReason, Plan, Planner, watched},
     report::Report,
 };
 
@@ -83,37 +83,46 @@ pub fn quantize_measured(
     let Prepared { model: prepared, config, trained, mut facts, of_ranges, float } = prepare(model, config, ranges)?;
     let config = &config;
     let untouched = |_: &mut Model, _: &HashSet<OpId>| Ok(HashSet::new());
-    let by_rules = |model: &Model, config: &Config| plan_activations(model, config, ranges);
-    let mut quantized = prepared.clone();
-    let mut plan = planned(&mut quantized, config, float.clone(), untouched, by_rules)?;
+    let planned_with = |ranges: &Ranges, choices: &Choices| {
+        let mut quantized = prepared.clone();
+        let float = float.iter().chain(&choices.float).copied().collect();
+        let with_choices = |model: &Model, config: &Config| chosen(model, config, ranges, choices);
+        let mut plan = planned(&mut quantized, config, float, untouched, with_choices)?;
+        name_inaccurate(&mut plan, choices);
+        Ok::<_, Error>((quantized, plan))
+    };
     let found = match Judge::new(&prepared, held_back, engine)? {
         None => Err(match held_back.is_empty() {
             true => "there are fewer than 8 samples, so none was held back".to_owned(),
             false => "no output is of floats that can be observed".to_owned(),
         }),
-        Some(judge) => match search(&quantized, config, float.clone(), ranges, &judge, progress) {
+        Some(judge) => match search(&prepared, config, &float, ranges, &judge, progress) {
             Err(error) if matches!(error.kind(), ErrorKind::Cancelled { .. }) => return Err(error),
-            found => found.map_err(|error| error.to_string()),
+            found => found.map_err(|error| error.to_string()).map(|found| found.map(|found| (found, judge))),
         },
     };
-    let choices = match found {
-        Ok(Some(found)) => {
+    let (quantized, mut plan) = match found {
+        Ok(Some((mut found, judge))) => {
+            // What nothing is to be measured on any more makes ranges, too.
+            let mut all = ranges.clone();
+            all.merge(&observed(&prepared, config, &float, &judge)?);
+            let with_all = planned_with(&all, &found.choices)?;
+            let (loss, _) = judge.loss(&written(&with_all.0, &with_all.1)?)?;
+            eprintln!("MERGED {:.2} -> {:.2}", found.after.worst_db, loss.worst_db);
+            let is_as_good = loss.worst_db >= found.bound_db || loss.worst_db >= found.after.worst_db;
+            let written = if is_as_good { with_all } else { planned_with(ranges, &found.choices)? };
+            if is_as_good {
+                found.after = loss;
+            }
             facts.extend(found.facts(&prepared));
-            found.choices
+            written
         }
-        Ok(None) => Choices::default(),
+        Ok(None) => planned_with(ranges, &Choices::default())?,
         Err(reason) => {
             facts.push(Fact::NotMeasured { reason });
-            Choices::default()
+            planned_with(ranges, &Choices::default())?
         }
     };
-    if choices != Choices::default() {
-        quantized = prepared;
-        let float = float.into_iter().chain(choices.float.iter().copied()).collect();
-        let with_choices = |model: &Model, config: &Config| chosen(model, config, ranges, &choices);
-        plan = planned(&mut quantized, config, float, untouched, with_choices)?;
-        name_inaccurate(&mut plan, &choices);
-    }
     plan.trained = trained;
     plan.findings.splice(0..0, of_ranges);
     finish(model, quantized, plan, facts, config)
@@ -156,12 +165,12 @@ impl Found {
 fn search(
     model: &Model,
     config: &Config,
-    float: HashSet<OpId>,
+    float: &HashSet<OpId>,
     ranges: &Ranges,
     judge: &Judge,
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Option<Found>> {
-    let settled = settled(model.clone(), config, float)?;
+    let settled = settled(model.clone(), config, float.clone())?;
     let samples = ranges.values.values().map(|it| it.runs()).max().unwrap_or_default() as usize + judge.samples().len();
     let (times, trials, bound_db) = match config.accuracy {
         Effort::High => (HIGH_RUNS, HIGH_TRIALS, HIGH_DB),
@@ -183,6 +192,16 @@ fn search(
     let (before, after) = (search.before, search.best);
     let choices = search.found();
     Ok(Some(Found { choices, samples: judge.samples().len(), layers, bound_db, before, after }))
+}
+
+/// What the samples that were held back make of the values that have ranges.
+fn observed(model: &Model, config: &Config, float: &HashSet<OpId>, judge: &Judge) -> Result<Ranges> {
+    let settled = settled(model.clone(), config, float.clone())?;
+    let mut watched = watched(&settled.model, &settled.config)?;
+    watched.retain(|&value| can_be_watched(&settled.model, value).is_ok());
+    let samples = judge.samples().iter().cloned().map(Ok);
+    let collect = Collect::for_method(config.activations.method);
+    observe(&settled.model, &watched, samples, judge.engine(), collect, &mut proceed)
 }
 
 /// The plan with what was found.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    sources::{Losses, Sources, rounding, values_of},
+    sources::{Losses, Sources, gain_db, rounding, values_of},
     trial::{Judge, Loss},
 };
 use crate::{
@@ -22,18 +22,21 @@ use crate::{
     plan::{Decision, FloatReason, Plan, Planner, ValuePlan},
 };
 
-/// What a plan has to take off the loss to be kept: less may be chance, of so few samples.
-const LEAST_GAIN: f64 = 0.02;
+/// What other ranges have to gain together to be kept, in dB beyond what may be chance.
+const LEAST_GAIN_DB: f64 = 0.25;
 
-/// A range that takes less than this off what its value does is no better.
-const LEAST_GAIN_OF_RANGE: f64 = 0.1;
+/// What a range has to take off what its value does, in dB beyond what may be chance.
+const LEAST_GAIN_OF_RANGE_DB: f64 = 1.5;
+
+/// Values that do less than this part of what all do are left as they are.
+const LEAST_PART: f64 = 0.005;
 
 /// From here on ranges are good enough, in dB: to look for others would cost more time than it could be worth.
 const GOOD_DB: f64 = 45.0;
 
 /// How many runs of the float model one of the quantized model takes, as it is written: an engine that observes runs
 /// each pair.
-const QUANTIZED_RUN: f64 = 2.5;
+const QUANTIZED_RUN: f64 = 1.5;
 
 /// The most samples that sources of noise are measured on.
 const MEASURED_ON: usize = 4;
@@ -67,8 +70,11 @@ pub(super) struct Search<'a> {
     sources: Sources<'a>,
     pub before: Loss,
     pub best: Loss,
+    /// Of each sample what share of it is noise by the best plan.
+    best_of_each: Vec<f64>,
     plan: Plan,
     trials: usize,
+    start: std::time::Instant,
     progress: &'a mut dyn FnMut(usize) -> ControlFlow<()>,
 }
 
@@ -85,16 +91,34 @@ impl<'a> Search<'a> {
         budget: f64,
         progress: &'a mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Self> {
+        let start = std::time::Instant::now();
         let mut planner = Planner::new(model, config, ranges)?;
         let plan = planner.plan()?;
-        let before = judge.loss(&written(model, &plan)?, judge.samples().len())?;
-        // Half of the model lies downstream of a value on the average, and there is to be time for other ranges.
-        let once = (values_of(&plan).count() + layers_of(&plan).len()) as f64;
-        let samples = (budget / once) as usize;
-        let sources = Sources::new(model, judge, samples.clamp(1, MEASURED_ON))?;
+        let (before, of_each) = judge.loss(&written(model, &plan)?)?;
+        let samples = MEASURED_ON.min(of_each.len());
+        // Where most is lost there is most to be seen, but others are not to lose more for it.
+        let mut worst: Vec<usize> = (0..of_each.len()).collect();
+        worst.sort_by(|&one, &other| of_each[other].total_cmp(&of_each[one]));
+        let spread = (0..samples).map(|index| worst[index * worst.len() / samples]).collect();
+        eprintln!("{:?} before", start.elapsed());
+        let sources = Sources::new(model, judge, spread)?;
+        eprintln!("{:?} sources", start.elapsed());
         let choices = Choices::default();
-        let mut search =
-            Self { model, judge, planner, choices, budget, sources, before, best: before, plan, trials: 0, progress };
+        let mut search = Self {
+            model,
+            judge,
+            planner,
+            choices,
+            budget,
+            sources,
+            before,
+            best: before,
+            best_of_each: of_each,
+            plan,
+            trials: 0,
+            start,
+            progress,
+        };
         search.sources.runs += 2.0 * search.run_of_plan();
         Ok(search)
     }
@@ -126,22 +150,38 @@ impl<'a> Search<'a> {
             return Ok(());
         }
         let others = self.other_ranges()?;
-        let loss_of = |search: &Self, value: &ValuePlan| search.sources.of_values.get(&rounding(value)).map(sum);
         let plan = self.plan.clone();
-        let mut values: Vec<(f64, &ValuePlan)> =
-            values_of(&plan).filter_map(|value| Some((loss_of(self, value)?, value))).collect();
-        values.sort_by(|one, other| other.0.total_cmp(&one.0));
+        let known = |search: &Self, value: &ValuePlan| search.sources.of_values.get(&rounding(value)).cloned();
+        let mut values: Vec<(Losses, &ValuePlan)> =
+            values_of(&plan).filter_map(|value| Some((known(self, value)?, value))).collect();
+        values.sort_by(|one, other| other.0.first().total_cmp(&one.0.first()));
+        let all: f64 = values.iter().map(|(losses, _)| losses.first()).sum();
         let until = self.budget - self.run_of_plan();
         let mut found: Vec<(f64, ValueId, CalibrationMethod)> = Vec::new();
-        for (loss, value) in values {
+        for (losses, value) in values {
             let Some(others) = others.get(&value.value) else { continue };
+            if self.sources.runs >= until || losses.first() < LEAST_PART * all {
+                break;
+            }
             self.told()?;
-            self.sources.measure_roundings(&others.iter().map(|(_, it)| it).collect::<Vec<_>>(), until)?;
-            let tried = others.iter().filter_map(|(method, it)| Some((loss_of(self, it)?, *method)));
-            if let Some((least, method)) = tried.min_by(|one, other| one.0.total_cmp(&other.0))
-                && least < loss * (1.0 - LEAST_GAIN_OF_RANGE)
-            {
-                found.push((loss - least, value.value, method));
+            self.sources.measure_roundings(&others.iter().map(|(_, it)| it).collect::<Vec<_>>(), 1)?;
+            // What is better for one sample has to be for others, too.
+            let gains = others.iter().filter_map(|(method, it)| Some((known(self, it)?.gain_db(&losses), it, *method)));
+            let best = gains.max_by(|one, other| one.0.total_cmp(&other.0));
+            let Some((_, other, method)) = best.filter(|best| best.0 > LEAST_GAIN_OF_RANGE_DB) else { continue };
+            self.sources.measure_roundings(&[value], MEASURED_ON)?;
+            self.sources.measure_roundings(&[other], MEASURED_ON)?;
+            if let (Some(losses), Some(least)) = (known(self, value), known(self, other)) {
+                let gain_db = least.gain_db(&losses);
+                eprintln!(
+                    "RANGE {} {method} gain {gain_db:.2} dB {:.6} -> {:.6}",
+                    value.name,
+                    losses.first(),
+                    least.first()
+                );
+                if gain_db > LEAST_GAIN_OF_RANGE_DB {
+                    found.push((losses.first() - least.first(), value.value, method));
+                }
             }
         }
         found.sort_by(|one, other| other.0.total_cmp(&one.0));
@@ -161,6 +201,37 @@ impl<'a> Search<'a> {
     /// As [`new`](Self::new).
     pub fn float_layers(&mut self, bound_db: f64, trials: usize) -> Result<()> {
         let noisiest = self.noisiest();
+        let mut all: Vec<(f64, String)> = self
+            .sources
+            .of_values
+            .iter()
+            .filter(|(k, _)| values_of(&self.plan).any(|v| rounding(v) == **k))
+            .map(|(k, l)| (sum(l), format!("value {} ", self.model.value(k.0).name())))
+            .chain(
+                self.sources
+                    .of_weights
+                    .iter()
+                    .map(|(k, l)| (sum(l), format!("weights {}", self.model.op(*k).describe()))),
+            )
+            .collect();
+        all.sort_by(|a, b| b.0.total_cmp(&a.0));
+        eprintln!(
+            "{:?} ranges {} best {:.2} foreseen {:.2}; measured {} of {} values, {} of {} weights on {} samples, runs {:.0} of {:.0}",
+            self.start.elapsed(),
+            self.choices.methods.len(),
+            self.best.worst_db,
+            decibels_of(&self.sources.foreseen(&self.plan)),
+            self.sources.of_values.len(),
+            values_of(&self.plan).count(),
+            self.sources.of_weights.len(),
+            layers_of(&self.plan).len(),
+            self.sources.kept_count(),
+            self.sources.runs,
+            self.budget
+        );
+        for (l, n) in all.iter().take(12) {
+            eprintln!("   {l:.6} {n}");
+        }
         let mut least = 0;
         let mut most = noisiest.len();
         let mut trials = trials;
@@ -179,8 +250,46 @@ impl<'a> Search<'a> {
             let float: BTreeSet<OpId> = noisiest[..count].iter().flatten().copied().collect();
             float.iter().for_each(|&op| planner.pin(op, FloatReason::Inaccurate));
             let plan = planner.plan()?;
-            let loss = self.try_plan(&plan)?;
+            let un: Vec<_> = values_of(&plan)
+                .filter(|v| !self.sources.of_values.contains_key(&rounding(v)))
+                .map(|v| v.name.clone())
+                .collect();
+            let f0 = decibels_of(&self.sources.foreseen(&plan));
+            for value in values_of(&plan) {
+                self.sources.measure_roundings(&[value], 1)?;
+            }
+            eprintln!(
+                "unmeasured {} {:?}: {f0:.2} -> {:.2}",
+                un.len(),
+                &un[..un.len().min(5)],
+                decibels_of(&self.sources.foreseen(&plan))
+            );
+            {
+                let mut all: Vec<_> = values_of(&plan)
+                    .filter_map(|v| Some((sum(self.sources.of_values.get(&rounding(v))?), v.name.clone())))
+                    .collect();
+                all.sort_by(|a, b| b.0.total_cmp(&a.0));
+                for (l, n) in all.iter().take(6) {
+                    eprintln!("      {l:.6} {n}");
+                }
+                eprintln!(
+                    "      float: {:?}",
+                    float.iter().map(|op| self.model.op(*op).describe()).collect::<Vec<_>>()
+                );
+            }
+            let (loss, _) = self.try_plan(&plan)?;
             off_db = loss.worst_db - decibels_of(&self.sources.foreseen(&plan));
+            eprintln!(
+                "TRY count {count} of {} least {least} most {most}: float {} layers {} -> {:.2} dB share {:.5} foreseen {:.2} runs {:.0} of {:.0}",
+                noisiest.len(),
+                float.len(),
+                layers_of(&plan).len(),
+                loss.worst_db,
+                loss.share,
+                decibels_of(&self.sources.foreseen(&plan)),
+                self.sources.runs,
+                self.budget
+            );
             let is_enough = loss.worst_db >= bound_db;
             if is_enough || (!reached && loss.share < self.best.share) {
                 (self.planner, self.plan, self.best) = (planner, plan, loss);
@@ -255,6 +364,7 @@ impl<'a> Search<'a> {
             let plan = copy.plan()?;
             self.planner.learn(copy);
             for value in values_of(&plan).filter(|value| seen.insert(rounding(value))) {
+                // eprintln!("{} {method} {:?}", value.name, value.params);
                 found.entry(value.value).or_default().push((method, value.clone()));
             }
         }
@@ -269,19 +379,28 @@ impl<'a> Search<'a> {
         if layers_of(&plan) != layers_of(&self.plan) {
             return Ok(false);
         }
-        let loss = self.try_plan(&plan)?;
-        let is_better = loss.share < self.best.share * (1.0 - LEAST_GAIN);
+        let (loss, of_each) = self.try_plan(&plan)?;
+        let gain = gain_db(of_each.iter().copied(), self.best_of_each.iter().copied());
+        eprintln!(
+            "TRY ranges {}: {:.2} -> {:.2} dB, gain {gain:.2}\n  {:.5?}\n  {:.5?}",
+            found.len(),
+            self.best.worst_db,
+            loss.worst_db,
+            self.best_of_each,
+            of_each
+        );
+        let is_better = gain > LEAST_GAIN_DB;
         if is_better {
             self.choices.methods = found.iter().map(|&(_, value, method)| (value, method)).collect();
-            (self.planner, self.plan, self.best) = (planner, plan, loss);
+            (self.planner, self.plan, self.best, self.best_of_each) = (planner, plan, loss, of_each);
         }
         Ok(is_better)
     }
 
-    fn try_plan(&mut self, plan: &Plan) -> Result<Loss> {
+    fn try_plan(&mut self, plan: &Plan) -> Result<(Loss, Vec<f64>)> {
         self.told()?;
         self.sources.runs += self.run_of_plan();
-        self.judge.loss(&written(self.model, plan)?, self.judge.samples().len())
+        self.judge.loss(&written(self.model, plan)?)
     }
 
     /// How many runs of the float model a plan's trial takes.
@@ -305,17 +424,17 @@ pub(super) fn layers_of(plan: &Plan) -> Vec<OpId> {
 }
 
 fn sum(losses: &Losses) -> f64 {
-    losses.iter().sum()
+    losses.first()
 }
 
 /// Signal to noise of the worst output.
-fn decibels_of(losses: &Losses) -> f64 {
+fn decibels_of(losses: &[f64]) -> f64 {
     let worst = losses.iter().copied().fold(0.0, f64::max).min(1.0);
     decibels(1.0 - worst, worst)
 }
 
 /// The model as a plan says.
-fn written(model: &Model, plan: &Plan) -> Result<Model> {
+pub(super) fn written(model: &Model, plan: &Plan) -> Result<Model> {
     let mut model = model.clone();
     let weights = QuantizeWeights { plan };
     passes::run(&mut model, &[&weights])?;

@@ -3,7 +3,10 @@
 //! Noise of one source is made in the float model and run through what lies [downstream](super::downstream) of it. As
 //! long as it is small, what several sources do adds up: a plan's loss is foreseen without running it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    ops::Range,
+};
 
 use super::{
     downstream::{Downstream, can_be_fed, downstream, feed},
@@ -12,7 +15,7 @@ use super::{
 use crate::{
     analysis::Facts,
     calibration::{Observation, can_be_watched},
-    compare::Measure,
+    compare::{Measure, decibels},
     error::Result,
     ir::{DataType, Model, OpId, Tensor, ValueId},
     numeric::QuantParams,
@@ -23,8 +26,45 @@ use crate::{
 /// The most elements of a sample's values that are kept: 1 GiB. What is beyond is computed again where it is needed.
 const MOST_KEPT: usize = 1 << 28;
 
-/// What a source of noise does to each output: noise over signal and noise.
-pub(super) type Losses = Vec<f64>;
+/// What a source of noise does to the outputs: noise over signal and noise, of each of the samples that it was measured
+/// on so far and of each output.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Losses(Vec<Vec<f64>>);
+
+impl Losses {
+    /// The mean over the outputs, of the sample on which most is lost.
+    pub fn first(&self) -> f64 {
+        self.each().next().unwrap_or_default()
+    }
+
+    /// How much less is lost than by another source: as [`gain_db`].
+    pub fn gain_db(&self, other: &Self) -> f64 {
+        gain_db(self.each(), other.each())
+    }
+
+    /// Of each sample the mean over the outputs.
+    fn each(&self) -> impl Iterator<Item = f64> {
+        self.0.iter().map(|outputs| mean(outputs))
+    }
+}
+
+/// How many decibels less is lost of several samples, on the mean: less a standard error, as far as that is known, since
+/// it may be chance. Samples differ by orders of magnitude in what they lose; each that loses anything worth mentioning
+/// counts the same here.
+pub(super) fn gain_db(one: impl Iterator<Item = f64>, other: impl Iterator<Item = f64>) -> f64 {
+    let of = |loss: f64| decibels(1.0, loss + NOT_WORTH_MENTIONING);
+    let gains: Vec<f64> = one.zip(other).map(|(one, other)| of(one) - of(other)).collect();
+    let (mean, count) = (mean(&gains), gains.len() as f64);
+    let variance = gains.iter().map(|gain| (gain - mean) * (gain - mean)).sum::<f64>() / (count - 1.0).max(1.0);
+    mean - (variance / count.max(1.0)).sqrt()
+}
+
+/// Noise over signal of -40 dB.
+const NOT_WORTH_MENTIONING: f64 = 1e-4;
+
+fn mean(numbers: &[f64]) -> f64 {
+    numbers.iter().sum::<f64>() / numbers.len().max(1) as f64
+}
 
 /// A value with what it is quantized with.
 pub(super) type Rounding = (ValueId, u32, i32);
@@ -38,6 +78,8 @@ pub(super) fn rounding(value: &ValuePlan) -> Rounding {
 pub(super) struct Sources<'a> {
     model: &'a Model,
     judge: &'a Judge<'a>,
+    /// The places of the samples among the judge's.
+    samples: Vec<usize>,
     /// Of each sample the values.
     kept: Vec<HashMap<ValueId, Seen>>,
     known: HashSet<ValueId>,
@@ -57,11 +99,11 @@ enum Source<'p> {
 }
 
 impl<'a> Sources<'a> {
-    /// Runs the float model on the first samples, as many as are asked for.
+    /// Runs the float model on some of the judge's samples.
     ///
     /// # Errors
     /// The engine cannot run it.
-    pub fn new(model: &'a Model, judge: &'a Judge<'a>, samples: usize) -> Result<Self> {
+    pub fn new(model: &'a Model, judge: &'a Judge<'a>, samples: Vec<usize>) -> Result<Self> {
         let facts = Facts::as_stated(model);
         let is_known = |&value: &ValueId| {
             let computed = model.producer(value).is_some_and(|op| !model.op(op).is("Constant"));
@@ -76,7 +118,7 @@ impl<'a> Sources<'a> {
         let mut known: HashSet<ValueId> = watched.iter().copied().collect();
         let observation = Observation::new(model, &watched)?;
         let mut session = judge.engine().load(&observation)?;
-        for sample in judge.samples().iter().take(samples) {
+        for sample in samples.iter().map(|&place| &judge.samples()[place]) {
             let mut values = HashMap::new();
             let mut elements = 0;
             session.run(&observation.inputs(sample)?, &mut |observed| {
@@ -100,7 +142,7 @@ impl<'a> Sources<'a> {
         let runs = kept.len() as f64;
         let operators = model.ops().count().max(1);
         let (of_values, of_weights) = (HashMap::new(), BTreeMap::new());
-        Ok(Self { model, judge, kept, known, operators, of_values, of_weights, runs })
+        Ok(Self { model, judge, samples, kept, known, operators, of_values, of_weights, runs })
     }
 
     /// Measures what each source in a plan does, the noisiest first, for as long as that takes no more runs in all than
@@ -112,7 +154,7 @@ impl<'a> Sources<'a> {
         let mut sources: Vec<(f64, Source)> = Vec::new();
         for value in values_of(plan).filter(|it| self.can_measure(it.value)) {
             let mut measure = Measure::default();
-            for kept in &self.kept {
+            for kept in self.kept.iter().take(1) {
                 let seen = &kept[&value.value];
                 measure.observe(&seen.elements, &rounded(seen, value).elements);
             }
@@ -120,7 +162,7 @@ impl<'a> Sources<'a> {
         }
         for (op, output, made) in self.with_quantized_weights(plan)? {
             let mut measure = Measure::default();
-            for (kept, made) in self.kept.iter().zip(&made) {
+            for (kept, made) in self.kept.iter().zip(&made).take(1) {
                 measure.observe(&kept[&output].elements, &made.elements);
             }
             sources.push((measure.share(), Source::Weights(op, output, made)));
@@ -131,53 +173,69 @@ impl<'a> Sources<'a> {
                 break;
             }
             match source {
-                Source::Value(value) => self.measure_roundings(&[value], f64::INFINITY)?,
+                Source::Value(value) => self.measure_roundings(&[value], 1)?,
                 Source::Weights(op, output, made) => {
-                    let losses = self.losses(output, &[made], f64::INFINITY)?;
-                    self.of_weights.extend(losses.into_iter().map(|losses| (op, losses)));
+                    let mut losses = self.losses(output, &[made], 0..1)?;
+                    self.of_weights.extend(losses.pop().map(|losses| (op, Losses(losses))));
                 }
             }
         }
         Ok(())
     }
 
-    /// Measures what roundings of one value do, those that are not known yet, for as long as `until`.
+    /// Measures what roundings of one value do to the first samples, as many as are asked for, as far as that is not known
+    /// yet.
     ///
     /// # Errors
     /// As [`measure`](Self::measure).
-    pub fn measure_roundings(&mut self, roundings: &[&ValuePlan], until: f64) -> Result<()> {
-        let new: Vec<&ValuePlan> =
-            roundings.iter().copied().filter(|it| !self.of_values.contains_key(&rounding(it))).collect();
-        let Some(value) = new.first().map(|first| first.value).filter(|&value| self.can_measure(value)) else {
-            return Ok(());
-        };
-        let changes: Vec<Vec<Seen>> =
-            new.iter().map(|it| self.kept.iter().map(|kept| rounded(&kept[&value], it)).collect()).collect();
-        let losses = self.losses(value, &changes, until)?;
-        self.of_values.extend(new.into_iter().map(rounding).zip(losses));
+    pub fn measure_roundings(&mut self, roundings: &[&ValuePlan], samples: usize) -> Result<()> {
+        let samples = samples.min(self.kept.len());
+        let known = |sources: &Self, it: &ValuePlan| sources.of_values.get(&rounding(it)).map_or(0, |it| it.0.len());
+        let least = roundings.iter().map(|it| known(self, it)).min().unwrap_or(samples);
+        for from in least..samples {
+            let new: Vec<&ValuePlan> = roundings.iter().copied().filter(|it| known(self, it) == from).collect();
+            let Some(value) = new.first().map(|first| first.value).filter(|&value| self.can_measure(value)) else {
+                continue;
+            };
+            // What all lack is measured at once.
+            let to = if new.len() == roundings.len() { samples } else { from + 1 };
+            let changes: Vec<Vec<Seen>> = new
+                .iter()
+                .map(|it| self.kept[from..to].iter().map(|kept| rounded(&kept[&value], it)).collect())
+                .collect();
+            let losses = self.losses(value, &changes, from..to)?;
+            for (it, losses) in new.into_iter().zip(losses) {
+                self.of_values.entry(rounding(it)).or_default().0.extend(losses);
+            }
+        }
         Ok(())
     }
 
-    /// What a plan loses by what was measured, of each output.
-    pub fn foreseen(&self, plan: &Plan) -> Losses {
+    /// What a plan loses by what was measured, of each output: on the sample on which most is lost.
+    pub fn foreseen(&self, plan: &Plan) -> Vec<f64> {
         let layers = super::search::layers_of(plan);
         let values = values_of(plan).filter_map(|value| self.of_values.get(&rounding(value)));
         let weights = layers.iter().filter_map(|op| self.of_weights.get(op));
         let mut sum = vec![0.0; self.judge.outputs()];
         for losses in values.chain(weights) {
-            sum.iter_mut().zip(losses).for_each(|(sum, loss)| *sum += loss);
+            let first = losses.0.iter().take(1).flatten();
+            sum.iter_mut().zip(first).for_each(|(sum, loss)| *sum += loss);
         }
         sum
     }
 
+    pub fn kept_count(&self) -> usize {
+        self.kept.len()
+    }
     fn can_measure(&self, value: ValueId) -> bool {
         self.kept.iter().all(|kept| kept.contains_key(&value)) && can_be_fed(self.model, value)
     }
 
-    /// What the outputs lose by each of several changes of a value, which say what it is for each sample.
-    fn losses(&mut self, value: ValueId, changes: &[Vec<Seen>], until: f64) -> Result<Vec<Losses>> {
+    /// What the outputs lose by each of several changes of a value, which say what it is for each of some samples.
+    fn losses(&mut self, value: ValueId, changes: &[Vec<Seen>], samples: Range<usize>) -> Result<Vec<Vec<Vec<f64>>>> {
         let part = downstream(self.model, value, &self.known);
-        let each = self.kept.len() as f64 * part.operators as f64 / self.operators as f64;
+        let runs = changes.len() * samples.len() * part.operators;
+        self.runs += runs as f64 / self.operators as f64;
         let observation = Observation::new(&part.model, &part.outputs)?;
         let mut session = match part.outputs.is_empty() {
             true => None,
@@ -185,12 +243,8 @@ impl<'a> Sources<'a> {
         };
         let mut losses = Vec::new();
         for change in changes {
-            if self.runs >= until {
-                break;
-            }
-            self.runs += each;
-            let mut comparison = self.judge.comparison();
-            for (index, changed) in change.iter().enumerate() {
+            let mut of_samples = Vec::new();
+            for (index, changed) in samples.clone().zip(change) {
                 let mut outputs: HashMap<ValueId, Seen> = HashMap::from([(value, changed.clone())]);
                 if let Some(session) = &mut session {
                     let sample = self.fed(index, &part, changed)?;
@@ -198,16 +252,18 @@ impl<'a> Sources<'a> {
                         outputs.extend(observed.iter().map(|it| (part.outputs[it.index], Seen::of(it))));
                     })?;
                 }
-                comparison.observe_changed(index, self.model, &outputs);
+                let mut comparison = self.judge.comparison();
+                comparison.observe_changed(self.samples[index], self.model, &outputs);
+                of_samples.push(comparison.shares());
             }
-            losses.push(comparison.shares());
+            losses.push(of_samples);
         }
         Ok(losses)
     }
 
     /// A sample for what is downstream of a value.
     fn fed(&self, index: usize, part: &Downstream, changed: &Seen) -> Result<crate::calibration::Sample> {
-        let mut sample = self.judge.samples()[index].clone();
+        let mut sample = self.judge.samples()[self.samples[index]].clone();
         for (place, (value, name)) in part.feeds.iter().enumerate() {
             let seen = if place == 0 { changed } else { &self.kept[index][value] };
             sample.inputs.push(seen.tensor(name)?);
@@ -234,8 +290,8 @@ impl<'a> Sources<'a> {
         let mut session = self.judge.engine().load(&observation)?;
         let mut made: Vec<(OpId, ValueId, Vec<Seen>)> =
             layers.into_iter().map(|(op, output)| (op, output, Vec::new())).collect();
-        for (index, kept) in self.kept.iter().enumerate() {
-            let mut sample = self.judge.samples()[index].clone();
+        for (index, kept) in self.kept.iter().enumerate().take(1) {
+            let mut sample = self.judge.samples()[self.samples[index]].clone();
             for (value, name) in &feeds {
                 sample.inputs.push(kept[value].tensor(name)?);
             }
@@ -243,9 +299,8 @@ impl<'a> Sources<'a> {
                 observed.iter().for_each(|it| made[it.index].2.push(Seen::of(it)));
             })?;
         }
-        self.runs += self.kept.len() as f64;
-        let samples = self.kept.len();
-        made.retain(|(.., seen)| seen.len() == samples);
+        self.runs += 1.0;
+        made.retain(|(.., seen)| seen.len() == 1);
         Ok(made)
     }
 }

@@ -70,7 +70,7 @@ impl<'a> Judge<'a> {
         let fixed = places.iter().map(is_fixed).collect();
         let mut judge = Self { engine, samples, places, fixed, expected: Vec::new() };
         let mut expected = Vec::new();
-        judge.run(float, samples.len(), |_, seen| expected.push(seen))?;
+        judge.run(float, |_, seen| expected.push(seen))?;
         judge.expected = expected;
         Ok(Some(judge))
     }
@@ -90,14 +90,21 @@ impl<'a> Judge<'a> {
         self.places.len()
     }
 
-    /// How far a model is from the float one, on the first samples, as many as are asked for.
+    /// How far a model is from the float one, and of each sample by itself what share of it is noise.
     ///
     /// # Errors
     /// The engine cannot run the model.
-    pub fn loss(&self, model: &Model, samples: usize) -> Result<Loss> {
-        let mut comparison = self.comparison();
-        self.run(model, samples, |sample, seen| comparison.observe(sample, &seen.iter().collect::<Vec<_>>()))?;
-        Ok(comparison.loss())
+    pub fn loss(&self, model: &Model) -> Result<(Loss, Vec<f64>)> {
+        let mut all = self.comparison();
+        let mut each = Vec::new();
+        self.run(model, |sample, seen| {
+            let seen: Vec<&Seen> = seen.iter().collect();
+            all.observe(sample, &seen);
+            let mut alone = self.comparison();
+            alone.observe(sample, &seen);
+            each.push(alone.loss().share);
+        })?;
+        Ok((all.loss(), each))
     }
 
     /// A comparison with the float model of which nothing is known yet.
@@ -105,12 +112,12 @@ impl<'a> Judge<'a> {
         Comparison { judge: self, tallies: self.places.iter().map(|_| Tally::default()).collect() }
     }
 
-    fn run(&self, model: &Model, samples: usize, mut each: impl FnMut(usize, Vec<Seen>)) -> Result<()> {
+    fn run(&self, model: &Model, mut each: impl FnMut(usize, Vec<Seen>)) -> Result<()> {
         let outputs = model.scope(Model::MAIN).outputs();
         let watched: Vec<ValueId> = self.places.iter().map(|&place| outputs[place].value).collect();
         let observation = Observation::new(model, &watched)?;
         let mut session = self.engine.load(&observation)?;
-        for (index, sample) in self.samples.iter().take(samples).enumerate() {
+        for (index, sample) in self.samples.iter().enumerate() {
             let mut seen = vec![Seen::default(); watched.len()];
             session.run(&observation.inputs(sample)?, &mut |observed| {
                 for value in observed {
