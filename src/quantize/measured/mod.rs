@@ -2,6 +2,7 @@
 
 mod downstream;
 mod hold_back;
+mod losses;
 mod search;
 mod sources;
 mod trial;
@@ -43,10 +44,12 @@ const HIGH_TRIALS: usize = 6;
 /// Quantizes a model's weights and activations as [`quantize_activations`](super::quantize_activations) does, and then
 /// looks at what comes out: the model is run as it would be written, with samples that the ranges were not
 /// [made of](HoldBack), and compared with the float model, channel by channel of each output, each against its own
-/// variance. Ranges of other methods are tried for parts of the values and for single ones; where an output stays
-/// below what was [asked for](Config::min_sqnr_db), the layers that cost most are left float. The result is the same at every
-/// number of threads. `progress` hears after each trial how many there were, and may end all of it by
-/// [`Break`](ControlFlow::Break).
+/// variance. What each rounded value and each layer's weights do to the outputs is measured by itself, in a run of what
+/// lies downstream of it. For the values that do most, ranges of other methods are tried; where an output stays below what
+/// was [asked for](Config::min_sqnr_db), the operators whose noise costs most are left float, as few as it takes. In the
+/// end the samples that were held back make ranges, too, unless the outputs are further from the float model's then. The
+/// result is the same at every number of threads. `progress` hears after each step how many there were, and may end all of
+/// it by [`Break`](ControlFlow::Break).
 ///
 /// Where [`accuracy`](Config::accuracy) is `off`, where there is no such sample or no output of floats, and where the
 /// engine does not run the quantized model, nothing is measured; the report says so but for `off`.
@@ -106,16 +109,12 @@ pub fn quantize_measured(
             // What nothing is to be measured on any more makes ranges, too.
             let mut all = ranges.clone();
             all.merge(&observed(&prepared, config, &float, &judge)?);
-            let with_all = planned_with(&all, &found.choices)?;
-            let (loss, _) = judge.loss(&written(&with_all.0, &with_all.1)?)?;
-            eprintln!("MERGED {:.2} -> {:.2}", found.after.worst_db, loss.worst_db);
-            let is_as_good = loss.worst_db >= found.bound_db || loss.worst_db >= found.after.worst_db;
-            let written = if is_as_good { with_all } else { planned_with(ranges, &found.choices)? };
-            if is_as_good {
-                found.after = loss;
-            }
+            let (quantized, plan) = planned_with(&all, &found.choices)?;
+            let (loss, _) = judge.loss(&written(&quantized, &plan)?)?;
+            let is_as_good = loss.worst_db >= found.bound_db.min(found.after.worst_db);
+            found.after = if is_as_good { loss } else { found.after };
             facts.extend(found.facts(&prepared));
-            written
+            if is_as_good { (quantized, plan) } else { planned_with(ranges, &found.choices)? }
         }
         Ok(None) => planned_with(ranges, &Choices::default())?,
         Err(reason) => {
@@ -179,7 +178,7 @@ fn search(
     let bound_db = config.min_sqnr_db.unwrap_or(bound_db);
     let budget = times * samples as f64;
     let mut search = Search::new(&settled.model, &settled.config, ranges, judge, budget, progress)?;
-    let layers: HashSet<OpId> = search.layers().into_iter().collect();
+    let layers: HashSet<OpId> = search.layers().collect();
     if layers.is_empty() {
         return Ok(None);
     }

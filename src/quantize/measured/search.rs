@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    sources::{Losses, Sources, gain_db, rounding, values_of},
+    losses::{Losses, gain_db},
+    sources::{Source, Sources, layers_of, values_of},
     trial::{Judge, Loss},
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
     error::{ErrorKind, Result},
     ir::{Model, OpId, ValueId},
     passes::{self, QuantizeActivations, QuantizeWeights, RemoveIdentities},
-    plan::{Decision, FloatReason, Plan, Planner, ValuePlan},
+    plan::{FloatReason, Plan, Planner, ValuePlan},
 };
 
 /// What other ranges have to gain together to be kept, in dB beyond what may be chance.
@@ -74,7 +75,6 @@ pub(super) struct Search<'a> {
     best_of_each: Vec<f64>,
     plan: Plan,
     trials: usize,
-    start: std::time::Instant,
     progress: &'a mut dyn FnMut(usize) -> ControlFlow<()>,
 }
 
@@ -91,7 +91,6 @@ impl<'a> Search<'a> {
         budget: f64,
         progress: &'a mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Self> {
-        let start = std::time::Instant::now();
         let mut planner = Planner::new(model, config, ranges)?;
         let plan = planner.plan()?;
         let (before, of_each) = judge.loss(&written(model, &plan)?)?;
@@ -100,9 +99,7 @@ impl<'a> Search<'a> {
         let mut worst: Vec<usize> = (0..of_each.len()).collect();
         worst.sort_by(|&one, &other| of_each[other].total_cmp(&of_each[one]));
         let spread = (0..samples).map(|index| worst[index * worst.len() / samples]).collect();
-        eprintln!("{:?} before", start.elapsed());
         let sources = Sources::new(model, judge, spread)?;
-        eprintln!("{:?} sources", start.elapsed());
         let choices = Choices::default();
         let mut search = Self {
             model,
@@ -116,7 +113,6 @@ impl<'a> Search<'a> {
             best_of_each: of_each,
             plan,
             trials: 0,
-            start,
             progress,
         };
         search.sources.runs += 2.0 * search.run_of_plan();
@@ -129,7 +125,7 @@ impl<'a> Search<'a> {
     }
 
     /// The layers that compute in integers.
-    pub fn layers(&self) -> Vec<OpId> {
+    pub fn layers(&self) -> impl Iterator<Item = OpId> {
         layers_of(&self.plan)
     }
 
@@ -151,42 +147,38 @@ impl<'a> Search<'a> {
         }
         let others = self.other_ranges()?;
         let plan = self.plan.clone();
-        let known = |search: &Self, value: &ValuePlan| search.sources.of_values.get(&rounding(value)).cloned();
-        let mut values: Vec<(Losses, &ValuePlan)> =
-            values_of(&plan).filter_map(|value| Some((known(self, value)?, value))).collect();
-        values.sort_by(|one, other| other.0.first().total_cmp(&one.0.first()));
-        let all: f64 = values.iter().map(|(losses, _)| losses.first()).sum();
+        let loss = |value: &ValuePlan| self.sources.loss(Source::of(value)).map_or(0.0, Losses::first);
+        let mut values: Vec<(f64, &ValuePlan)> = values_of(&plan).map(|value| (loss(value), value)).collect();
+        values.sort_by(|one, other| other.0.total_cmp(&one.0));
+        let all: f64 = values.iter().map(|(loss, _)| loss).sum();
         let until = self.budget - self.run_of_plan();
         let mut found: Vec<(f64, ValueId, CalibrationMethod)> = Vec::new();
-        for (losses, value) in values {
+        for (loss, value) in values {
             let Some(others) = others.get(&value.value) else { continue };
-            if self.sources.runs >= until || losses.first() < LEAST_PART * all {
+            if self.sources.runs >= until || loss < LEAST_PART * all {
                 break;
             }
             self.told()?;
-            self.sources.measure_roundings(&others.iter().map(|(_, it)| it).collect::<Vec<_>>(), 1)?;
-            // What is better for one sample has to be for others, too.
-            let gains = others.iter().filter_map(|(method, it)| Some((known(self, it)?.gain_db(&losses), it, *method)));
-            let best = gains.max_by(|one, other| one.0.total_cmp(&other.0));
-            let Some((_, other, method)) = best.filter(|best| best.0 > LEAST_GAIN_OF_RANGE_DB) else { continue };
-            self.sources.measure_roundings(&[value], MEASURED_ON)?;
-            self.sources.measure_roundings(&[other], MEASURED_ON)?;
-            if let (Some(losses), Some(least)) = (known(self, value), known(self, other)) {
-                let gain_db = least.gain_db(&losses);
-                eprintln!(
-                    "RANGE {} {method} gain {gain_db:.2} dB {:.6} -> {:.6}",
-                    value.name,
-                    losses.first(),
-                    least.first()
-                );
-                if gain_db > LEAST_GAIN_OF_RANGE_DB {
-                    found.push((losses.first() - least.first(), value.value, method));
+            let losses = self.sources.measure_alone(&plan, Source::of(value), 1)?;
+            let mut best: Option<(f64, &ValuePlan, CalibrationMethod)> = None;
+            for (method, other) in others {
+                let gain_db = self.sources.measure_alone(&plan, Source::of(other), 1)?.gain_db(&losses);
+                if best.is_none_or(|best| gain_db > best.0) {
+                    best = Some((gain_db, other, *method));
                 }
+            }
+            let Some((_, other, method)) = best.filter(|best| best.0 > LEAST_GAIN_OF_RANGE_DB) else { continue };
+            // What is better for one sample has to be for others, too.
+            let losses = self.sources.measure_alone(&plan, Source::of(value), MEASURED_ON)?;
+            let least = self.sources.measure_alone(&plan, Source::of(other), MEASURED_ON)?;
+            if least.gain_db(&losses) > LEAST_GAIN_OF_RANGE_DB {
+                found.push((losses.first() - least.first(), value.value, method));
             }
         }
         found.sort_by(|one, other| other.0.total_cmp(&one.0));
         // Where all together are no better, those that gain most may be.
-        for count in [found.len(), found.len().div_ceil(4)] {
+        let counts = BTreeSet::from([found.len(), found.len().div_ceil(4)]);
+        for count in counts.into_iter().rev() {
             if count == 0 || self.try_ranges(&found[..count])? {
                 break;
             }
@@ -201,106 +193,31 @@ impl<'a> Search<'a> {
     /// As [`new`](Self::new).
     pub fn float_layers(&mut self, bound_db: f64, trials: usize) -> Result<()> {
         let noisiest = self.noisiest();
-        let mut all: Vec<(f64, String)> = self
-            .sources
-            .of_values
-            .iter()
-            .filter(|(k, _)| values_of(&self.plan).any(|v| rounding(v) == **k))
-            .map(|(k, l)| (sum(l), format!("value {} ", self.model.value(k.0).name())))
-            .chain(
-                self.sources
-                    .of_weights
-                    .iter()
-                    .map(|(k, l)| (sum(l), format!("weights {}", self.model.op(*k).describe()))),
-            )
-            .collect();
-        all.sort_by(|a, b| b.0.total_cmp(&a.0));
-        eprintln!(
-            "{:?} ranges {} best {:.2} foreseen {:.2}; measured {} of {} values, {} of {} weights on {} samples, runs {:.0} of {:.0}",
-            self.start.elapsed(),
-            self.choices.methods.len(),
-            self.best.worst_db,
-            decibels_of(&self.sources.foreseen(&self.plan)),
-            self.sources.of_values.len(),
-            values_of(&self.plan).count(),
-            self.sources.of_weights.len(),
-            layers_of(&self.plan).len(),
-            self.sources.kept_count(),
-            self.sources.runs,
-            self.budget
-        );
-        for (l, n) in all.iter().take(12) {
-            eprintln!("   {l:.6} {n}");
-        }
-        let mut least = 0;
-        let mut most = noisiest.len();
-        let mut trials = trials;
+        let (mut least, mut most) = (0, noisiest.len());
         // What was foreseen is off by so much.
-        let now = decibels_of(&self.sources.foreseen(&self.plan));
-        let mut off_db = if now.is_finite() { self.best.worst_db - now } else { 0.0 };
+        let mut off_db = self.best.worst_db - decibels_of(&self.sources.foreseen(&self.plan));
         let start = self.planner.clone();
         let mut reached = self.best.worst_db >= bound_db;
-        while !reached || trials > 0 {
-            if least >= most || trials == 0 || (reached && self.choices.float.is_empty()) {
+        for _ in 0..trials {
+            if least >= most || (reached && self.choices.float.is_empty()) {
                 break;
             }
-            trials -= 1;
             let count = self.count_for(&start, &noisiest[..most], least, bound_db - off_db)?;
-            let mut planner = start.clone();
             let float: BTreeSet<OpId> = noisiest[..count].iter().flatten().copied().collect();
+            let mut planner = start.clone();
             float.iter().for_each(|&op| planner.pin(op, FloatReason::Inaccurate));
             let plan = planner.plan()?;
-            let un: Vec<_> = values_of(&plan)
-                .filter(|v| !self.sources.of_values.contains_key(&rounding(v)))
-                .map(|v| v.name.clone())
-                .collect();
-            let f0 = decibels_of(&self.sources.foreseen(&plan));
-            for value in values_of(&plan) {
-                self.sources.measure_roundings(&[value], 1)?;
-            }
-            eprintln!(
-                "unmeasured {} {:?}: {f0:.2} -> {:.2}",
-                un.len(),
-                &un[..un.len().min(5)],
-                decibels_of(&self.sources.foreseen(&plan))
-            );
-            {
-                let mut all: Vec<_> = values_of(&plan)
-                    .filter_map(|v| Some((sum(self.sources.of_values.get(&rounding(v))?), v.name.clone())))
-                    .collect();
-                all.sort_by(|a, b| b.0.total_cmp(&a.0));
-                for (l, n) in all.iter().take(6) {
-                    eprintln!("      {l:.6} {n}");
-                }
-                eprintln!(
-                    "      float: {:?}",
-                    float.iter().map(|op| self.model.op(*op).describe()).collect::<Vec<_>>()
-                );
-            }
+            // Integers begin and end elsewhere now.
+            self.sources.measure_rest(&plan)?;
             let (loss, _) = self.try_plan(&plan)?;
             off_db = loss.worst_db - decibels_of(&self.sources.foreseen(&plan));
-            eprintln!(
-                "TRY count {count} of {} least {least} most {most}: float {} layers {} -> {:.2} dB share {:.5} foreseen {:.2} runs {:.0} of {:.0}",
-                noisiest.len(),
-                float.len(),
-                layers_of(&plan).len(),
-                loss.worst_db,
-                loss.share,
-                decibels_of(&self.sources.foreseen(&plan)),
-                self.sources.runs,
-                self.budget
-            );
             let is_enough = loss.worst_db >= bound_db;
             if is_enough || (!reached && loss.share < self.best.share) {
                 (self.planner, self.plan, self.best) = (planner, plan, loss);
                 self.choices.float = float;
             }
             reached |= is_enough;
-            if is_enough {
-                most = count - 1;
-            } else {
-                least = count;
-            }
+            (least, most) = if is_enough { (least, count - 1) } else { (count, most) };
         }
         Ok(())
     }
@@ -328,15 +245,15 @@ impl<'a> Search<'a> {
             self.plan.activations.iter().flat_map(|plan| plan.integer()).map(|it| it.op).collect();
         let mut groups: Vec<(f64, Vec<OpId>)> = Vec::new();
         for value in values_of(&self.plan) {
-            let Some(losses) = self.sources.of_values.get(&rounding(value)) else { continue };
+            let Some(losses) = self.sources.loss(Source::of(value)) else { continue };
             let ops: BTreeSet<OpId> = self.beside(value.value).filter(|op| integer.contains(op)).collect();
             if !ops.is_empty() {
-                groups.push((sum(losses) / ops.len() as f64, ops.into_iter().collect()));
+                groups.push((losses.first() / ops.len() as f64, ops.into_iter().collect()));
             }
         }
         for op in layers_of(&self.plan) {
-            if let Some(losses) = self.sources.of_weights.get(&op) {
-                groups.push((sum(losses), vec![op]));
+            if let Some(losses) = self.sources.loss(Source::Weights(op)) {
+                groups.push((losses.first(), vec![op]));
             }
         }
         groups.retain(|(worth, _)| *worth > 0.0);
@@ -357,14 +274,13 @@ impl<'a> Search<'a> {
     fn other_ranges(&mut self) -> Result<HashMap<ValueId, Vec<(CalibrationMethod, ValuePlan)>>> {
         let values: Vec<ValueId> = values_of(&self.plan).map(|value| value.value).collect();
         let mut found: HashMap<ValueId, Vec<(CalibrationMethod, ValuePlan)>> = HashMap::new();
-        let mut seen: HashSet<_> = values_of(&self.plan).map(rounding).collect();
+        let mut seen: HashSet<_> = values_of(&self.plan).map(Source::of).collect();
         for method in METHODS {
             let mut copy = self.planner.clone();
             values.iter().for_each(|&value| copy.choose(value, method));
             let plan = copy.plan()?;
             self.planner.learn(copy);
-            for value in values_of(&plan).filter(|value| seen.insert(rounding(value))) {
-                // eprintln!("{} {method} {:?}", value.name, value.params);
+            for value in values_of(&plan).filter(|value| seen.insert(Source::of(value))) {
                 found.entry(value.value).or_default().push((method, value.clone()));
             }
         }
@@ -376,19 +292,11 @@ impl<'a> Search<'a> {
         found.iter().for_each(|&(_, value, method)| planner.choose(value, method));
         let plan = planner.plan()?;
         // What a range would take back to float is not gained by the range.
-        if layers_of(&plan) != layers_of(&self.plan) {
+        if layers_of(&plan).ne(layers_of(&self.plan)) {
             return Ok(false);
         }
         let (loss, of_each) = self.try_plan(&plan)?;
-        let gain = gain_db(of_each.iter().copied(), self.best_of_each.iter().copied());
-        eprintln!(
-            "TRY ranges {}: {:.2} -> {:.2} dB, gain {gain:.2}\n  {:.5?}\n  {:.5?}",
-            found.len(),
-            self.best.worst_db,
-            loss.worst_db,
-            self.best_of_each,
-            of_each
-        );
+        let gain = gain_db(&of_each, &self.best_of_each);
         let is_better = gain > LEAST_GAIN_DB;
         if is_better {
             self.choices.methods = found.iter().map(|&(_, value, method)| (value, method)).collect();
@@ -415,16 +323,6 @@ impl<'a> Search<'a> {
             ControlFlow::Continue(()) => Ok(()),
         }
     }
-}
-
-/// The layers that compute in integers.
-pub(super) fn layers_of(plan: &Plan) -> Vec<OpId> {
-    let operators = plan.activations.iter().flat_map(|plan| &plan.operators);
-    operators.filter(|it| matches!(it.decision, Decision::Layer { .. })).map(|it| it.op).collect()
-}
-
-fn sum(losses: &Losses) -> f64 {
-    losses.first()
 }
 
 /// Signal to noise of the worst output.

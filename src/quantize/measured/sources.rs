@@ -1,77 +1,52 @@
 //! What each source of noise does to the outputs by itself: a value that is rounded, or a layer whose weights are.
 //!
-//! Noise of one source is made in the float model and run through what lies [downstream](super::downstream) of it. As
-//! long as it is small, what several sources do adds up: a plan's loss is foreseen without running it.
+//! A source is put into the float model, and what lies [downstream](super::downstream) of it is run. As long as noise is
+//! small, what several sources do adds up: a plan's loss is foreseen without running it. Most sources do next to nothing.
+//! They are told from the others in groups of neighbours, which are divided where they do much.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     ops::Range,
 };
 
 use super::{
-    downstream::{Downstream, can_be_fed, downstream, feed},
+    downstream::{Downstream, can_be_fed, downstream},
+    losses::Losses,
     trial::{Judge, Seen},
 };
 use crate::{
     analysis::Facts,
-    calibration::{Observation, can_be_watched},
-    compare::{Measure, decibels},
+    calibration::{Observation, Sample, can_be_watched},
     error::Result,
-    ir::{DataType, Model, OpId, Tensor, ValueId},
-    numeric::QuantParams,
+    ir::{DataType, Model, NewOp, OpId, Tensor, Use, ValueId},
+    numeric::QuantizedType,
     passes::{self, QuantizeWeights},
-    plan::{Plan, ValuePlan},
+    plan::{Decision, Plan, Readers, ValuePlan, WeightPlan, storage_dtype},
 };
 
 /// The most elements of a sample's values that are kept: 1 GiB. What is beyond is computed again where it is needed.
 const MOST_KEPT: usize = 1 << 28;
 
-/// What a source of noise does to the outputs: noise over signal and noise, of each of the samples that it was measured
-/// on so far and of each output.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Losses(Vec<Vec<f64>>);
+/// Into how many groups sources are divided at first.
+const GROUPS: usize = 16;
 
-impl Losses {
-    /// The mean over the outputs, of the sample on which most is lost.
-    pub fn first(&self) -> f64 {
-        self.each().next().unwrap_or_default()
-    }
+/// Groups that do less than this part of what all do are not divided.
+const LEAST_PART: f64 = 0.005;
 
-    /// How much less is lost than by another source: as [`gain_db`].
-    pub fn gain_db(&self, other: &Self) -> f64 {
-        gain_db(self.each(), other.each())
-    }
-
-    /// Of each sample the mean over the outputs.
-    fn each(&self) -> impl Iterator<Item = f64> {
-        self.0.iter().map(|outputs| mean(outputs))
-    }
+/// A source of noise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Source {
+    /// A value, and what it is rounded with: the bits of the scale, and the zero point.
+    Value(ValueId, QuantizedType, u32, i32),
+    /// The weights of a layer.
+    Weights(OpId),
 }
 
-/// How many decibels less is lost of several samples, on the mean: less a standard error, as far as that is known, since
-/// it may be chance. Samples differ by orders of magnitude in what they lose; each that loses anything worth mentioning
-/// counts the same here.
-pub(super) fn gain_db(one: impl Iterator<Item = f64>, other: impl Iterator<Item = f64>) -> f64 {
-    let of = |loss: f64| decibels(1.0, loss + NOT_WORTH_MENTIONING);
-    let gains: Vec<f64> = one.zip(other).map(|(one, other)| of(one) - of(other)).collect();
-    let (mean, count) = (mean(&gains), gains.len() as f64);
-    let variance = gains.iter().map(|gain| (gain - mean) * (gain - mean)).sum::<f64>() / (count - 1.0).max(1.0);
-    mean - (variance / count.max(1.0)).sqrt()
-}
-
-/// Noise over signal of -40 dB.
-const NOT_WORTH_MENTIONING: f64 = 1e-4;
-
-fn mean(numbers: &[f64]) -> f64 {
-    numbers.iter().sum::<f64>() / numbers.len().max(1) as f64
-}
-
-/// A value with what it is quantized with.
-pub(super) type Rounding = (ValueId, u32, i32);
-
-/// A value's rounding, as a key.
-pub(super) fn rounding(value: &ValuePlan) -> Rounding {
-    (value.value, value.params.scale.to_bits(), value.params.zero_point)
+impl Source {
+    /// The rounding of a value.
+    pub fn of(value: &ValuePlan) -> Self {
+        Self::Value(value.value, value.scheme.ty, value.params.scale.to_bits(), value.params.zero_point)
+    }
 }
 
 /// The float model's values, and what was found of sources so far.
@@ -85,17 +60,9 @@ pub(super) struct Sources<'a> {
     known: HashSet<ValueId>,
     /// How many operators the whole model has.
     operators: usize,
-    pub of_values: HashMap<Rounding, Losses>,
-    pub of_weights: BTreeMap<OpId, Losses>,
+    found: HashMap<Source, Losses>,
     /// Runs of the whole model on one sample that all took so far.
     pub runs: f64,
-}
-
-/// A source that was not measured yet.
-enum Source<'p> {
-    Value(&'p ValuePlan),
-    /// A layer, and what it makes with its weights quantized, of each sample.
-    Weights(OpId, ValueId, Vec<Seen>),
 }
 
 impl<'a> Sources<'a> {
@@ -105,23 +72,22 @@ impl<'a> Sources<'a> {
     /// The engine cannot run it.
     pub fn new(model: &'a Model, judge: &'a Judge<'a>, samples: Vec<usize>) -> Result<Self> {
         let facts = Facts::as_stated(model);
-        let is_known = |&value: &ValueId| {
-            let computed = model.producer(value).is_some_and(|op| !model.op(op).is("Constant"));
-            let float = facts.float_dtype(value) == Some(DataType::Float);
-            computed && float && can_be_watched(model, value).is_ok() && can_be_fed(model, value)
-        };
-        let mut watched: Vec<ValueId> = model.values().filter(is_known).collect();
+        let is_float = |value: &ValueId| facts.float_dtype(*value) == Some(DataType::Float);
         let inputs = model.scope(Model::MAIN).inputs().iter().map(|input| input.value);
-        let inputs: Vec<ValueId> = inputs.filter(|&input| facts.float_dtype(input) == Some(DataType::Float)).collect();
-        watched.retain(|value| !inputs.contains(value));
-        let mut kept = Vec::new();
-        let mut known: HashSet<ValueId> = watched.iter().copied().collect();
+        let inputs: HashSet<ValueId> = inputs.collect();
+        let is_known = |value: &ValueId| {
+            let computed = model.producer(*value).is_some_and(|op| !model.op(op).is("Constant"));
+            computed && !inputs.contains(value) && can_be_watched(model, *value).is_ok() && can_be_fed(model, *value)
+        };
+        let watched: Vec<ValueId> = model.values().filter(is_float).filter(is_known).collect();
         let observation = Observation::new(model, &watched)?;
         let mut session = judge.engine().load(&observation)?;
-        for sample in samples.iter().map(|&place| &judge.samples()[place]) {
+        let mut known: HashSet<ValueId> = watched.iter().copied().collect();
+        let mut kept = Vec::new();
+        for &place in &samples {
             let mut values = HashMap::new();
             let mut elements = 0;
-            session.run(&observation.inputs(sample)?, &mut |observed| {
+            session.run(&observation.inputs(&judge.samples()[place])?, &mut |observed| {
                 for value in observed {
                     elements += value.elements.len();
                     if elements <= MOST_KEPT {
@@ -129,179 +95,212 @@ impl<'a> Sources<'a> {
                     }
                 }
             })?;
-            for &input in &inputs {
-                let given = sample.inputs.iter().find(|tensor| tensor.name() == model.value(input).name());
-                if let Some(tensor) = given.filter(|tensor| tensor.dtype() == DataType::Float) {
-                    let elements = tensor.to_array::<f32>()?.into_raw_vec_and_offset().0;
-                    values.insert(input, Seen { shape: tensor.shape(), elements });
-                }
-            }
             known.retain(|value| values.contains_key(value));
             kept.push(values);
         }
         let runs = kept.len() as f64;
         let operators = model.ops().count().max(1);
-        let (of_values, of_weights) = (HashMap::new(), BTreeMap::new());
-        Ok(Self { model, judge, samples, kept, known, operators, of_values, of_weights, runs })
+        Ok(Self { model, judge, samples, kept, known, operators, found: HashMap::new(), runs })
     }
 
-    /// Measures what each source in a plan does, the noisiest first, for as long as that takes no more runs in all than
-    /// `until`.
+    /// What is known of a source.
+    pub fn loss(&self, source: Source) -> Option<&Losses> {
+        self.found.get(&source)
+    }
+
+    /// Finds out what each source of a plan does to the first sample, as exactly as is possible in so many runs in all.
     ///
     /// # Errors
     /// The engine cannot run a part of the model.
     pub fn measure(&mut self, plan: &Plan, until: f64) -> Result<()> {
-        let mut sources: Vec<(f64, Source)> = Vec::new();
-        for value in values_of(plan).filter(|it| self.can_measure(it.value)) {
-            let mut measure = Measure::default();
-            for kept in self.kept.iter().take(1) {
-                let seen = &kept[&value.value];
-                measure.observe(&seen.elements, &rounded(seen, value).elements);
-            }
-            sources.push((measure.share(), Source::Value(value)));
+        let sources = self.in_order(plan);
+        let mut groups: Vec<(f64, Vec<Source>)> = Vec::new();
+        for group in sources.chunks(sources.len().div_ceil(GROUPS).max(1)) {
+            groups.push((self.measure_group(plan, group)?, group.to_vec()));
         }
-        for (op, output, made) in self.with_quantized_weights(plan)? {
-            let mut measure = Measure::default();
-            for (kept, made) in self.kept.iter().zip(&made).take(1) {
-                measure.observe(&kept[&output].elements, &made.elements);
-            }
-            sources.push((measure.share(), Source::Weights(op, output, made)));
-        }
-        sources.sort_by(|one, other| other.0.total_cmp(&one.0));
-        for (_, source) in sources {
-            if self.runs >= until {
-                break;
-            }
-            match source {
-                Source::Value(value) => self.measure_roundings(&[value], 1)?,
-                Source::Weights(op, output, made) => {
-                    let mut losses = self.losses(output, &[made], 0..1)?;
-                    self.of_weights.extend(losses.pop().map(|losses| (op, Losses(losses))));
-                }
+        while self.runs < until {
+            let all: f64 = groups.iter().map(|(loss, _)| loss).sum();
+            // The one that does most; the first of several.
+            let most = (0..groups.len())
+                .filter(|&it| groups[it].1.len() > 1 && groups[it].0 > LEAST_PART * all)
+                .max_by(|&one, &other| groups[one].0.total_cmp(&groups[other].0).then(other.cmp(&one)));
+            let Some((_, group)) = most.map(|most| groups.remove(most)) else { break };
+            let (first, second) = group.split_at(group.len() / 2);
+            for half in [first, second] {
+                groups.push((self.measure_group(plan, half)?, half.to_vec()));
             }
         }
         Ok(())
     }
 
-    /// Measures what roundings of one value do to the first samples, as many as are asked for, as far as that is not known
-    /// yet.
+    /// Finds out what the sources of a plan do of which nothing is known yet, in groups.
     ///
     /// # Errors
     /// As [`measure`](Self::measure).
-    pub fn measure_roundings(&mut self, roundings: &[&ValuePlan], samples: usize) -> Result<()> {
-        let samples = samples.min(self.kept.len());
-        let known = |sources: &Self, it: &ValuePlan| sources.of_values.get(&rounding(it)).map_or(0, |it| it.0.len());
-        let least = roundings.iter().map(|it| known(self, it)).min().unwrap_or(samples);
-        for from in least..samples {
-            let new: Vec<&ValuePlan> = roundings.iter().copied().filter(|it| known(self, it) == from).collect();
-            let Some(value) = new.first().map(|first| first.value).filter(|&value| self.can_measure(value)) else {
-                continue;
-            };
-            // What all lack is measured at once.
-            let to = if new.len() == roundings.len() { samples } else { from + 1 };
-            let changes: Vec<Vec<Seen>> = new
-                .iter()
-                .map(|it| self.kept[from..to].iter().map(|kept| rounded(&kept[&value], it)).collect())
-                .collect();
-            let losses = self.losses(value, &changes, from..to)?;
-            for (it, losses) in new.into_iter().zip(losses) {
-                self.of_values.entry(rounding(it)).or_default().0.extend(losses);
-            }
+    pub fn measure_rest(&mut self, plan: &Plan) -> Result<()> {
+        let sources = self.in_order(plan);
+        let unknown: Vec<Source> = sources.into_iter().filter(|it| !self.found.contains_key(it)).collect();
+        for group in unknown.chunks(unknown.len().div_ceil(GROUPS).max(1)) {
+            self.measure_group(plan, group)?;
         }
         Ok(())
+    }
+
+    /// Measures a source by itself on the first samples, as many as are asked for, as far as that was not done yet.
+    ///
+    /// # Errors
+    /// As [`measure`](Self::measure).
+    pub fn measure_alone(&mut self, plan: &Plan, source: Source, samples: usize) -> Result<Losses> {
+        let mut losses = self.found.remove(&source).filter(Losses::is_of_one).unwrap_or_default();
+        losses.extend(self.run(plan, &[source], losses.samples()..samples.min(self.kept.len()))?);
+        self.found.insert(source, losses.clone());
+        Ok(losses)
     }
 
     /// What a plan loses by what was measured, of each output: on the sample on which most is lost.
     pub fn foreseen(&self, plan: &Plan) -> Vec<f64> {
-        let layers = super::search::layers_of(plan);
-        let values = values_of(plan).filter_map(|value| self.of_values.get(&rounding(value)));
-        let weights = layers.iter().filter_map(|op| self.of_weights.get(op));
         let mut sum = vec![0.0; self.judge.outputs()];
-        for losses in values.chain(weights) {
-            let first = losses.0.iter().take(1).flatten();
-            sum.iter_mut().zip(first).for_each(|(sum, loss)| *sum += loss);
+        for losses in sources_of(plan).filter_map(|source| self.found.get(&source)) {
+            sum.iter_mut().zip(losses.of_outputs()).for_each(|(sum, loss)| *sum += loss);
         }
         sum
     }
 
-    pub fn kept_count(&self) -> usize {
-        self.kept.len()
-    }
-    fn can_measure(&self, value: ValueId) -> bool {
-        self.kept.iter().all(|kept| kept.contains_key(&value)) && can_be_fed(self.model, value)
+    /// The sources of a plan in the order of the operators: neighbours have more downstream in common.
+    fn in_order(&self, plan: &Plan) -> Vec<Source> {
+        let places: HashMap<OpId, usize> = self.model.ops().enumerate().map(|(place, op)| (op, place)).collect();
+        let place = |source: &Source| match source {
+            Source::Value(value, ..) => self.model.producer(*value).map(|op| places[&op]),
+            Source::Weights(op) => Some(places[op]),
+        };
+        let mut sources: Vec<Source> = sources_of(plan).collect();
+        sources.sort_by_key(place);
+        sources
     }
 
-    /// What the outputs lose by each of several changes of a value, which say what it is for each of some samples.
-    fn losses(&mut self, value: ValueId, changes: &[Vec<Seen>], samples: Range<usize>) -> Result<Vec<Vec<Vec<f64>>>> {
-        let part = downstream(self.model, value, &self.known);
-        let runs = changes.len() * samples.len() * part.operators;
-        self.runs += runs as f64 / self.operators as f64;
+    /// What sources do together; each is taken to do an equal part of it.
+    fn measure_group(&mut self, plan: &Plan, group: &[Source]) -> Result<f64> {
+        let mut losses = Losses::default();
+        losses.extend(self.run(plan, group, 0..1)?);
+        let loss = losses.first();
+        self.found.extend(group.iter().map(|&source| (source, losses.among(group.len()))));
+        Ok(loss)
+    }
+
+    /// What some sources do together to some samples, of each output.
+    fn run(&mut self, plan: &Plan, sources: &[Source], samples: Range<usize>) -> Result<Vec<Vec<f64>>> {
+        if samples.is_empty() {
+            return Ok(Vec::new());
+        }
+        let noisy = self.noisy(plan, sources)?;
+        let replaced: HashMap<ValueId, ValueId> = noisy.outputs.iter().map(|&(value, it)| (it, value)).collect();
+        let part = downstream(noisy.model, &noisy.operators, &self.known);
+        self.runs += (samples.len() * part.operators) as f64 / self.operators as f64;
+        if part.outputs.is_empty() {
+            return Ok(vec![vec![0.0; self.judge.outputs()]; samples.len()]);
+        }
         let observation = Observation::new(&part.model, &part.outputs)?;
-        let mut session = match part.outputs.is_empty() {
-            true => None,
-            false => Some(self.judge.engine().load(&observation)?),
-        };
+        let mut session = self.judge.engine().load(&observation)?;
         let mut losses = Vec::new();
-        for change in changes {
-            let mut of_samples = Vec::new();
-            for (index, changed) in samples.clone().zip(change) {
-                let mut outputs: HashMap<ValueId, Seen> = HashMap::from([(value, changed.clone())]);
-                if let Some(session) = &mut session {
-                    let sample = self.fed(index, &part, changed)?;
-                    session.run(&observation.inputs(&sample)?, &mut |observed| {
-                        outputs.extend(observed.iter().map(|it| (part.outputs[it.index], Seen::of(it))));
-                    })?;
+        for index in samples {
+            let mut outputs: HashMap<ValueId, Seen> = HashMap::new();
+            let sample = self.fed(index, &part)?;
+            session.run(&observation.inputs(&sample)?, &mut |observed| {
+                for it in observed {
+                    let output = part.outputs[it.index];
+                    outputs.insert(replaced.get(&output).copied().unwrap_or(output), Seen::of(it));
                 }
-                let mut comparison = self.judge.comparison();
-                comparison.observe_changed(self.samples[index], self.model, &outputs);
-                of_samples.push(comparison.shares());
-            }
-            losses.push(of_samples);
+            })?;
+            let mut comparison = self.judge.comparison();
+            comparison.observe_changed(self.samples[index], self.model, &outputs);
+            losses.push(comparison.shares());
         }
         Ok(losses)
     }
 
-    /// A sample for what is downstream of a value.
-    fn fed(&self, index: usize, part: &Downstream, changed: &Seen) -> Result<crate::calibration::Sample> {
+    /// A sample for a part of the model.
+    fn fed(&self, index: usize, part: &Downstream) -> Result<Sample> {
         let mut sample = self.judge.samples()[self.samples[index]].clone();
-        for (place, (value, name)) in part.feeds.iter().enumerate() {
-            let seen = if place == 0 { changed } else { &self.kept[index][value] };
-            sample.inputs.push(seen.tensor(name)?);
+        for (value, name) in &part.feeds {
+            sample.inputs.push(self.kept[index][value].tensor(name)?);
         }
         Ok(sample)
     }
 
-    /// What each layer makes of the float model's values with its weights quantized: the layer, its output and that of
-    /// each sample. One run shows it of all.
-    fn with_quantized_weights(&mut self, plan: &Plan) -> Result<Vec<(OpId, ValueId, Vec<Seen>)>> {
-        let mut model = self.model.clone();
-        passes::run(&mut model, &[&QuantizeWeights { plan }])?;
-        let outputs = |op: &OpId| self.model.outputs(*op).first().copied().flatten().map(|output| (*op, output));
-        let layers: Vec<(OpId, ValueId)> = super::search::layers_of(plan)
+    /// The float model with some sources of noise in it.
+    fn noisy(&self, plan: &Plan, sources: &[Source]) -> Result<Noisy> {
+        let mut noisy = Noisy { model: self.model.clone(), operators: Vec::new(), outputs: Vec::new() };
+        let layers: HashSet<OpId> = sources
             .iter()
-            .filter_map(outputs)
-            .filter(|&(op, output)| self.can_measure(output) && model.contains_op(op))
+            .filter_map(|source| match source {
+                Source::Weights(op) => Some(*op),
+                Source::Value(..) => None,
+            })
             .collect();
-        let mut known: Vec<ValueId> = self.known.iter().copied().filter(|&value| model.contains_value(value)).collect();
-        known.sort();
-        let feeds: Vec<(ValueId, String)> = known.into_iter().map(|value| (value, feed(&mut model, value))).collect();
-        let watched: Vec<ValueId> = layers.iter().map(|&(_, output)| output).collect();
-        let observation = Observation::new(&model, &watched)?;
-        let mut session = self.judge.engine().load(&observation)?;
-        let mut made: Vec<(OpId, ValueId, Vec<Seen>)> =
-            layers.into_iter().map(|(op, output)| (op, output, Vec::new())).collect();
-        for (index, kept) in self.kept.iter().enumerate().take(1) {
-            let mut sample = self.judge.samples()[self.samples[index]].clone();
-            for (value, name) in &feeds {
-                sample.inputs.push(kept[value].tensor(name)?);
-            }
-            session.run(&observation.inputs(&sample)?, &mut |observed| {
-                observed.iter().for_each(|it| made[it.index].2.push(Seen::of(it)));
-            })?;
+        if !layers.is_empty() {
+            let of_layers = |weight: &&WeightPlan| {
+                weight.copies.iter().any(|copy| copy.layers.iter().any(|op| layers.contains(op)))
+            };
+            let weights = plan.weights.iter().filter(of_layers).cloned().collect();
+            let plan = Plan { weights, ..Plan::default() };
+            passes::run(&mut noisy.model, &[&QuantizeWeights { plan: &plan }])?;
+            noisy.operators.extend(layers);
         }
-        self.runs += 1.0;
-        made.retain(|(.., seen)| seen.len() == 1);
-        Ok(made)
+        for &source in sources {
+            if let Source::Value(value, ty, scale, zero_point) = source {
+                let readers = plan.activations.iter().flat_map(|plan| &plan.values).find(|it| it.value == value);
+                let readers = readers.map_or(&Readers::Everyone, |it| &it.readers);
+                noisy.round(value, readers, ty, f32::from_bits(scale), zero_point)?;
+            }
+        }
+        Ok(noisy)
+    }
+}
+
+/// A model with sources of noise in it.
+struct Noisy {
+    model: Model,
+    /// The operators that make the noise.
+    operators: Vec<OpId>,
+    /// Outputs that are rounded, and what they are then.
+    outputs: Vec<(ValueId, ValueId)>,
+}
+
+impl Noisy {
+    /// Has those that read a value read it rounded.
+    fn round(&mut self, value: ValueId, readers: &Readers, ty: QuantizedType, scale: f32, zero: i32) -> Result<()> {
+        let Self { model, .. } = self;
+        let scope = model.value(value).scope();
+        let name = model.value(value).name().to_owned();
+        let before = match model.producer(value) {
+            Some(maker) => model.op_after(maker),
+            None => model.scope(scope).ops().first().copied(),
+        };
+        let uses: Vec<Use> = match readers {
+            Readers::Everyone => model.uses(value),
+            Readers::Only(uses) => uses.clone(),
+        };
+        let tensor = Tensor::from_bytes(&format!("{name}_scale"), DataType::Float, &[], scale.to_le_bytes().to_vec())?;
+        let scale = model.new_constant(scope, tensor, None, before);
+        let tensor = Tensor::from_bytes(&format!("{name}_zero_point"), storage_dtype(ty), &[], ty.encode(&[zero]))?;
+        let zero_point = model.new_constant(scope, tensor, None, before);
+        let integers = model.new_value(scope, &format!("{name}_quantized"));
+        let rounded = model.new_value(scope, &format!("{name}_rounded"));
+        let mut insert = |op_type, name, input, output| {
+            let inputs = vec![input, scale, zero_point];
+            model.insert_op(scope, before, NewOp { op_type, name, inputs, output, attributes: vec![] })
+        };
+        let quantize = insert("QuantizeLinear", format!("{name}_quantize"), value, integers);
+        let dequantize = insert("DequantizeLinear", format!("{name}_dequantize"), integers, rounded);
+        model.move_uses(value, &uses.into_iter().map(|it| (it, rounded)).collect());
+        self.operators.extend([quantize, dequantize]);
+        let outputs: Vec<ValueId> = self.model.scope(Model::MAIN).outputs().iter().map(|it| it.value).collect();
+        if matches!(readers, Readers::Everyone) && outputs.contains(&value) {
+            let with: Vec<ValueId> = outputs.into_iter().map(|it| if it == value { rounded } else { it }).collect();
+            self.model.set_outputs(Model::MAIN, &with);
+            self.outputs.push((value, rounded));
+        }
+        Ok(())
     }
 }
 
@@ -311,18 +310,13 @@ pub(super) fn values_of(plan: &Plan) -> impl Iterator<Item = &ValuePlan> {
     values.filter(|it| it.parameters_of == it.value)
 }
 
-/// A value after QuantizeLinear and DequantizeLinear.
-fn rounded(seen: &Seen, value: &ValuePlan) -> Seen {
-    let QuantParams { scale, zero_point, .. } = value.params;
-    let (least, most) = value.scheme.ty.limits();
-    let (low, high) = ((least - zero_point) as f32, (most - zero_point) as f32);
-    let round = |x: &f32| (x / scale).round_ties_even().clamp(low, high) * scale;
-    Seen { shape: seen.shape.clone(), elements: seen.elements.iter().map(round).collect() }
+/// The layers that compute in integers.
+pub(super) fn layers_of(plan: &Plan) -> impl Iterator<Item = OpId> {
+    let operators = plan.activations.iter().flat_map(|plan| &plan.operators);
+    operators.filter(|it| matches!(it.decision, Decision::Layer { .. })).map(|it| it.op)
 }
 
-impl Seen {
-    fn tensor(&self, name: &str) -> Result<Tensor> {
-        let bytes: Vec<u8> = self.elements.iter().flat_map(|number| number.to_le_bytes()).collect();
-        Tensor::from_bytes(name, DataType::Float, &self.shape, bytes)
-    }
+/// All that makes noise in a plan.
+pub(super) fn sources_of(plan: &Plan) -> impl Iterator<Item = Source> {
+    values_of(plan).map(Source::of).chain(layers_of(plan).map(Source::Weights))
 }

@@ -7,7 +7,7 @@ use crate::{
     calibration::{Engine, Observation, ObservedValue, Sample, can_be_watched},
     compare::{Channels, Measure, channel_axis, decibels},
     error::Result,
-    ir::{Model, ValueId},
+    ir::{DataType, Model, Tensor, ValueId},
 };
 
 /// Samples with what the float model makes of them.
@@ -32,6 +32,11 @@ pub(super) struct Seen {
 impl Seen {
     pub fn of(observed: &ObservedValue) -> Self {
         Self { shape: observed.shape.to_vec(), elements: observed.elements.to_vec() }
+    }
+
+    pub fn tensor(&self, name: &str) -> Result<Tensor> {
+        let bytes: Vec<u8> = self.elements.iter().flat_map(|number| number.to_le_bytes()).collect();
+        Tensor::from_bytes(name, DataType::Float, &self.shape, bytes)
     }
 }
 
