@@ -39,7 +39,7 @@ const HIGH_RUNS: f64 = 16.0;
 /// How many plans with operators in float are run, beyond that: `balanced`.
 const BALANCED_TRIALS: usize = 2;
 /// The same for `high`.
-const HIGH_TRIALS: usize = 6;
+const HIGH_TRIALS: usize = 8;
 
 /// Quantizes a model's weights and activations as [`quantize_activations`](super::quantize_activations) does, and then
 /// looks at what comes out: the model is run as it would be written, with samples that the ranges were not

@@ -202,7 +202,9 @@ impl<'a> Search<'a> {
             if least >= most || (reached && self.choices.float.is_empty()) {
                 break;
             }
-            let count = self.count_for(&start, &noisiest[..most], least, bound_db - off_db)?;
+            let foreseen = self.count_for(&start, &noisiest[..most], least, bound_db - off_db)?;
+            // Between what was too few and what was more than enough lies what is asked for, whatever was foreseen.
+            let count = if reached { foreseen.min((least + 1).midpoint(most)) } else { foreseen };
             let float: BTreeSet<OpId> = noisiest[..count].iter().flatten().copied().collect();
             let mut planner = start.clone();
             float.iter().for_each(|&op| planner.pin(op, FloatReason::Inaccurate));
