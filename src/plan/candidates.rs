@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::{Config, WeightForm, WeightType},
     error::{Error, Result},
-    ir::{DataType, Model, OpId, Tensor},
+    ir::{DataType, Model, OpId, Tensor, Use},
     numeric::{FloatType, Granularity, Layout, QuantizedType, ScaleType, Scheme},
     operators::has_weights,
     targets::{Quirk, onnxruntime},
@@ -228,14 +228,19 @@ impl Context<'_> {
                 granularity = Granularity::PerChannel { axis: 1 };
                 otherwise = Some(Otherwise::AlongColumns);
             }
-            let of_integers = |use_: &&WeightUse| is_product(model, use_.last) && reads_integers(model, use_.last.op);
+            let summed = group.weight_uses.first().and_then(|use_| use_.axes.reduced);
+            if let Some(axis) = summed.filter(|_| apart && !in_blocks && is_transposed(model, constant.value)) {
+                // The runtime stores the integers as the Transpose has them, and counts the axis from the front then.
+                granularity = Granularity::PerChannel { axis };
+                otherwise = Some(Otherwise::AlongSummed);
+            }
             // Blocks are taken for channels, of which there are others.
             let wrong = match granularity {
                 Granularity::PerTensor => false,
                 Granularity::PerChannel { .. } => !onnxruntime::multiplies_per_channel(shape.len()),
                 Granularity::PerBlock { .. } => ty.bits() == 8,
             };
-            if wrong && group.weight_uses.iter().any(of_integers) {
+            if wrong && group.weight_uses.iter().any(|use_| is_factor_of_integers(model, use_.last)) {
                 granularity = Granularity::PerTensor;
                 otherwise = Some(Otherwise::ProductOfIntegers);
             }
@@ -272,10 +277,24 @@ fn wider(ty: QuantizedType) -> Option<QuantizedType> {
     }
 }
 
-/// Whether the left factor of a product is dequantized.
-fn reads_integers(model: &Model, op: OpId) -> bool {
-    let left = model.input(op, 0).and_then(|left| model.producer(left));
-    left.is_some_and(|left| model.op(left).is("DequantizeLinear"))
+/// Whether a weight, or what a Gather picks from it, is the right factor of a product whose left factor is made of
+/// integers.
+fn is_factor_of_integers(model: &Model, use_: Use) -> bool {
+    let picked = model.op(use_.op).is("Gather") && use_.slot == 0;
+    let products = match picked {
+        true => model.outputs(use_.op).into_iter().flatten().flat_map(|picked| model.uses(picked)).collect(),
+        false => vec![use_],
+    };
+    products.into_iter().any(|use_| is_product(model, use_) && reads_integers(model, use_.op))
+}
+
+/// Whether the left factor of a product is dequantized, or would be once the runtime has moved a DequantizeLinear
+/// behind what it moves.
+fn reads_integers(model: &Model, product: OpId) -> bool {
+    let maker = |op| model.input(op, 0).and_then(|left| model.producer(left));
+    let moved = |&op: &OpId| maker(op).filter(|_| onnxruntime::propagates(model, op));
+    let mut makers = std::iter::successors(maker(product), moved);
+    makers.any(|op| model.op(op).is("DequantizeLinear"))
 }
 
 /// Why a constant stays float that no operator takes as a weight. What is small, or a vector, is mostly no

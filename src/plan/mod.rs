@@ -140,6 +140,9 @@ pub enum Otherwise {
     },
     /// A scale for each column, because the runtime computes the product wrong with a single one.
     AlongColumns,
+    /// A scale for each row that is summed over, because the runtime computes the product wrong that has one for each
+    /// column behind a Transpose.
+    AlongSummed,
     /// One scale, because the runtime fails with more in a product of integers.
     ProductOfIntegers,
 }

@@ -118,6 +118,10 @@ impl fmt::Display for Otherwise {
             }
             Self::GatherTakesNone { asked } => write!(f, "int8: Gather takes no {asked}"),
             Self::AlongColumns => f.write_str("scales along axis 1: onnxruntime computes the product wrong with one"),
+            Self::AlongSummed => f.write_str(
+                "scales along the summed axis: onnxruntime computes the product wrong with those of columns behind a \
+                 Transpose",
+            ),
             Self::ProductOfIntegers => f.write_str("one scale: onnxruntime fails with more in a product of integers"),
         }
     }

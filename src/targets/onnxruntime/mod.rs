@@ -34,13 +34,16 @@ pub fn fuses_matmul(ty: QuantizedType, granularity: Granularity) -> bool {
 ///   1.27; 1.19 and 1.22 do not fuse float16.)
 ///
 /// What must not fuse has a DequantizeLinear whose `axis` is counted from the end: that stays by itself
-/// (1.19, 1.22 and 1.32).
+/// (1.19, 1.22 and 1.32), unless a Transpose stands behind it, even one that moves nothing: then the integers are stored
+/// transposed, and the axis is counted from the front, so that scales have to lie along the summed axis. (1.32; blocks
+/// are not stored transposed.)
 pub fn computes_fused_matmul(ty: QuantizedType, float: FloatType, columns: usize, in_body: bool) -> bool {
     (ty.bits() != 2 || columns.is_multiple_of(4)) && !(float == FloatType::F16 && in_body)
 }
 
 /// Whether the integer kernel of a product takes a scale for each column of a weight of this rank. The model is
 /// loaded all the same, and fails when it is run. (1.32, MatMulIntegerToFloat; up to 1.31 QLinearMatMul, too.)
+/// The left factor is integers too where what [`propagates`] a DequantizeLinear stands between.
 pub fn multiplies_per_channel(rank: usize) -> bool {
     rank == 2
 }
