@@ -179,8 +179,6 @@ impl Settings {
         let given = [
             ("--activations", self.activations.is_some()),
             ("--reduce-range", self.reduce_range.is_some()),
-            ("--tensor-type", !self.tensor_type.is_empty()),
-            ("--keep-weight-scales", self.keep_weight_scales.is_some()),
             ("--store-float-layers", self.store_float_layers.is_some()),
         ];
         self.of_ranges().or_else(|| given.into_iter().find(|(_, given)| *given).map(|(option, _)| option))
@@ -191,6 +189,8 @@ impl Settings {
         let given = [
             ("--symmetric-activations", self.symmetric_activations.is_some()),
             ("--calibration", self.calibration.is_some()),
+            ("--tensor-type", !self.tensor_type.is_empty()),
+            ("--keep-weight-scales", self.keep_weight_scales.is_some()),
         ];
         given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
     }

@@ -235,6 +235,9 @@ impl Config {
                 "dynamic activations need weights that are integers: leave out --weight-form qdq",
             ));
         }
+        if !self.tensor_types.is_empty() {
+            return Err(Error::config("dynamic activations are all of one type: leave out --tensor-type"));
+        }
         if !self.target.has_dynamic_kernels() {
             return Err(Error::config(format!(
                 "{} has no integer kernels for dynamic activations: use --samples, or quantize the weights alone",

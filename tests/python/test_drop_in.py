@@ -94,7 +94,7 @@ def static(tmp_path, **options):
 
 REFUSED = [
     ({"quant_format": QuantFormat.QOperator}, "QuantFormat.QDQ"),
-    ({"activation_type": QuantType.QFLOAT8E4M3FN}, "QUInt8"),
+    ({"activation_type": QuantType.QFLOAT8E4M3FN}, "both are float8"),
     ({"weight_type": QuantType.QInt4}, "MatMulNBitsQuantizer"),
     ({"calibrate_method": drop_in.CalibrationMethod.Distribution}, "Percentile"),
     ({"calibration_providers": ["CUDAExecutionProvider"]}, "CPU"),
@@ -104,7 +104,8 @@ REFUSED = [
     ({"extra_options": {"OpTypesToExcludeOutputQuantization": ["Conv"]}}, "nodes_to_exclude"),
     ({"extra_options": {"QDQOpTypePerChannelSupportToAxis": {"Conv": 1}}}, "output channels"),
     ({"extra_options": {"TensorQuantOverrides": {"nowhere": [{}]}}}, "is not present in the model"),
-    ({"extra_options": {"TensorQuantOverrides": {"r0": [{"quant_type": QuantType.QInt16}]}}}, "activation_type"),
+    ({"extra_options": {"TensorQuantOverrides": {"r0": [{"quant_type": QuantType.QInt4}]}}}, "QInt16"),
+    ({"extra_options": {"TensorQuantOverrides": {"r0": [{"convert": {"quant_type": QuantType.QInt16}}]}}}, "convert"),
 ]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
 import onnx_quant
+from onnx_quant._engine import find_onnxruntime
 from onnx_quant.ort_quantization import _options, _selection
 from onnx_quant.ort_quantization import tensor_quant_overrides as overriding
 from onnx_quant.ort_quantization.calibrate import (
@@ -294,6 +295,7 @@ def _static(
     given: dict[str, Any] = {}
     if cache is None and known is None and least is None and not everywhere:
         given["samples"] = samples_of(config.calibration_data_reader, config.extra_options.get("CalibStridedMinMax"))
+        given.update(_engine())
     else:
         if read:
             tensors = load_tensors_data(cache)  # type: ignore[arg-type]
@@ -301,7 +303,7 @@ def _static(
                 raise ValueError(f"{cache} holds ranges of {tensors.calibration_method}, not of {config.calibrate_method}")
         else:
             samples = samples_of(config.calibration_data_reader, config.extra_options.get("CalibStridedMinMax"))
-            observed = onnx_quant.calibrate(_path(model), samples, **options)
+            observed = onnx_quant.calibrate(_path(model), samples, **_engine(), **options)
             tensors = tensors_data(observed, method, config.calibrate_method)
             if cache is not None:
                 save_tensors_data(tensors, cache)
@@ -326,6 +328,11 @@ def _static(
     for name in overriding.differing(out, overrides):
         message = f"tensor '{name}' has another scale than TensorQuantOverrides says: a Relu or Clip behind it limits its range"
         warnings.warn(message, QuantizationWarning, stacklevel=3)
+
+
+def _engine() -> dict[str, Any]:
+    """What runs the model with samples: onnxruntime, as scripts expect it, so that ranges are the same to the last bit."""
+    return {"engine": "onnxruntime"} if find_onnxruntime() else {}
 
 
 def _limits(kind: QuantType) -> tuple[float, float]:
