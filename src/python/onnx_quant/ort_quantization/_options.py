@@ -59,6 +59,11 @@ def static(config: Any) -> dict[str, Any]:
         )
     if (activations == QuantType.QFLOAT8E4M3FN) != (weights == QuantType.QFLOAT8E4M3FN):
         raise ValueError(f"activations of {activations} do not go with weights of {weights}: both are float8, or neither")
+    if weights in _OTHER_WEIGHTS:
+        _warn(
+            f"weights of {weights} have no kernels in onnxruntime's CPU provider, which with graph optimizations on was seen to "
+            "give wrong numbers for such models (1.32): they are for other providers, or for ORT_DISABLE_ALL"
+        )
     options = _common(config, weights, {**_WEIGHTS, **_OTHER_WEIGHTS})
     options["keep_weight_scales"] = given.get("QDQDisableWeightAdjustForInt32Bias") or None
     options["activations"] = _ACTIVATIONS[activations]
