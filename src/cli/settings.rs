@@ -4,8 +4,8 @@ use std::{num::NonZeroUsize, path::Path, str::FromStr};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnx_quant::{
-    ActivationType, Activations, CalibrationMethod, Config, Effort, Granularity, Pattern, SaveOptions, TrainedPairs,
-    WeightForm, WeightScales, WeightType, findings::Code,
+    ActivationType, Activations, CalibrationMethod, Config, Effort, Granularity, Pattern, SaveOptions, TensorType,
+    TrainedPairs, WeightForm, WeightScales, WeightType, findings::Code,
 };
 use serde::Deserialize;
 
@@ -106,6 +106,16 @@ pub struct Settings {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true, help_heading = ACTIVATIONS)]
     symmetric_activations: Option<bool>,
 
+    /// The type of tensors by name, weights or activations, whatever the others have, for targets with kernels of
+    /// several types; of several that match, the last counts (may be repeated)
+    #[arg(long, value_name = "PATTERN=TYPE", help_heading = ACTIVATIONS)]
+    tensor_type: Vec<TensorType>,
+
+    /// Leave the scales of weights as they are where a bias is too large for the product of scales that is its own: it
+    /// stays float then, and its layer may too
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true, help_heading = ACTIVATIONS)]
+    keep_weight_scales: Option<bool>,
+
     /// Give the weights of integer kernels 7 of 8 bits: for processors without VNNI if accuracy drops
     /// there, as their 16-bit sums of two products saturate otherwise
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true, help_heading = ACTIVATIONS)]
@@ -179,6 +189,8 @@ impl Settings {
         let given = [
             ("--symmetric-activations", self.symmetric_activations.is_some()),
             ("--calibration", self.calibration.is_some()),
+            ("--tensor-type", !self.tensor_type.is_empty()),
+            ("--keep-weight-scales", self.keep_weight_scales.is_some()),
         ];
         given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
     }
@@ -234,6 +246,7 @@ impl Settings {
         file.include.append(&mut self.include);
         file.exclude.append(&mut self.exclude);
         file.deny.append(&mut self.deny);
+        file.tensor_type.append(&mut self.tensor_type);
         Self {
             weights: self.weights.or(file.weights),
             granularity: self.granularity.or(file.granularity),
@@ -253,6 +266,8 @@ impl Settings {
             strict: self.strict.or(file.strict),
             activations: self.activations.or(file.activations),
             symmetric_activations: self.symmetric_activations.or(file.symmetric_activations),
+            tensor_type: file.tensor_type,
+            keep_weight_scales: self.keep_weight_scales.or(file.keep_weight_scales),
             reduce_range: self.reduce_range.or(file.reduce_range),
             store_float_layers: self.store_float_layers.or(file.store_float_layers),
             calibration: self.calibration.or(file.calibration),
@@ -291,8 +306,10 @@ impl Settings {
                     .with_ty(self.activations.unwrap_or(suiting.activations.ty))
                     .with_symmetric(self.symmetric_activations.unwrap_or(suiting.activations.symmetric))
                     .with_reduce_range(self.reduce_range.unwrap_or_default())
+                    .with_keep_weight_scales(self.keep_weight_scales.unwrap_or_default())
                     .with_method(self.calibration.unwrap_or_default()),
             )
+            .with_tensor_types(self.tensor_type)
             .with_accuracy(self.accuracy.unwrap_or_default())
             .with_min_sqnr_db(self.min_sqnr)
             .with_store_float_layers(self.store_float_layers)

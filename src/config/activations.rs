@@ -18,6 +18,9 @@ pub struct Activations {
     /// Give the weights of integer kernels 7 of their 8 bits. Processors without VNNI add two products in
     /// 16 bits, which overflow otherwise.
     pub reduce_range: bool,
+    /// Leave the scales of weights as their elements have them where a bias is too large for its own scale, which is
+    /// the product of theirs and the input's: the bias stays float then.
+    pub keep_weight_scales: bool,
     /// How a range is made of what was observed.
     pub method: CalibrationMethod,
 }
@@ -26,6 +29,7 @@ setters!(Activations {
     with_ty(ty: ActivationType),
     with_symmetric(symmetric: bool),
     with_reduce_range(reduce_range: bool),
+    with_keep_weight_scales(keep_weight_scales: bool),
     with_method(method: CalibrationMethod),
 });
 
@@ -64,6 +68,8 @@ pub enum ActivationType {
     Uint16,
     /// -32768..=32767.
     Int16,
+    /// 8-bit float, up to 448, for targets with kernels for it.
+    Float8e4m3fn,
     /// 0..=255, in the products that read them only, with a scale that each run finds: no samples are needed.
     Dynamic,
 }
@@ -153,6 +159,7 @@ super::named!(ActivationType {
     "int8" => Self::Int8,
     "uint16" => Self::Uint16,
     "int16" => Self::Int16,
+    "float8e4m3fn" => Self::Float8e4m3fn,
     "dynamic" => Self::Dynamic,
 });
 

@@ -9,11 +9,13 @@ use crate::{
     findings::{Code, Severity},
     ir::DataType,
     setters::setters,
-    targets::{ElementType, Target},
+    targets::{ElementType, Pairs, Target},
 };
 
 pub use activations::{ActivationType, Activations, CalibrationMethod, Effort};
 pub use pattern::Pattern;
+pub use tensor_type::TensorType;
+use tensor_type::kernel_dtype;
 
 macro_rules! named {
     ($type:ty { $($name:literal => $value:expr),+ $(,)? }) => {
@@ -46,6 +48,7 @@ use named;
 
 mod activations;
 mod pattern;
+mod tensor_type;
 
 /// What to quantize and how. The default: every weight, int8, symmetric, one scale per output
 /// channel, stored as integers behind a DequantizeLinear.
@@ -93,6 +96,9 @@ pub struct Config {
     pub target: Target,
     /// How activations are quantized, where they are.
     pub activations: Activations,
+    /// Where activations are quantized: the types of single tensors, weights or activations; of several that match,
+    /// the last one counts.
+    pub tensor_types: Vec<TensorType>,
     /// Where activations are quantized: store the weights of layers that stay float as this type. The file is
     /// smaller; what runs it makes floats of them again, each time or when it loads the model.
     pub store_float_layers: Option<WeightType>,
@@ -124,6 +130,7 @@ setters!(Config {
     with_trained_pairs(trained_pairs: TrainedPairs),
     with_target(target: Target),
     with_activations(activations: Activations),
+    with_tensor_types(tensor_types: Vec<TensorType>),
     with_store_float_layers(store_float_layers: Option<WeightType>),
     with_accuracy(accuracy: Effort),
     with_min_sqnr_db(min_sqnr_db: Option<f64>),
@@ -228,6 +235,9 @@ impl Config {
                 "dynamic activations need weights that are integers: leave out --weight-form qdq",
             ));
         }
+        if !self.tensor_types.is_empty() {
+            return Err(Error::config("dynamic activations are all of one type: leave out --tensor-type"));
+        }
         if !self.target.has_dynamic_kernels() {
             return Err(Error::config(format!(
                 "{} has no integer kernels for dynamic activations: use --samples, or quantize the weights alone",
@@ -243,7 +253,8 @@ impl Config {
             return Err(Error::config(message));
         }
         let eight_bits = matches!(self.weights, WeightType::Int8 | WeightType::Uint8);
-        if eight_bits && !matches!(self.granularity, Granularity::Block { .. }) {
+        let known = eight_bits || self.takes_weights();
+        if known && !matches!(self.granularity, Granularity::Block { .. }) {
             return Ok(());
         }
         Err(Error::config(format!(
@@ -254,15 +265,22 @@ impl Config {
         )))
     }
 
+    /// Whether the target has integer kernels for weights of this type.
+    fn takes_weights(&self) -> bool {
+        let listed = |dtype| self.target.writes().weights.iter().any(|known| known.0 == dtype);
+        kernel_dtype(self.weights).is_some_and(listed)
+    }
+
     /// Whether the target has kernels for weights and activations of this kind at all.
     fn check_for_target(&self) -> Result<()> {
         let (name, writes) = (self.target.name(), self.target.writes());
-        let weights = match self.weights {
-            WeightType::Uint8 => DataType::Uint8,
-            _ => DataType::Int8,
-        };
-        if !writes.weights.iter().any(|known| known.0 == weights) {
+        if !self.takes_weights() {
             return Err(Error::config(format!("{name} has no integer kernels for {} weights", self.weights)));
+        }
+        if !self.tensor_types.is_empty() && writes.pairs == Pairs::AsNeeded {
+            return Err(Error::config(format!(
+                "the kernels of {name} read and make integers of one type: single tensors cannot have another"
+            )));
         }
         if self.asymmetric && !writes.weight_zero_points {
             return Err(Error::config(format!("{name} takes no weights with zero points: leave out --asymmetric")));

@@ -42,10 +42,15 @@ impl Pass for WidenHalves {
         let holds = |op| model.op(op).attribute_tensors().any(|(_, tensor)| is_half(tensor.dtype()));
         let is_stored = |value| model.value(value).initializer().is_some_and(|tensor| is_half(tensor.dtype()));
         let has_tensors = model.values().any(is_stored) || model.ops().any(|op| holds(op) && !own(op));
-        if !has_tensors && !model.ops().any(|op| casts(op) && !outside(op)) {
+        let main = model.scope(Model::MAIN);
+        // Without any half constant, what reads an input computes in its type all the same.
+        let is_half_input = |input: &&Interface| input.tensor_type().and_then(|ty| ty.dtype).is_some_and(is_half);
+        let mut half_inputs = main.inputs().iter().filter(is_half_input);
+        let is_computed_with =
+            half_inputs.any(|input| model.uses(input.value).iter().any(|use_| !model.op(use_.op).is("Cast")));
+        if !has_tensors && !is_computed_with && !model.ops().any(|op| casts(op) && !outside(op)) {
             return Ok(false);
         }
-        let main = model.scope(Model::MAIN);
         let halves = |interfaces: &[Interface]| -> Vec<(ValueId, DataType)> {
             let dtype = |interface: &Interface| interface.tensor_type()?.dtype.filter(|&dtype| is_half(dtype));
             interfaces.iter().filter_map(|interface| Some((interface.value, dtype(interface)?))).collect()

@@ -179,12 +179,19 @@ impl Context<'_> {
         })
     }
 
+    /// The type that a weight is to have.
+    fn weight_type(&self, constant: &Constant) -> QuantizedType {
+        let name = self.model.value(constant.value).name();
+        let own = self.config.tensor_types.iter().rfind(|rule| self.layers.is_some() && rule.pattern.matches(name));
+        quantized_type(own.map_or(self.config.weights, |rule| rule.ty))
+    }
+
     fn copies<'c>(&self, constant: &'c Constant, tensor: &Tensor, made_type: FloatType) -> Vec<CandidateCopy<'c>> {
         let (model, config) = (self.model, self.config);
         let shape = tensor.shape();
         let in_body = model.value(constant.value).scope() != Model::MAIN;
         let opset = self.opset.unwrap_or_else(|| model.opset(model.value(constant.value).scope()));
-        let asked_type = quantized_type(config.weights);
+        let asked_type = self.weight_type(constant);
         let microscaling = config.weights.is_microscaling();
         let scale = if microscaling { ScaleType::PowerOfTwo } else { ScaleType::Float(made_type) };
         let groups = groups(constant, config.sharing(), &shape, opset);
@@ -355,7 +362,7 @@ pub(super) fn layout(tensor: &Tensor, granularity: Granularity) -> Result<Layout
     Layout::new(&tensor.shape(), granularity).map_err(|error| Error::tensor(tensor.name(), error.to_string()))
 }
 
-fn quantized_type(weights: WeightType) -> QuantizedType {
+pub(super) fn quantized_type(weights: WeightType) -> QuantizedType {
     match weights {
         WeightType::Int8 | WeightType::Mxint8 => QuantizedType::Int8,
         WeightType::Uint8 => QuantizedType::UInt8,

@@ -8,7 +8,7 @@ use std::{
 use super::{Raised, check_denied, exchanged, finished, no_longer_inputs, opset_raised, with_trained_integers};
 use crate::{
     calibration::{self, Collect, Engine, Ranges, Sample, can_be_watched, value_keys},
-    config::{ActivationType, Config, Pattern},
+    config::{ActivationType, Config, Pattern, WeightType},
     error::{Error, Result},
     findings::Fact,
     ir::{Model, OpId, ValueId},
@@ -249,7 +249,7 @@ pub(super) fn prepared(original: &Model, config: &Config) -> Result<(Model, Trai
         widened |= changed;
         changed |= simplify(&mut prepared, config)?;
         let before = prepared.clone();
-        let upgraded = UpgradeOpset { to: opset(config.activations.ty) }
+        let upgraded = UpgradeOpset { to: opset(config) }
             .upgrade(&mut prepared)
             .or_else(|error| Err(error.with_way_out(way_out(original, &before, config)?)))?;
         changed |= upgraded.changed;
@@ -329,8 +329,9 @@ fn few_ranges(model: &Model, config: &Config, ranges: &Ranges) -> Result<Option<
 /// The options with which a model can be quantized whose opset cannot be raised as far as its activations
 /// need.
 fn way_out(model: &Model, prepared: &Model, config: &Config) -> Result<Option<String>> {
-    let narrow = opset(ActivationType::Uint8);
-    if opset(config.activations.ty) > narrow && (UpgradeOpset { to: narrow }).upgrade(&mut prepared.clone()).is_ok() {
+    let narrow = opset_of(ActivationType::Uint8);
+    if opset_of(config.activations.ty) > narrow && (UpgradeOpset { to: narrow }).upgrade(&mut prepared.clone()).is_ok()
+    {
         return Ok(Some(format!("--activations uint8 would do with opset {narrow}")));
     }
     let weights = Raised::new(model, config, i64::MAX)?.planned(config).is_ok_and(|(_, plan)| !plan.weights.is_empty());
@@ -339,9 +340,20 @@ fn way_out(model: &Model, prepared: &Model, config: &Config) -> Result<Option<St
 
 /// The opset whose QuantizeLinear and DequantizeLinear take what will be written: scales for channels,
 /// and 16 bits.
-fn opset(activations: ActivationType) -> i64 {
+fn opset(config: &Config) -> i64 {
+    let of_weights = |weights| match weights {
+        WeightType::Int16 | WeightType::Uint16 => 21,
+        WeightType::Float8e4m3fn => 19,
+        _ => 13,
+    };
+    let of_tensors = config.tensor_types.iter().map(|rule| of_weights(rule.ty));
+    of_tensors.fold(opset_of(config.activations.ty).max(of_weights(config.weights)), i64::max)
+}
+
+fn opset_of(activations: ActivationType) -> i64 {
     match activations {
         ActivationType::Uint8 | ActivationType::Int8 | ActivationType::Dynamic => 13,
+        ActivationType::Float8e4m3fn => 19,
         ActivationType::Uint16 | ActivationType::Int16 => 21,
     }
 }

@@ -52,7 +52,8 @@ pub(super) fn options(config: &Config, with_activations: bool) -> String {
         trained_pairs,
         target,
         store_float_layers,
-        activations: Activations { ty, symmetric, reduce_range, method },
+        activations: Activations { ty, symmetric, reduce_range, keep_weight_scales, method },
+        tensor_types,
         accuracy,
         min_sqnr_db,
         // These change what is told or refused, not what is written.
@@ -87,6 +88,10 @@ pub(super) fn options(config: &Config, with_activations: bool) -> String {
         given(true, format!("--activations {ty}"));
         given(*symmetric, "--symmetric-activations".to_owned());
         given(*reduce_range, "--reduce-range".to_owned());
+        given(*keep_weight_scales, "--keep-weight-scales".to_owned());
+        for rule in tensor_types {
+            given(true, format!("--tensor-type {}={}", quoted(&rule.pattern), rule.ty));
+        }
         given(!config.activations.is_dynamic(), format!("--calibration {method}"));
         given(*accuracy != default.accuracy, format!("--accuracy {accuracy}"));
         if let Some(db) = min_sqnr_db {

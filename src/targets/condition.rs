@@ -32,6 +32,8 @@ pub enum Condition {
     NoAttribute(String),
     /// An input is left out.
     NoInput(usize),
+    /// An input is left out, or a constant that is zero throughout.
+    Zero(usize),
     /// An input has one of these ranks.
     Rank {
         /// Which input.
@@ -106,6 +108,7 @@ impl Condition {
                 | Self::Ones(_)
                 | Self::NoAttribute(_)
                 | Self::NoInput(_)
+                | Self::Zero(_)
                 | Self::Rank { .. }
                 | Self::Constant(_)
                 | Self::NotClamped(_)

@@ -114,6 +114,15 @@ impl Target {
             }
             Condition::NoAttribute(name) => operator.attribute(name).is_none(),
             Condition::NoInput(slot) => matches!(unit.inputs.get(*slot), None | Some(Input::Absent)),
+            Condition::Zero(slot) => match unit.inputs.get(*slot) {
+                None | Some(Input::Absent) => true,
+                Some(Input::Constant) => {
+                    let constant = model.input(op, *slot).and_then(|input| model.constant(input));
+                    let elements = constant.and_then(|tensor| tensor.to_array::<f32>().ok());
+                    elements.is_some_and(|elements| elements.iter().all(|&element| element == 0.0))
+                }
+                _ => false,
+            },
             Condition::Rank { input, is } => rank(model, op, unit, *input).is_some_and(|rank| is.contains(&rank)),
             Condition::Constant(slot) => match unit.inputs.get(*slot) {
                 Some(Input::Dequantized(quantized)) => quantized.constant.is_some(),

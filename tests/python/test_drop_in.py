@@ -94,7 +94,7 @@ def static(tmp_path, **options):
 
 REFUSED = [
     ({"quant_format": QuantFormat.QOperator}, "QuantFormat.QDQ"),
-    ({"activation_type": QuantType.QFLOAT8E4M3FN}, "QUInt8"),
+    ({"activation_type": QuantType.QFLOAT8E4M3FN}, "both are float8"),
     ({"weight_type": QuantType.QInt4}, "MatMulNBitsQuantizer"),
     ({"calibrate_method": drop_in.CalibrationMethod.Distribution}, "Percentile"),
     ({"calibration_providers": ["CUDAExecutionProvider"]}, "CPU"),
@@ -104,7 +104,8 @@ REFUSED = [
     ({"extra_options": {"OpTypesToExcludeOutputQuantization": ["Conv"]}}, "nodes_to_exclude"),
     ({"extra_options": {"QDQOpTypePerChannelSupportToAxis": {"Conv": 1}}}, "output channels"),
     ({"extra_options": {"TensorQuantOverrides": {"nowhere": [{}]}}}, "is not present in the model"),
-    ({"extra_options": {"TensorQuantOverrides": {"r0": [{"quant_type": QuantType.QInt16}]}}}, "activation_type"),
+    ({"extra_options": {"TensorQuantOverrides": {"r0": [{"quant_type": QuantType.QInt4}]}}}, "QInt16"),
+    ({"extra_options": {"TensorQuantOverrides": {"r0": [{"convert": {"quant_type": QuantType.QInt16}}]}}}, "convert"),
 ]
 
 
@@ -138,6 +139,84 @@ def test_ranges_that_a_relu_limits_are_warned_of(tmp_path):
     asked = {"r1": [{"scale": np.float32(0.25), "zero_point": np.uint8(3)}]}
     with pytest.warns(QuantizationWarning, match="'r1' has another scale"):
         static(tmp_path, activation_type=QuantType.QUInt8, extra_options={"TensorQuantOverrides": asked})
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_types_and_ranges_of_single_tensors_are_as_asked(tmp_path):
+    asked = {"input": [{"quant_type": QuantType.QUInt16}], "w1a": [{"quant_type": QuantType.QUInt8}],
+             "w1b": [{"scale": np.float32(0.5), "zero_point": np.int8(0)}]}
+    model = static(tmp_path, activation_type=QuantType.QUInt8, extra_options={"TensorQuantOverrides": asked})
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    assert constants["input_zero_point"].dtype == np.uint16 and constants["r0_zero_point"].dtype == np.uint8
+    assert constants["w1a_quantized"].dtype == np.uint8 and constants["w2a_quantized"].dtype == np.int8
+    assert constants["w1b_scale"] == np.float32(0.5)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_what_is_asked_of_biases_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="biases are int32"):
+        static(tmp_path, extra_options={"TensorQuantOverrides": {"b1a": [{"quant_type": QuantType.QUInt8}]}})
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", [QuantType.QFLOAT8E4M3FN, QuantType.QInt16])
+def test_weights_that_onnxruntime_multiplies_as_floats(tmp_path, kind):
+    import onnxruntime
+
+    model = static(tmp_path, activation_type=kind, weight_type=kind)
+    stored = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    assert stored["w1a_quantized"] == stored["input_zero_point"] == kind.tensor_type
+    feed = samples(resnet(), 1)[0]
+    # With its optimizations on, onnxruntime's CPU provider gives other numbers, which is what users are warned of.
+    settings = onnxruntime.SessionOptions()
+    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    run = lambda model: onnxruntime.InferenceSession(model.SerializeToString(), settings).run(None, feed)[0]  # noqa: E731
+    exact, found = run(resnet()), run(model)
+    assert np.sqrt(np.mean((exact - found) ** 2)) < 0.1 * np.sqrt(np.mean(exact**2))
+
+
+def test_weights_without_kernels_are_warned_of(tmp_path):
+    with pytest.warns(QuantizationWarning, match="wrong numbers"):
+        static(tmp_path, activation_type=QuantType.QInt16, weight_type=QuantType.QInt16)
+
+
+def with_a_huge_bias():
+    model = resnet()
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name == "b1a")
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.full(16, 1e9, np.float32), "b1a"))
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "w1a")
+    weight.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight) * np.float32(1e-3), "w1a"))
+    return model
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kept", [True, False])
+def test_scales_of_weights_are_kept_if_asked(tmp_path, kept):
+    model, out = with_a_huge_bias(), tmp_path / "out.onnx"
+    options = {"QDQDisableWeightAdjustForInt32Bias": kept, "ForceQuantizeNoInputCheck": True}
+    drop_in.quantize_static(model, str(out), Reader(model), activation_type=QuantType.QUInt8, per_channel=True,
+                            extra_options=options)
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(out).graph.initializer}
+    weight = next(onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer if tensor.name == "w1a")
+    own = np.abs(weight).max(axis=(1, 2, 3)) / 127
+    assert np.allclose(constants["w1a_scale"], own, rtol=1e-5) == kept
+    assert ("b1a_quantized" in constants) != kept
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_half_floats_at_the_inputs_alone(tmp_path):
+    import onnxruntime
+
+    half = onnx.TensorProto.FLOAT16
+    ends = [onnx.helper.make_tensor_value_info(name, half, [2, 3]) for name in ("x", "y")]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", ends[:1], ends[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10)
+    feed = {"x": np.array([[-1, 0, 1], [2, 3, 4]], np.float16)}
+    readers = iter([feed])
+    reader = type("Reader", (drop_in.CalibrationDataReader,), {"get_next": lambda self: next(readers, None)})()
+    drop_in.quantize_static(model, str(tmp_path / "out.onnx"), reader)
+    found = onnxruntime.InferenceSession(str(tmp_path / "out.onnx")).run(None, feed)[0]
+    assert found.dtype == np.float16 and np.allclose(found, np.maximum(feed["x"], 0), atol=0.05)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

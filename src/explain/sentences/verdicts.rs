@@ -65,6 +65,7 @@ fn needs(condition: &Condition) -> String {
         Condition::Ones(name) => format!("attribute {name} would have to be ones"),
         Condition::NoAttribute(name) => format!("attribute {name} is not supported"),
         Condition::NoInput(slot) => format!("input {slot} is not supported"),
+        Condition::Zero(slot) => format!("input {slot} is not zero"),
         Condition::Rank { input, is } => format!("input {input} would have to be of rank {}", any(is)),
         Condition::Constant(slot) | Condition::FloatConstant(slot) => format!("input {slot} would have to be constant"),
         Condition::FloatVector(slot) => format!("input {slot} would have to be a constant vector"),

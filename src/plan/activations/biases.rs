@@ -1,6 +1,6 @@
 //! Biases as int32, in units of the products that they are added to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     BiasPlan, ValuePlan, existing_qdq,
@@ -33,6 +33,8 @@ pub(super) fn plan(
     values: &[ValuePlan],
     plan: &mut Plan,
 ) -> Result<Vec<BiasPlan>> {
+    let floats: HashSet<ValueId> =
+        values.iter().filter(|value| value.scheme.ty.is_float()).map(|value| value.value).collect();
     let params: HashMap<ValueId, QuantParams> = values.iter().map(|value| (value.value, value.params)).collect();
     let copies = copies(plan);
     let nothing = if config.activations.reduce_range { SCALE_OF_NOTHING * REDUCED } else { SCALE_OF_NOTHING };
@@ -42,9 +44,20 @@ pub(super) fn plan(
     }) {
         clear_scales_of_zero_channels(model, weight, copy, nothing)?;
     }
-    let biased: Vec<Biased> =
-        region.layers().filter_map(|layer| biased(model, &params, layer).transpose()).collect::<Result<_>>()?;
+    // Products of small floats are summed up in floats, and so is the bias.
+    let of_integers = |layer: &&Layer| {
+        let input = model.input(layer.input.op, layer.input.slot);
+        !input.is_some_and(|input| floats.contains(&input))
+    };
+    let biased: Vec<Biased> = region
+        .layers()
+        .filter(of_integers)
+        .filter_map(|layer| biased(model, &params, layer).transpose())
+        .collect::<Result<_>>()?;
     for Biased { layer, elements, input, .. } in &biased {
+        if config.activations.keep_weight_scales {
+            break;
+        }
         if let (None, Some(&(weight, copy))) = (&layer.given_scales, copies.get(&layer.op)) {
             raise(&mut plan.weights[weight].copies[copy], elements, *input);
         }

@@ -16,7 +16,7 @@ mod planner;
 mod region;
 mod speed;
 
-use super::{Reason, opset};
+use super::{Reason, candidates::quantized_type, opset};
 use crate::{
     config::{ActivationType, Config},
     ir::{OpId, Use, ValueId},
@@ -233,8 +233,16 @@ pub fn scheme(config: &Config) -> Scheme {
         ActivationType::Int8 => QuantizedType::Int8,
         ActivationType::Uint16 => QuantizedType::UInt16,
         ActivationType::Int16 => QuantizedType::Int16,
+        ActivationType::Float8e4m3fn => QuantizedType::Float8E4M3FN,
     };
     Scheme { ty, symmetric: config.activations.symmetric, scale: ScaleType::default() }
+}
+
+/// How the activation of a name is stored.
+fn scheme_of(config: &Config, name: &str) -> Scheme {
+    let own = config.tensor_types.iter().rfind(|rule| rule.pattern.matches(name));
+    let scheme = scheme(config);
+    Scheme { ty: own.map_or(scheme.ty, |rule| quantized_type(rule.ty)), ..scheme }
 }
 
 impl ActivationPlan {

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::{
     FloatCause, Readers, ValuePlan, existing_qdq,
     region::{IntegerRegion, QuantizedValue, Refused},
+    scheme_of,
 };
 use crate::{
     calibration::Statistics,
@@ -41,10 +42,15 @@ pub(super) fn assign(
     config: &Config,
     region: &IntegerRegion,
     observed: (&Observed, &Chosen),
-    scheme: Scheme,
     known: &mut Known,
 ) -> Result<Vec<ValuePlan>, Vec<Refused>> {
-    let values = region.quantized();
+    let mut values = region.quantized();
+    let scheme = |value: ValueId| scheme_of(config, model.value(value).name());
+    // What has another type than the value it is moved from has parameters of its own.
+    for value in values.iter_mut().filter(|_| !config.tensor_types.is_empty()) {
+        value.moved_from = value.moved_from.filter(|&from| scheme(from) == scheme(value.value));
+    }
+    let values = values;
     let moved_from: HashMap<ValueId, ValueId> =
         values.iter().filter_map(|value| Some((value.value, value.moved_from?))).collect();
     // Moved from what is quantized already, a value has its parameters.
@@ -56,12 +62,13 @@ pub(super) fn assign(
     let method = |value: &QuantizedValue| observed.1.get(&value.value).copied().unwrap_or(config.activations.method);
     let key = |value: &QuantizedValue| (value.value, value.readers == Readers::Everyone, method(value).to_string());
     let new = origins.par_iter().filter(|value| !known.contains_key(&key(value)));
-    let found: Vec<_> =
-        new.map(|value| (key(value), params(model, config, value, observed.0, (scheme, method(value))))).collect();
+    let found: Vec<_> = new
+        .map(|value| (key(value), params(model, config, value, observed.0, (scheme(value.value), method(value)))))
+        .collect();
     known.extend(found);
     for value in origins {
         match known[&key(value)] {
-            Ok(params) => drop(own.insert(value.value, (params, scheme))),
+            Ok(params) => drop(own.insert(value.value, (params, scheme(value.value)))),
             Err(cause) => refused.push(Refused { value: value.value, cause }),
         }
     }

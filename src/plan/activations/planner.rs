@@ -86,15 +86,9 @@ impl<'a> Planner<'a> {
         if config.activations.reduce_range {
             reduce_range(&mut weights);
         }
-        Ok(Self {
-            model,
-            config,
-            observed: ranges.of_values(model),
-            region,
-            weights,
-            known: Known::new(),
-            chosen: Chosen::new(),
-        })
+        let observed = ranges.of_values(model);
+        limit(&mut weights, &observed);
+        Ok(Self { model, config, observed, region, weights, known: Known::new(), chosen: Chosen::new() })
     }
 
     /// Has an operator stay float from the next plan on.
@@ -120,14 +114,7 @@ impl<'a> Planner<'a> {
         let Self { model, config, .. } = *self;
         let scheme = scheme(config);
         let values = loop {
-            match parameters::assign(
-                model,
-                config,
-                &self.region,
-                (&self.observed, &self.chosen),
-                scheme,
-                &mut self.known,
-            ) {
+            match parameters::assign(model, config, &self.region, (&self.observed, &self.chosen), &mut self.known) {
                 Ok(values) => break values,
                 Err(refused) => self.region.refuse(refused),
             }
@@ -190,6 +177,17 @@ pub(in crate::plan) fn drop_weights(plan: &mut Plan, layers: &HashSet<OpId>, mod
         });
     }
     plan.left_float.sort_by_key(|left| left.value);
+}
+
+/// Gives weights that have a range among those of values the scales of it, whatever their elements are.
+fn limit(plan: &mut Plan, observed: &Observed) {
+    for weight in &mut plan.weights {
+        let Some(range) = observed.get(&weight.value).and_then(|given| given.extremes()) else { continue };
+        for copy in &mut weight.copies {
+            let params = copy.scheme.parameters(range);
+            copy.params = copy.params.iter().map(|_| params).collect();
+        }
+    }
 }
 
 /// Whether rows are picked from a weight: it is quantized for its size.

@@ -8,8 +8,11 @@ from typing import Any
 from onnx_quant.ort_quantization.calibrate import only_cpu
 from onnx_quant.ort_quantization.quant_utils import QuantFormat, QuantizationWarning, QuantType, as_quant_type
 
-_ACTIVATIONS = {QuantType.QUInt8: "uint8", QuantType.QInt8: "int8", QuantType.QUInt16: "uint16", QuantType.QInt16: "int16"}
+_ACTIVATIONS = {QuantType.QUInt8: "uint8", QuantType.QInt8: "int8", QuantType.QUInt16: "uint16", QuantType.QInt16: "int16",
+                QuantType.QFLOAT8E4M3FN: "float8e4m3fn"}
 _WEIGHTS = {QuantType.QUInt8: "uint8", QuantType.QInt8: "int8"}
+# Weights that no kernel of onnxruntime's CPU provider takes: they are for models with pairs everywhere.
+_OTHER_WEIGHTS = {QuantType.QUInt16: "uint16", QuantType.QInt16: "int16", QuantType.QFLOAT8E4M3FN: "float8e4m3fn"}
 
 # Options that another part of this package reads, and those that decide on nothing here: samples are taken one at a
 # time, so that memory needs no limit; pairs go where the runtime has kernels; and bodies are quantized anyway.
@@ -54,7 +57,15 @@ def static(config: Any) -> dict[str, Any]:
             "int8 activations with a single scale for each weight, which is the default, are the least accurate choice and "
             "no faster: better are activation_type=QuantType.QUInt8 and per_channel=True"
         )
-    options = _common(config, weights)
+    if (activations == QuantType.QFLOAT8E4M3FN) != (weights == QuantType.QFLOAT8E4M3FN):
+        raise ValueError(f"activations of {activations} do not go with weights of {weights}: both are float8, or neither")
+    if weights in _OTHER_WEIGHTS:
+        _warn(
+            f"weights of {weights} have no kernels in onnxruntime's CPU provider, which with graph optimizations on was seen to "
+            "give wrong numbers for such models (1.32): they are for other providers, or for ORT_DISABLE_ALL"
+        )
+    options = _common(config, weights, {**_WEIGHTS, **_OTHER_WEIGHTS})
+    options["keep_weight_scales"] = given.get("QDQDisableWeightAdjustForInt32Bias") or None
     options["activations"] = _ACTIVATIONS[activations]
     options["symmetric_activations"] = symmetric
     options["target"] = config.target
@@ -89,12 +100,17 @@ def dynamic(config: Any) -> dict[str, Any]:
         raise ValueError("ActivationSymmetric: DynamicQuantizeLinear has zero points; use quantize_static")
     if given.get("MatMulConstBOnly") is False:
         _warn("MatMulConstBOnly=False: products of two activations stay float, which is faster")
-    options = _common(config, as_quant_type(config.weight_type))
+    options = _common(config, as_quant_type(config.weight_type), _WEIGHTS)
     options["activations"] = "dynamic"
     return options
 
 
-def _common(config: Any, weights: QuantType) -> dict[str, Any]:
+def is_for_pairs_everywhere(config: Any) -> bool:
+    """Whether the types are such that no kernel of onnxruntime's CPU provider takes the weights."""
+    return as_quant_type(config.weight_type) in _OTHER_WEIGHTS
+
+
+def _common(config: Any, weights: QuantType, known: dict[QuantType, str]) -> dict[str, Any]:
     given = config.extra_options
     unknown = sorted(set(given) - _KNOWN)
     if unknown:
@@ -102,19 +118,19 @@ def _common(config: Any, weights: QuantType) -> dict[str, Any]:
     for name, instead in _REFUSED.items():
         if given.get(name):
             raise ValueError(f"{name} is not done: {instead}")
-    if weights not in _WEIGHTS:
+    if weights not in known:
         raise ValueError(
-            f"weights cannot be {weights} where activations are quantized: use QuantType.QInt8 or QuantType.QUInt8, or "
+            f"weights cannot be {weights} where activations are quantized so: use QuantType.QInt8 or QuantType.QUInt8, or "
             "quantize weights alone with onnx_quant.quantize or MatMulNBitsQuantizer"
         )
     symmetric = given.get("WeightSymmetric")
     if symmetric is None:
-        symmetric = weights == QuantType.QInt8
+        symmetric = weights in (QuantType.QInt8, QuantType.QInt16)
     return {
-        "weights": _WEIGHTS[weights],
+        "weights": known[weights],
         "granularity": "per-channel" if config.per_channel else "per-tensor",
         # Scales for channels have no zero points of their own in integer kernels.
-        "asymmetric": not symmetric and not config.per_channel,
+        "asymmetric": not symmetric and not config.per_channel and weights != QuantType.QFLOAT8E4M3FN,
         "reduce_range": config.reduce_range or None,
         # What was asked for is done even if the file grows by it.
         "allow_growth": True,

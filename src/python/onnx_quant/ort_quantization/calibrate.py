@@ -5,12 +5,14 @@ from __future__ import annotations
 import abc
 import json
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, Optional, Union
 
 import onnx_quant
+from onnx_quant.ort_quantization.quant_utils import QuantizationWarning
 
 
 class CalibrationMethod(Enum):
@@ -273,6 +275,9 @@ def only_cpu(providers: Optional[Sequence[Any]]) -> None:
 _PERCENTILE = 99.999
 _AVERAGING_CONSTANT = 0.01
 
+# Says among the options for calibration that activations are of float8.
+FLOAT8 = "float8"
+
 
 def native_method(method: CalibrationMethod, options: dict[str, Any]) -> str:
     """The method by this tool's name."""
@@ -286,7 +291,13 @@ def native_method(method: CalibrationMethod, options: dict[str, Any]) -> str:
         return "entropy"
     if method == CalibrationMethod.Percentile:
         return f"percentile:{options.get('CalibPercentile', _PERCENTILE)}"
-    raise ValueError(f"{method} is for activations of float8, which are not written: use CalibrationMethod.Percentile")
+    if options.get(FLOAT8):
+        warnings.warn(
+            "CalibrationMethod.Distribution: scales of float8 reach to the largest value here, so that none saturates",
+            QuantizationWarning, stacklevel=4,
+        )
+        return "minmax"
+    raise ValueError(f"{method} is for activations of float8: use CalibrationMethod.Percentile")
 
 
 def tensors_data(ranges: Any, native: str, method: CalibrationMethod) -> TensorsData:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
 import onnx_quant
+from onnx_quant._engine import find_onnxruntime
 from onnx_quant.ort_quantization import _options, _selection
 from onnx_quant.ort_quantization import tensor_quant_overrides as overriding
 from onnx_quant.ort_quantization.calibrate import (
+    FLOAT8,
     CalibrationMethod,
     load_tensors_data,
     native_method,
@@ -272,7 +275,9 @@ def _static(
     model: Model, out: Union[str, Path], config: StaticQuantConfig, cache: Optional[Union[str, Path]] = None
 ) -> None:
     options = _options.static(config)
-    method = native_method(config.calibrate_method, config.extra_options)
+    activation_type, weight_type = as_quant_type(config.activation_type), as_quant_type(config.weight_type)
+    is_float8 = activation_type == QuantType.QFLOAT8E4M3FN
+    method = native_method(config.calibrate_method, {**config.extra_options, FLOAT8: is_float8})
     options["calibration"] = method
     everywhere = config.target is None and _everywhere(model, config)
     if everywhere:
@@ -282,13 +287,15 @@ def _static(
     least = config.extra_options.get("MinimumRealRange")
     known = _selection.structure(model) if overrides else None
     if known is not None:
-        overriding.check(overrides, known, as_quant_type(config.activation_type))
+        overriding.check(overrides, known, activation_type)
+        options["tensor_type"] = overriding.tensor_types(overrides, known, activation_type, weight_type)
     read = cache is not None and Path(cache).exists()
     if config.calibration_data_reader is None and not read:
         raise ValueError("calibration_data_reader is needed, or calibration_cache_path with a file that is there")
     given: dict[str, Any] = {}
     if cache is None and known is None and least is None and not everywhere:
         given["samples"] = samples_of(config.calibration_data_reader, config.extra_options.get("CalibStridedMinMax"))
+        given.update(_engine())
     else:
         if read:
             tensors = load_tensors_data(cache)  # type: ignore[arg-type]
@@ -296,37 +303,65 @@ def _static(
                 raise ValueError(f"{cache} holds ranges of {tensors.calibration_method}, not of {config.calibrate_method}")
         else:
             samples = samples_of(config.calibration_data_reader, config.extra_options.get("CalibStridedMinMax"))
-            observed = onnx_quant.calibrate(_path(model), samples, **options)
+            observed = onnx_quant.calibrate(_path(model), samples, **_engine(), **options)
             tensors = tensors_data(observed, method, config.calibrate_method)
             if cache is not None:
                 save_tensors_data(tensors, cache)
         ranges = {name: (float(data.lowest), float(data.highest)) for name, data in tensors.items()}
         if known is not None:
-            weights = {tensor.name for tensor in known.graph.initializer}
-            types = as_quant_type(config.activation_type), as_quant_type(config.weight_type)
-            ranges = overriding.applied(ranges, overrides, weights, *types)
+            ranges = overriding.applied(ranges, overrides, known, activation_type, weight_type, options["asymmetric"])
         if least is not None:
             ranges = {name: (low, max(high, low + least)) for name, (low, high) in ranges.items()}
-        if everywhere:
+        if everywhere and not is_float8:
             # What is always zero has a scale of 1.
-            least_integer, greatest = get_qmin_qmax_for_qType(as_quant_type(config.activation_type).tensor_type)
-            whole = float(least_integer), float(greatest)
+            whole = _limits(activation_type)
             ranges = {name: whole if low == high == 0.0 else (low, high) for name, (low, high) in ranges.items()}
+        if not config.per_channel:
+            widened = _widened(model, least, _limits(weight_type) if everywhere and not is_float8 else None)
+            ranges = {**widened, **ranges}
         given["ranges"] = onnx_quant.Ranges(ranges)
     _write(model, out, config, options, given)
     if everywhere:
         _spell_out(out)
+    if known is not None and needs_contributed(known, TensorQuantOverridesHelper(overrides), activation_type, weight_type):
+        _contributed(out)
     for name in overriding.differing(out, overrides):
         message = f"tensor '{name}' has another scale than TensorQuantOverrides says: a Relu or Clip behind it limits its range"
         warnings.warn(message, QuantizationWarning, stacklevel=3)
 
 
-# ONNX's numbers of float32, float16, double and bfloat16.
-_FLOAT, _OTHER_FLOATS = 1, (10, 11, 16)
+def _engine() -> dict[str, Any]:
+    """What runs the model with samples: onnxruntime, as scripts expect it, so that ranges are the same to the last bit."""
+    return {"engine": "onnxruntime"} if find_onnxruntime() else {}
 
 
-def _is_float(value: Any) -> bool:
-    return value.type.tensor_type.elem_type in (_FLOAT, *_OTHER_FLOATS)
+def _limits(kind: QuantType) -> tuple[float, float]:
+    least, greatest = get_qmin_qmax_for_qType(kind.tensor_type)
+    return float(least), float(greatest)
+
+
+def _widened(model: Model, least: Optional[float], of_zeros: Optional[tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """The ranges of weights that are narrower than MinimumRealRange, or nothing but zero."""
+    if least is None and of_zeros is None:
+        return {}
+    import numpy
+    import onnx
+
+    graph = _selection.structure(model).graph
+    layers = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul")]
+    weights = {name for node in layers for name in node.input[:2]}
+    found: dict[str, tuple[float, float]] = {}
+    for tensor in graph.initializer:
+        # What lies beside the file is large.
+        if tensor.name not in weights or tensor.data_type != onnx.TensorProto.FLOAT or tensor.data_location == 1:
+            continue
+        elements = onnx.numpy_helper.to_array(tensor)
+        low, high = float(numpy.minimum(elements.min(initial=0.0), 0)), float(numpy.maximum(elements.max(initial=0.0), 0))
+        if least is not None and high < low + least:
+            found[tensor.name] = low, low + least
+        elif of_zeros is not None and low == high == 0.0:
+            found[tensor.name] = of_zeros
+    return found
 
 
 # Rules by which every operator gets pairs.
@@ -337,10 +372,8 @@ def _everywhere(model: Model, config: StaticQuantConfig) -> bool:
     """Whether pairs go around every operator: where single tensors are named, where it is asked for, and where nothing
     would become integer by what the runtime gains from it."""
     given = config.extra_options
-    graph = _selection.structure(model).graph
-    if any(value.type.tensor_type.elem_type != _FLOAT for value in [*graph.input, *graph.output] if _is_float(value)):
-        # Half floats become float32 around kernels, of which there are none where everything is one.
-        return False
+    if _options.is_for_pairs_everywhere(config):
+        return True
     if given.get("TensorQuantOverrides") or given.get("ForceQuantizeNoInputCheck"):
         return True
     return not any(operator["verdict"] == "integer" for operator in onnx_quant.explain(_path(model)).to_dict()["operators"])
@@ -385,26 +418,29 @@ def _contributed(path: Union[str, Path]) -> None:
 
 
 def _spell_out(path: Union[str, Path]) -> None:
-    """Stores scales and zero points of tensors in the typed fields, and zero points of biases although they are 0: where
+    """Stores scales and zero points of tensors in the typed fields, and zero points of biases and small floats although they are 0: where
     scripts look for them that name single tensors."""
-    import numpy
     import onnx
 
     model = onnx.load(str(path), load_external_data=False)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    without = (onnx.TensorProto.INT32, onnx.TensorProto.FLOAT8E4M3FN)
     for node in model.graph.node:
         if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
             continue
         integers = constants.get(node.input[0])
-        if len(node.input) == 2 and integers is not None and integers.data_type == onnx.TensorProto.INT32:
-            name = f"{integers.name}_zero_point"
-            zeros = numpy.zeros(tuple(constants[node.input[1]].dims), dtype=numpy.int32)
-            model.graph.initializer.append(onnx.numpy_helper.from_array(zeros, name))
+        if len(node.input) == 2 and integers is not None and integers.data_type in without:
+            is_bias = integers.data_type == onnx.TensorProto.INT32
+            name = f"{integers.name if is_bias else integers.name.removesuffix('_quantized')}_zero_point"
+            dims = tuple(constants[node.input[1]].dims)
+            zeros = bytes((4 if is_bias else 1) * math.prod(dims))
+            model.graph.initializer.append(onnx.helper.make_tensor(name, integers.data_type, dims, zeros, raw=True))
             constants[name] = model.graph.initializer[-1]
             node.input.append(name)
         for name in node.input[1:]:
             tensor = constants.get(name)
-            if tensor is not None and not tensor.dims and tensor.HasField("raw_data"):
+            small = tensor is not None and tensor.data_type == onnx.TensorProto.FLOAT8E4M3FN
+            if tensor is not None and not small and not tensor.dims and tensor.HasField("raw_data"):
                 value = onnx.numpy_helper.to_array(tensor).item()
                 tensor.CopyFrom(onnx.helper.make_tensor(name, tensor.data_type, [], [value]))
     onnx.save(model, str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from onnx_quant.ort_quantization.quant_utils import (
     QuantizationWarning,
     QuantType,
     as_quant_type,
+    compute_scale_zp,
     get_qmin_qmax_for_qType,
 )
 
@@ -145,37 +147,94 @@ def check(overrides: dict[str, Any], model: Any, activation_type: QuantType) -> 
         raise ValueError(reason)
 
 
+def _as_types(override: dict[str, Any], default: QuantType) -> QuantType:
+    return as_quant_type(override.get("quant_type", default))
+
+
+def tensor_types(
+    overrides: dict[str, Any], model: Any, activation_type: QuantType, weight_type: QuantType
+) -> list[str]:
+    """What the option `tensor_type` says so that single tensors have the types that are asked for.
+
+    Raises:
+        ValueError: A tensor cannot have the type, or something else is asked that there is no form for.
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}
+    layers = [node for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul")]
+    of_layers = {name for node in layers for name in node.input[:2]}
+    given = []
+    for name, (override, *others) in overrides.items():
+        known = {"quant_type", "symmetric", "rmin", "rmax", "scale", "zero_point"}
+        known |= {"reduce_range"} if name in weights else set()
+        unknown = sorted(set(override) - known)
+        if unknown or others:
+            what = ", ".join(unknown) or "overrides of channels"
+            raise ValueError(f"tensor '{name}': {what} cannot be set for a single tensor")
+        if name in weights and name not in of_layers and override:
+            raise ValueError(
+                f"'{name}' is the weight of no layer, so there is nothing to set for it: biases are int32, in units that "
+                "follow from input and weight; leave it out of TensorQuantOverrides"
+            )
+        default = weight_type if name in weights else activation_type
+        kind = _as_types(override, default)
+        if kind != default:
+            if kind not in _TYPES:
+                raise ValueError(f"tensor '{name}' cannot be {kind}: use {', '.join(map(str, _TYPES))}")
+            given.append(f"re:^{re.escape(name)}$={_TYPES[kind]}")
+    return given
+
+
+_TYPES = {QuantType.QUInt8: "uint8", QuantType.QInt8: "int8", QuantType.QUInt16: "uint16", QuantType.QInt16: "int16"}
+
+
+def _spanned(kind: QuantType, scale: float, zero: int) -> tuple[float, float]:
+    """What all integers of a type stand for."""
+    least, greatest = (int(end) for end in get_qmin_qmax_for_qType(kind.tensor_type))
+    return (least - zero) * scale, (greatest - zero) * scale
+
+
+def _of_weight(name: str, override: dict[str, Any], tensor: Any, kind: QuantType, asymmetric: bool) -> tuple[float, float]:
+    """The range of a weight that gives it the scale and zero point that are asked for."""
+    import onnx
+
+    middle = 128 if kind == QuantType.QUInt8 else 32768 if kind == QuantType.QUInt16 else 0
+    if "scale" in override:
+        scale, zero = float(override["scale"]), int(override["zero_point"])
+    else:
+        symmetric = override.get("symmetric", not asymmetric)
+        least, greatest = get_qmin_qmax_for_qType(kind.tensor_type, override.get("reduce_range", False), symmetric)
+        elements = onnx.numpy_helper.to_array(tensor)
+        low, high = override.get("rmin", elements.min()), override.get("rmax", elements.max())
+        zero_point, found = compute_scale_zp(low, high, least, greatest, symmetric)
+        scale, zero = float(found), int(zero_point)
+    if asymmetric:
+        return _spanned(kind, scale, zero)
+    if zero != middle:
+        raise ValueError(f"weight '{name}' has the zero point {zero}: give WeightSymmetric=False, with per_channel=False")
+    largest = int(get_qmin_qmax_for_qType(kind.tensor_type)[1]) - middle
+    return -largest * scale, largest * scale
+
+
 def applied(
     ranges: dict[str, tuple[float, float]],
     overrides: dict[str, Any],
-    weights: set[str],
+    model: Any,
     activation_type: QuantType,
     weight_type: QuantType,
+    asymmetric: bool,
 ) -> dict[str, tuple[float, float]]:
-    """The ranges with what is asked of single activations.
+    """The ranges with what is asked of single tensors, weights too.
 
     Raises:
-        ValueError: Something is asked that there is no form for: another type for a single tensor, or scales of a weight.
+        ValueError: A weight is to have a zero point where weights have none.
     """
     ranges = dict(ranges)
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
     for name, (override, *_) in overrides.items():
-        default = weight_type if name in weights else activation_type
-        others = [key for key in override if key not in ("quant_type", "symmetric", "rmin", "rmax", "scale", "zero_point")]
-        if as_quant_type(override.get("quant_type", default)) != default:
-            raise ValueError(
-                f"tensor '{name}' cannot be {override['quant_type']} where others are {default}: give all activations or "
-                "weights the same type by activation_type and weight_type, or leave the operators around it float by "
-                "nodes_to_exclude"
-            )
-        if others:
-            raise ValueError(f"tensor '{name}': {', '.join(others)} cannot be set for a single tensor")
         if name in weights:
-            given = [key for key in ("rmin", "rmax", "scale", "zero_point") if key in override]
-            if given:
-                raise ValueError(
-                    f"weight '{name}': {', '.join(given)} cannot be set: scales of weights follow from their elements, "
-                    "per tensor, or with per_channel=True per channel"
-                )
+            if override:
+                kind = _as_types(override, weight_type)
+                ranges[name] = _of_weight(name, override, weights[name], kind, asymmetric)
             continue
         if name not in ranges:
             message = f"tensor '{name}' stays float, so what TensorQuantOverrides says of it has no effect"
@@ -185,9 +244,8 @@ def applied(
         if "rmin" in override:
             low, high = float(override["rmin"]), float(override["rmax"])
         elif "scale" in override:
-            least, greatest = (int(end) for end in get_qmin_qmax_for_qType(activation_type.tensor_type))
-            scale, zero = float(override["scale"]), int(override["zero_point"])
-            low, high = (least - zero) * scale, (greatest - zero) * scale
+            kind = _as_types(override, activation_type)
+            low, high = _spanned(kind, float(override["scale"]), int(override["zero_point"]))
         if override.get("symmetric"):
             high = max(abs(low), abs(high))
             low = -high
