@@ -88,8 +88,10 @@
 //! is computed, a result that only the user would see rounded, a logarithm behind) and for reasons in the
 //! data: no range, a mask's huge numbers, or a value so unlike from sample to sample that a typical one
 //! is less than 24 dB, four bits, above the noise of its quantization. Each of these takes a layer
-//! back and the rest is decided anew, until all that remains fits together. The [`Planner`](plan::Planner) keeps
-//! what it found out, so that it can plan again with more operators pinned to float; the plan holds a decision with
+//! back and the rest is decided anew, until all that remains fits together. Of what could compute in integers then, that
+//! does with which a run takes the least time, by a table of what kernels and conversions take
+//! ([`Costs`](targets::costs::Costs)): a labelling of the graph, solved exactly as a minimum cut. The
+//! [`Planner`](plan::Planner) keeps what it found out, so that it can plan again with more operators pinned to float; the plan holds a decision with
 //! its cause for every layer and for every operator that stands where integers end.
 //!
 //! **Dynamic activations** ([`plan::plan_dynamic`]). Without samples a product can still compute in integers, if each

@@ -94,6 +94,15 @@ pub enum Fact {
     },
     /// No layer computes in integers.
     NothingInIntegers,
+    /// Layers stay float because integers gain no time there.
+    LeftFloat {
+        /// The target.
+        target: String,
+        /// These layers.
+        layers: Vec<String>,
+        /// How many layers compute in integers.
+        integer: usize,
+    },
     /// Integers gain nothing, as far as can be told beforehand.
     NoFaster {
         /// The target.
@@ -261,7 +270,7 @@ impl Fact {
             Self::NoIntegerKernels { .. } | Self::Int8OfSeveralReaders { .. } => Code::NotFused,
             Self::ZeroHalves { .. } => Code::ComputedOtherwise,
             Self::NothingInIntegers => Code::NothingInIntegers,
-            Self::NoFaster { .. } => Code::NoFaster,
+            Self::NoFaster { .. } | Self::LeftFloat { .. } => Code::NoFaster,
             Self::DequantizedEveryRun { .. } => Code::DequantizedEveryRun,
             Self::OpsetRaised { .. } => Code::OpsetRaised,
             Self::OpsetNotRaised { .. } => Code::OpsetNotRaised,

@@ -1,7 +1,7 @@
 //! What a user should know of a plan besides what becomes of weights and layers: what follows from it.
 
 use super::{
-    Plan, QuantizedCopy, WeightForm, WeightPlan,
+    Decision, FloatReason, Plan, QuantizedCopy, WeightForm, WeightPlan,
     opset::{kernels_of_opset, scale_dtype, storage_dtype},
 };
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
 pub fn following(model: &Model, plan: &Plan, target: &Target) -> Vec<Fact> {
     let mut found: Vec<Fact> = unknown_fields(model).into_iter().chain(quantized_before(model)).collect();
     found.extend(dynamic_shapes(model, target));
+    found.extend(left_float(plan, target));
     if plan.weights.is_empty() {
         return found;
     }
@@ -97,6 +98,16 @@ fn dynamic_shapes(model: &Model, target: &Target) -> Option<Fact> {
         }
     };
     (!inputs.is_empty()).then(|| Fact::DynamicShapes { target: target.name().to_owned(), inputs })
+}
+
+/// The layers that take less time in float.
+fn left_float(plan: &Plan, target: &Target) -> Option<Fact> {
+    let activations = plan.activations.as_ref()?;
+    let gains_nothing = |decision: &Decision| matches!(decision, Decision::FloatLayer(FloatReason::NoGain));
+    let left = activations.operators.iter().filter(|it| gains_nothing(&it.decision));
+    let layers: Vec<String> = left.map(|it| it.operator.clone()).collect();
+    let (target, integer) = (target.name().to_owned(), activations.layers().count());
+    (!layers.is_empty()).then_some(Fact::LeftFloat { target, layers, integer })
 }
 
 /// Said only where integers gain nothing.

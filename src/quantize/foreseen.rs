@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::activations::{excluded, prepared, quantize_activations, settled};
 use crate::{
-    calibration::{Collect, Ranges, Statistics, can_be_watched, value_keys},
+    calibration::{Ranges, Statistics, can_be_watched, value_keys},
     config::Config,
     error::Result,
     explain::{Explanation, PlannedRanges, Verdict, explain, rank},
@@ -62,7 +62,8 @@ pub fn explain_planned(model: &Model, config: &Config, ranges: Option<&Ranges>) 
     Ok(explanation)
 }
 
-/// Ranges of all values that are to be quantized, all the same.
+/// Ranges of all values that are to be quantized, all the same. They do not tell how large values are, so that no time
+/// is estimated.
 fn assumed(model: &Model, config: &Config) -> Result<Ranges> {
     let config = &fit_patterns(model, config);
     let (model, ..) = prepared(model, config)?;
@@ -72,13 +73,8 @@ fn assumed(model: &Model, config: &Config) -> Result<Ranges> {
     let keys = value_keys(&settled.model);
     let watched = watched(&settled.model, &settled.config)?;
     for value in watched.into_iter().filter(|&value| can_be_watched(&settled.model, value).is_ok()) {
-        let mut statistics = Statistics::new(Collect::for_method(config.activations.method));
-        let steps = 0..=SAMPLES;
-        statistics.observe(&steps.map(|step| step as f32 / SAMPLES as f32 * 2.0 - 1.0).collect::<Vec<f32>>());
+        let statistics = Statistics::assumed();
         ranges.values.insert(keys[&value].clone(), statistics);
     }
     Ok(ranges)
 }
-
-/// How many numbers from -1 to 1 stand for what a value is.
-const SAMPLES: usize = 64;

@@ -17,21 +17,19 @@ pub struct QuantizedActivations {
     pub operators: Vec<PlannedOperator>,
     /// Values that are quantized.
     pub values: Vec<QuantizedValue>,
-    /// How long the integer layers take in onnxruntime; absent where the ranges do not tell how large
-    /// values are.
+    /// How long a run takes in onnxruntime; absent where the ranges do not tell how large values are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimated_time: Option<EstimatedTime>,
 }
 
-/// What the integer layers take, with the conversions around them, on two kinds of processors. A rough
-/// estimate, of the layers alone: what is float before and after is not in it.
+/// What a run of the whole model takes, on two kinds of processors: an estimate from tables of what kernels take.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct EstimatedTime {
-    /// Where instructions sum products of 8 bits.
+    /// Where instructions sum products of 8 bits: the table is measured, and what is placed by.
     pub with_vnni: LayerTimes,
-    /// With AVX2 only.
+    /// With AVX2 only; the table is not measured.
     pub without_vnni: LayerTimes,
 }
 
@@ -40,11 +38,11 @@ pub struct EstimatedTime {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct LayerTimes {
-    /// The layers as floats.
+    /// All in float.
     pub float_us: f64,
-    /// The layers as integers.
+    /// The kernels as planned.
     pub integer_us: f64,
-    /// Conversions between floats and integers.
+    /// Conversions between floats and integers, and between layouts.
     pub conversions_us: f64,
     /// Integers and conversions, of what floats take.
     pub ratio: f64,

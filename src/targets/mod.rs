@@ -7,6 +7,7 @@
 //! no sentences.
 
 mod condition;
+pub mod costs;
 mod judge;
 mod kernels;
 pub mod onnxruntime;

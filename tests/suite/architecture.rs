@@ -39,6 +39,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "explain",
             "findings",
             "ir",
+            "numeric",
             "passes",
             "plan",
             "report",

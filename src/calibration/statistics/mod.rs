@@ -118,6 +118,11 @@ impl Statistics {
         Self { extremes, given: true, ..Self::new(Collect { histogram: false }) }
     }
 
+    /// The range from -1 to 1, where any range will do.
+    pub fn assumed() -> Self {
+        Self::of_range(Range { min: -1.0, max: 1.0 })
+    }
+
     /// Adds what the value was in one run of the model: its elements, in any order.
     pub fn observe(&mut self, values: &[f32]) {
         let found = scan::scan(values, self.histogram.as_mut());

@@ -84,6 +84,21 @@ impl fmt::Display for Fact {
                 first_of(operators.iter().cloned())
             ),
             Self::NothingInIntegers => f.write_str("no layer computes in integers"),
+            Self::LeftFloat { target, layers, integer: 0 } => write!(
+                f,
+                "integers gain no time in {target} (estimated), so that {} left float that could compute in them",
+                match layers.len() {
+                    1 => "a layer is".to_owned(),
+                    several => format!("{several} layers are"),
+                }
+            ),
+            Self::LeftFloat { target, layers, integer } => write!(
+                f,
+                "integers gain no time in {target} (estimated) in {} of {}: {}",
+                layers.len(),
+                counted(layers.len() + integer, "layer"),
+                first_of(layers.iter().cloned())
+            ),
             Self::NoFaster { target, without_vnni, float, saved, conversions, depthwise } => {
                 let place = if *without_vnni { " on processors without VNNI" } else { "" };
                 let change = match *saved {

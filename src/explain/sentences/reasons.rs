@@ -90,6 +90,7 @@ impl fmt::Display for FloatReason {
             }
             Self::FloatOperand { value } => write!(f, "'{value}', which it reads, stays float"),
             Self::NotWanted => f.write_str("nothing that follows reads integers"),
+            Self::NoGain => f.write_str("integers gain no time there, with the conversions around them (estimated)"),
             Self::Pinned => f.write_str("it was asked to stay float"),
             Self::Inaccurate => {
                 f.write_str("in integers it took the outputs too far from the float model's, as measured")

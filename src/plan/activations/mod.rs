@@ -9,11 +9,14 @@
 //! back to float, and the rest is decided anew without them: so what remains fits together.
 
 mod biases;
+mod cut;
 mod existing_qdq;
 mod layers;
 mod parameters;
+mod placement;
 mod planner;
 mod region;
+mod sizes;
 mod speed;
 
 use super::{Reason, candidates::quantized_type, opset};
@@ -192,6 +195,8 @@ pub enum FloatReason {
         /// The pattern.
         pattern: String,
     },
+    /// It takes less time in float, with the conversions that there are around it.
+    NoGain,
     /// It was asked for.
     Pinned,
     /// With it in integers, the outputs were further from the float model's than asked for.

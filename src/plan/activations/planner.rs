@@ -4,10 +4,13 @@
 use std::collections::HashSet;
 
 use super::{
-    ActivationPlan, Decision, FloatReason, biases,
+    ActivationPlan, Decision, FloatReason, ValuePlan, biases,
     parameters::{self, Chosen, Known, Observed},
-    region::IntegerRegion,
-    scheme, speed,
+    placement::Placements,
+    region::{IntegerRegion, Refused},
+    scheme,
+    sizes::Sizes,
+    speed::Speed,
 };
 use crate::{
     calibration::Ranges,
@@ -17,7 +20,7 @@ use crate::{
     ir::{Model, OpId, ValueId},
     numeric::{QuantParams, Scheme},
     plan::{Constants, LeftFloat, Plan, QuantizedCopy, Reason, Site, WeightPlan, sites, storage_dtype, weights},
-    targets::Quirk,
+    targets::{Quirk, costs::Costs},
 };
 
 /// The values that have to be observed so that activations can be planned, in the order of the file.
@@ -113,13 +116,8 @@ impl<'a> Planner<'a> {
     pub fn plan(&mut self) -> Result<Plan> {
         let Self { model, config, .. } = *self;
         let scheme = scheme(config);
-        let values = loop {
-            match parameters::assign(model, config, &self.region, (&self.observed, &self.chosen), &mut self.known) {
-                Ok(values) => break values,
-                Err(refused) => self.region.refuse(refused),
-            }
-        };
-        let layers = self.region.layer_ops();
+        let (region, values, speed) = self.placed();
+        let layers = region.layer_ops();
         let mut plan = self.weights.clone();
         drop_weights(&mut plan, &layers, model);
         let has_kernels = config.target.computes_with(storage_dtype(scheme.ty));
@@ -127,16 +125,70 @@ impl<'a> Planner<'a> {
         for copy in plan.weights.iter_mut().flat_map(|weight| &mut weight.copies) {
             sites::only_layers_in_bodies(&mut copy.sites, computes);
         }
-        let biases = biases::plan(model, config, &self.region, &values, &mut plan)?;
+        let biases = biases::plan(model, config, &region, &values, &mut plan)?;
         let quantized = values.iter().map(|value| value.value).collect();
-        let operators = self.region.decisions(&quantized);
-        let mut activations = ActivationPlan { operators, values, biases, speed: None };
-        activations.speed = speed::estimate(model, &config.target, &activations, &self.observed);
+        let operators = region.decisions(&quantized);
+        let activations = ActivationPlan { operators, values, biases, speed };
         plan.findings.extend(findings(config, scheme, &activations));
         plan.activations = Some(activations);
         Ok(plan)
     }
+
+    /// What computes in integers where everything fits together, and, where times are known, only where that is
+    /// faster; with the values that are quantized then.
+    fn placed(&mut self) -> (IntegerRegion<'a>, Vec<ValuePlan>, Option<Speed>) {
+        let sizes = Sizes::of(self.model, &self.observed);
+        loop {
+            let all = match self.assigned(&self.region.clone()) {
+                Ok(values) => values,
+                Err(refused) => {
+                    self.region.refuse(refused);
+                    continue;
+                }
+            };
+            if !self.times_are_known(&all) {
+                return (self.region.clone(), all, None);
+            }
+            let by = |costs| Placements::of(self.model, &self.region, &sizes, costs);
+            let (placements, without_vnni) = (by(Costs::with_vnni()), by(Costs::without_vnni()));
+            let all_integer = placements.given(&self.region.candidates().into_iter().map(|it| it.op).collect());
+            let fastest = placements.fastest();
+            let placement = match placements.times(&fastest) {
+                times if times.float < LEAST_TIME => all_integer,
+                times if times.ratio() > 1.0 - LEAST_GAIN => placements.given(&HashSet::new()),
+                _ => fastest,
+            };
+            let speed = Speed { with_vnni: placements.times(&placement), without_vnni: without_vnni.times(&placement) };
+            let mut region = self.region.clone();
+            region.keep(&placement.integer);
+            match self.assigned(&region) {
+                Ok(values) => return (region, values, Some(speed)),
+                Err(refused) => self.region.refuse(refused),
+            }
+        }
+    }
+
+    fn assigned(&mut self, region: &IntegerRegion) -> Result<Vec<ValuePlan>, Vec<Refused>> {
+        let observed = (&self.observed, &self.chosen);
+        parameters::assign(self.model, self.config, region, observed, &mut self.known)
+    }
+
+    /// Whether it is known how long kernels take for values like these, and how many elements each of them has. (The
+    /// range of one may be somebody else's.)
+    fn times_are_known(&self, values: &[ValuePlan]) -> bool {
+        let counted = |value: &ValuePlan| {
+            value.scheme.ty.bits() == 8 && self.observed.get(&value.value).is_some_and(|it| it.elements() > 0)
+        };
+        self.config.target.description().measured_times && !values.is_empty() && values.iter().all(counted)
+    }
 }
+
+/// What integers have to gain of the time of a run: less may be nothing but the error of the estimate.
+const LEAST_GAIN: f64 = 0.03;
+
+/// Nanoseconds of a run below which it is the call itself that takes the time: nothing is estimated then, and all
+/// that can compute in integers does.
+const LEAST_TIME: f64 = 20_000.0;
 
 /// What a user should know of the activations of a plan.
 fn findings(config: &Config, scheme: Scheme, plan: &ActivationPlan) -> Vec<Fact> {
@@ -151,7 +203,9 @@ fn findings(config: &Config, scheme: Scheme, plan: &ActivationPlan) -> Vec<Fact>
         found.push(Fact::Int8OfSeveralReaders { target: target() });
     }
     let float = |decision: &Decision| matches!(decision, Decision::FloatLayer(_));
-    if nothing && plan.operators.iter().any(|operator| float(&operator.decision)) {
+    let could = |decision: &Decision| matches!(decision, Decision::FloatLayer(FloatReason::NoGain));
+    let any = |is: &dyn Fn(&Decision) -> bool| plan.operators.iter().any(|operator| is(&operator.decision));
+    if nothing && any(&float) && !any(&could) {
         found.push(Fact::NothingInIntegers);
     }
     found

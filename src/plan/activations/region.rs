@@ -74,6 +74,29 @@ struct Bridge {
     moves: bool,
 }
 
+/// An operator that can compute in integers.
+#[derive(Debug, Clone)]
+pub(super) struct Candidate {
+    pub op: OpId,
+    /// Where it reads what must be integers then.
+    pub reads: Vec<Use>,
+    pub inputs: Vec<ValueId>,
+    /// What it gives; behind a Relu or Clip that its QuantizeLinear makes redundant.
+    pub outputs: Vec<ValueId>,
+    pub makes: Makes,
+}
+
+/// What an integer kernel makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Makes {
+    /// Integers.
+    Integers,
+    /// Integers where a kernel reads them as such, floats otherwise.
+    Either,
+    /// Integers that somebody else's QuantizeLinear makes, which is there whatever is planned.
+    Nothing,
+}
+
 /// A value that cannot be quantized, and why.
 pub(super) struct Refused {
     pub value: ValueId,
@@ -217,6 +240,44 @@ impl<'a> IntegerRegion<'a> {
                 }
             }
         }
+    }
+
+    /// What can compute in integers, or stay float by itself.
+    pub fn candidates(&self) -> Vec<Candidate> {
+        let input = |use_: &Use| self.model.input(use_.op, use_.slot);
+        let layers = self.layers.values().map(|layer| Candidate {
+            op: layer.op,
+            reads: vec![layer.input],
+            inputs: input(&layer.input).into_iter().collect(),
+            outputs: vec![layer.output],
+            makes: match () {
+                () if layer.made_as_integers => Makes::Nothing,
+                () if layer.to_integers || self.target.writes().pairs != Pairs::AsNeeded => Makes::Integers,
+                () => Makes::Either,
+            },
+        });
+        let bridges = self.bridges().iter().map(|(&op, bridge)| Candidate {
+            op,
+            reads: bridge.uses.clone(),
+            inputs: bridge.inputs.clone(),
+            outputs: bridge.outputs.clone(),
+            makes: Makes::Integers,
+        });
+        layers.chain(bridges).collect()
+    }
+
+    /// Leaves all float but these candidates, because integers gain nothing there.
+    pub fn keep(&mut self, integer: &HashSet<OpId>) {
+        let between = self.between().clone();
+        let left: Vec<OpId> = self.layers.keys().copied().filter(|op| !integer.contains(op)).collect();
+        for op in left {
+            self.take_back(op, FloatReason::NoGain);
+        }
+        let Between { bridges, mut fallen } = between;
+        let (kept, left): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            bridges.into_iter().partition(|(op, _)| integer.contains(op));
+        fallen.extend(left.into_keys().map(|op| (op, FloatReason::NoGain)));
+        self.between = OnceCell::from(Between { bridges: kept, fallen });
     }
 
     /// Operators between layers that integers pass: each reads nothing but integers, and makes what is

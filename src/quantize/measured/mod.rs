@@ -12,14 +12,14 @@ use std::{collections::HashSet, ops::ControlFlow};
 pub use hold_back::HoldBack;
 
 use self::{
-    search::{Choices, Search, written},
+    search::{Choices, Search},
     trial::{Judge, Loss},
 };
 use super::activations::{Prepared, finish, planned, prepare, settled};
 use crate::{
     calibration::{Collect, Engine, Ranges, Sample, can_be_watched, observe, proceed},
     config::{CalibrationMethod, Config, Effort},
-    error::{Error, ErrorKind, Result},
+    error::{ErrorKind, Result},
     findings::Fact,
     ir::{Model, OpId},
     plan::{Decision, FloatReason, Plan, Planner, watched},
@@ -42,12 +42,11 @@ const BALANCED_TRIALS: usize = 2;
 const HIGH_TRIALS: usize = 8;
 
 /// Quantizes a model's weights and activations as [`quantize_activations`](super::quantize_activations) does, and then
-/// looks at what comes out: the model is run as it would be written, with samples that the ranges were not
-/// [made of](HoldBack), and compared with the float model, channel by channel of each output, each against its own
+/// looks at what comes out: the model is run as it would be written, with the samples that were [held back](HoldBack), all
+/// of which make ranges by then, and compared with the float model, channel by channel of each output, each against its own
 /// variance. What each rounded value and each layer's weights do to the outputs is measured by itself, in a run of what
 /// lies downstream of it. For the values that do most, ranges of other methods are tried; where an output stays below what
-/// was [asked for](Config::min_sqnr_db), the operators whose noise costs most are left float, as few as it takes. In the
-/// end the samples that were held back make ranges, too, unless the outputs are further from the float model's then. The
+/// was [asked for](Config::min_sqnr_db), the operators whose noise costs most are left float, as few as it takes. The
 /// result is the same at every number of threads. `progress` hears after each step how many there were, and may end all of
 /// it by [`Break`](ControlFlow::Break).
 ///
@@ -86,42 +85,37 @@ pub fn quantize_measured(
     let Prepared { model: prepared, config, trained, mut facts, of_ranges, float } = prepare(model, config, ranges)?;
     let config = &config;
     let untouched = |_: &mut Model, _: &HashSet<OpId>| Ok(HashSet::new());
-    let planned_with = |ranges: &Ranges, choices: &Choices| {
-        let mut quantized = prepared.clone();
-        let float = float.iter().chain(&choices.float).copied().collect();
-        let with_choices = |model: &Model, config: &Config| chosen(model, config, ranges, choices);
-        let mut plan = planned(&mut quantized, config, float, untouched, with_choices)?;
-        name_inaccurate(&mut plan, choices);
-        Ok::<_, Error>((quantized, plan))
-    };
-    let found = match Judge::new(&prepared, held_back, engine)? {
+    let judge = Judge::new(&prepared, held_back, engine)?;
+    // What is lost is measured of what will be written: all samples make the ranges.
+    let mut all = ranges.clone();
+    if let Some(judge) = &judge {
+        all.merge(&observed(&prepared, config, &float, judge)?);
+    }
+    let found = match &judge {
         None => Err(match held_back.is_empty() {
             true => "there are fewer than 8 samples, so none was held back".to_owned(),
             false => "no output is of floats that can be observed".to_owned(),
         }),
-        Some(judge) => match search(&prepared, config, &float, ranges, &judge, progress) {
+        Some(judge) => match search(&prepared, config, &float, &all, judge, progress) {
             Err(error) if matches!(error.kind(), ErrorKind::Cancelled { .. }) => return Err(error),
-            found => found.map_err(|error| error.to_string()).map(|found| found.map(|found| (found, judge))),
+            found => found.map_err(|error| error.to_string()),
         },
     };
-    let (quantized, mut plan) = match found {
-        Ok(Some((mut found, judge))) => {
-            // What nothing is to be measured on any more makes ranges, too.
-            let mut all = ranges.clone();
-            all.merge(&observed(&prepared, config, &float, &judge)?);
-            let (quantized, plan) = planned_with(&all, &found.choices)?;
-            let (loss, _) = judge.loss(&written(&quantized, &plan)?)?;
-            let is_as_good = loss.worst_db >= found.bound_db.min(found.after.worst_db);
-            found.after = if is_as_good { loss } else { found.after };
-            facts.extend(found.facts(&prepared));
-            if is_as_good { (quantized, plan) } else { planned_with(ranges, &found.choices)? }
+    let choices = match found {
+        Ok(found) => {
+            facts.extend(found.iter().flat_map(|found| found.facts(&prepared)));
+            found.map(|found| found.choices).unwrap_or_default()
         }
-        Ok(None) => planned_with(ranges, &Choices::default())?,
         Err(reason) => {
             facts.push(Fact::NotMeasured { reason });
-            planned_with(ranges, &Choices::default())?
+            Choices::default()
         }
     };
+    let mut quantized = prepared.clone();
+    let float = float.into_iter().chain(choices.float.iter().copied()).collect();
+    let with_choices = |model: &Model, config: &Config| chosen(model, config, &all, &choices);
+    let mut plan = planned(&mut quantized, config, float, untouched, with_choices)?;
+    name_inaccurate(&mut plan, &choices);
     plan.trained = trained;
     plan.findings.splice(0..0, of_ranges);
     finish(model, quantized, plan, facts, config)

@@ -334,7 +334,7 @@ fn decibels_of(losses: &[f64]) -> f64 {
 }
 
 /// The model as a plan says.
-pub(super) fn written(model: &Model, plan: &Plan) -> Result<Model> {
+fn written(model: &Model, plan: &Plan) -> Result<Model> {
     let mut model = model.clone();
     let weights = QuantizeWeights { plan };
     passes::run(&mut model, &[&weights])?;

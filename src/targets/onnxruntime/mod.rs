@@ -1,7 +1,6 @@
 //! onnxruntime 1.32, CPU provider.
 
 mod integer;
-pub mod speed;
 
 pub use integer::{fails_between_integers, misplaces_axes, propagates};
 
@@ -46,4 +45,61 @@ pub fn computes_fused_matmul(ty: QuantizedType, float: FloatType, columns: usize
 /// The left factor is integers too where what [`propagates`] a DequantizeLinear stands between.
 pub fn multiplies_per_channel(rank: usize) -> bool {
     rank == 2
+}
+
+/// Whether an operator of the CPU provider takes and makes blocks of channels where the convolution before it makes
+/// such: it is part of the convolution then, or has a kernel for that layout. (1.32, NCHWc transformer and fused
+/// activations.)
+pub fn keeps_blocks(op_type: &str) -> bool {
+    matches!(
+        op_type,
+        "Add"
+            | "AveragePool"
+            | "BatchNormalization"
+            | "Clip"
+            | "Concat"
+            | "GlobalAveragePool"
+            | "GlobalMaxPool"
+            | "HardSigmoid"
+            | "HardSwish"
+            | "LeakyRelu"
+            | "MaxPool"
+            | "Mul"
+            | "Relu"
+            | "Resize"
+            | "Sigmoid"
+            | "Sum"
+            | "Tanh"
+    )
+}
+
+/// Whether an operator computes the same with channels last: the Transposes around integer convolutions travel through
+/// it, and meet others where they are taken away. (1.32, transpose optimizer.)
+pub fn takes_any_layout(op_type: &str) -> bool {
+    matches!(
+        op_type,
+        "Abs"
+            | "Add"
+            | "Clip"
+            | "Concat"
+            | "Div"
+            | "Elu"
+            | "Erf"
+            | "Exp"
+            | "GlobalAveragePool"
+            | "HardSigmoid"
+            | "HardSwish"
+            | "LeakyRelu"
+            | "MaxPool"
+            | "Mul"
+            | "Pow"
+            | "Relu"
+            | "Sigmoid"
+            | "Softplus"
+            | "Split"
+            | "Sqrt"
+            | "Sub"
+            | "Sum"
+            | "Tanh"
+    )
 }
