@@ -143,16 +143,16 @@ fn the_same_comes_out_on_every_run_and_at_every_number_of_threads() {
 fn a_file_says_the_same_as_flags() {
     let folder = folder();
     let folder = folder.path();
-    let toml = "activations = \"int8\"\nsymmetric-activations = true\ncalibration = \"percentile:99.99\"\nmax-samples = 3\nengine = \"rten\"\n";
+    let toml = "target = \"openvino\"\nactivations = \"int8\"\nsymmetric-activations = true\ncalibration = \"mse\"\nmax-samples = 3\nengine = \"rten\"\n";
     fs::write(folder.join("a.toml"), toml).expect("it can be written");
-    let flags =
-        ["--activations", "int8", "--symmetric-activations", "--calibration", "percentile:99.99", "--max-samples", "3"];
+    let flags = ["--target", "openvino", "--activations", "int8", "--symmetric-activations", "--calibration", "mse"];
+    let flags = [&flags[..], &["--max-samples", "3"]].concat();
     let by_flags = quantized(folder, &[&["--calibrate", "samples", "--engine", "rten"], &flags[..]].concat());
-    assert!(by_flags.0.contains(" to int8 (symmetric, percentile:99.99)\n"), "{}", by_flags.0);
+    assert!(by_flags.0.contains(" to int8 (symmetric, mse)\n"), "{}", by_flags.0);
     assert!(quantized(folder, &["--calibrate", "samples", "--config", "a.toml"]) == by_flags);
     // Flags win.
-    let back =
-        ["--activations", "uint8", "--symmetric-activations=false", "--calibration", "minmax", "--max-samples", "9"];
+    let back = ["--target", "onnxruntime", "--activations", "uint8", "--symmetric-activations=false"];
+    let back = [&back[..], &["--calibration", "minmax", "--max-samples", "9"]].concat();
     let taken_back = quantized(folder, &[&["--calibrate", "samples", "--config", "a.toml"], &back[..]].concat());
     assert!(taken_back == quantized(folder, &["--calibrate", "samples", "--calibration", "minmax"]));
     // It can be there for nothing.
