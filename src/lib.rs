@@ -187,8 +187,8 @@ pub mod targets;
 mod text;
 
 pub use config::{
-    ActivationType, Activations, CalibrationMethod, Config, Effort, Granularity, Pattern, TensorType, TrainedPairs,
-    WeightForm, WeightScales, WeightType,
+    ActivationType, Activations, CalibrationMethod, Config, Effort, Granularity, Pattern, Preference, TensorType,
+    TrainedPairs, WeightForm, WeightScales, WeightType,
 };
 pub use error::{Error, ErrorKind, Location, Result};
 pub use file::{OutputFile, PreparedFile, SaveOptions, Saved, is_named_text, is_same_file, remove_unfinished_files};

@@ -4,8 +4,8 @@ use std::{num::NonZeroUsize, path::Path, str::FromStr};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnx_quant::{
-    ActivationType, Activations, CalibrationMethod, Config, Effort, Granularity, Pattern, SaveOptions, TensorType,
-    TrainedPairs, WeightForm, WeightScales, WeightType, findings::Code,
+    ActivationType, Activations, CalibrationMethod, Config, Effort, Granularity, Pattern, Preference, SaveOptions,
+    TensorType, TrainedPairs, WeightForm, WeightScales, WeightType, findings::Code,
 };
 use serde::Deserialize;
 
@@ -130,6 +130,11 @@ pub struct Settings {
     #[arg(long, value_name = "METHOD", help = calibration_help(), help_heading = ACTIVATIONS)]
     calibration: Option<CalibrationMethod>,
 
+    /// What decides which operators compute in integers: speed, by which what would be no faster stays float, or size, by
+    /// which all that can does [default: speed]
+    #[arg(long, value_name = "WHAT", value_parser = one_of(Preference::NAMES), help_heading = ACTIVATIONS)]
+    prefer: Option<Preference>,
+
     /// How much is done for accuracy: a fourth of the samples is held back (of 8 and more), other ranges are tried and measured by
     /// them, and layers that cost too much stay float; off goes by rules alone [default: balanced]
     #[arg(long, value_name = "HOW", value_parser = one_of(Effort::NAMES), help_heading = ACTIVATIONS)]
@@ -178,6 +183,7 @@ impl Settings {
     pub fn of_activations(&self) -> Option<&'static str> {
         let given = [
             ("--activations", self.activations.is_some()),
+            ("--prefer", self.prefer.is_some()),
             ("--reduce-range", self.reduce_range.is_some()),
             ("--store-float-layers", self.store_float_layers.is_some()),
         ];
@@ -271,6 +277,7 @@ impl Settings {
             reduce_range: self.reduce_range.or(file.reduce_range),
             store_float_layers: self.store_float_layers.or(file.store_float_layers),
             calibration: self.calibration.or(file.calibration),
+            prefer: self.prefer.or(file.prefer),
             accuracy: self.accuracy.or(file.accuracy),
             min_sqnr: self.min_sqnr.or(file.min_sqnr),
             max_samples: self.max_samples.or(file.max_samples),
@@ -310,6 +317,7 @@ impl Settings {
                     .with_method(self.calibration.unwrap_or_default()),
             )
             .with_tensor_types(self.tensor_type)
+            .with_prefer(self.prefer.unwrap_or_default())
             .with_accuracy(self.accuracy.unwrap_or_default())
             .with_min_sqnr_db(self.min_sqnr)
             .with_store_float_layers(self.store_float_layers)

@@ -54,6 +54,18 @@ pub enum Effort {
     High,
 }
 
+/// What decides which operators compute in integers, where a target's kernels have known times.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Preference {
+    /// The time that a run takes: what is no faster in integers, with the conversions around it, stays float.
+    #[default]
+    Speed,
+    /// The size of the file: all that can compute in integers does.
+    Size,
+}
+
 /// The type that activations are stored as.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -161,6 +173,11 @@ super::named!(ActivationType {
     "int16" => Self::Int16,
     "float8e4m3fn" => Self::Float8e4m3fn,
     "dynamic" => Self::Dynamic,
+});
+
+super::named!(Preference {
+    "speed" => Self::Speed,
+    "size" => Self::Size,
 });
 
 super::named!(Effort {

@@ -12,7 +12,7 @@ use crate::{
     targets::{ElementType, Pairs, Target},
 };
 
-pub use activations::{ActivationType, Activations, CalibrationMethod, Effort};
+pub use activations::{ActivationType, Activations, CalibrationMethod, Effort, Preference};
 pub use pattern::Pattern;
 pub use tensor_type::TensorType;
 use tensor_type::kernel_dtype;
@@ -102,6 +102,8 @@ pub struct Config {
     /// Where activations are quantized: store the weights of layers that stay float as this type. The file is
     /// smaller; what runs it makes floats of them again, each time or when it loads the model.
     pub store_float_layers: Option<WeightType>,
+    /// Where activations are quantized: what decides which operators compute in integers.
+    pub prefer: Preference,
     /// How much is done for accuracy where there are samples to measure it by.
     pub accuracy: Effort,
     /// What the worst output is to have of signal to noise on these samples, in dB; `None`:
@@ -132,6 +134,7 @@ setters!(Config {
     with_activations(activations: Activations),
     with_tensor_types(tensor_types: Vec<TensorType>),
     with_store_float_layers(store_float_layers: Option<WeightType>),
+    with_prefer(prefer: Preference),
     with_accuracy(accuracy: Effort),
     with_min_sqnr_db(min_sqnr_db: Option<f64>),
     with_measure_error(measure_error: bool),

@@ -4,7 +4,7 @@ use std::{collections::HashMap, mem, sync::Arc};
 
 use super::{
     edit::fresh,
-    model::{Model, OpId, ScopeId, ScopeShell, Use, ValueId},
+    model::{Model, OpId, ScopeId, ScopeShell, Use, ValueId, Vertex},
     sequence::Sequence,
 };
 use crate::proto::ValueInfoProto;
@@ -41,6 +41,7 @@ impl Model {
     /// Removes an operator with all that its bodies hold.
     pub(crate) fn remove_with_bodies(&mut self, op: OpId) {
         let mut waiting = vec![op];
+        let mut scopes = Vec::new();
         while let Some(op) = waiting.pop() {
             for scope in self.op(op).bodies().iter().map(|body| body.scope).collect::<Vec<_>>() {
                 waiting.extend(self.scopes[scope.0].ops.iter().copied());
@@ -48,8 +49,16 @@ impl Model {
                     self.value_mut(output.value).given_out_by.retain(|&by| by != scope);
                 }
                 self.take_value_info(scope);
+                scopes.push(scope);
             }
             self.remove_op(op);
+        }
+        // Only now does nobody read them.
+        for scope in scopes {
+            let scope = &mut self.scopes[scope.0];
+            scope.inputs.clear();
+            scope.initializers = Sequence::new();
+            scope.names.drain().for_each(|(_, value)| self.graph[value.0] = Vertex::Removed);
         }
     }
 

@@ -54,6 +54,7 @@ pub(super) fn options(config: &Config, with_activations: bool) -> String {
         store_float_layers,
         activations: Activations { ty, symmetric, reduce_range, keep_weight_scales, method },
         tensor_types,
+        prefer,
         accuracy,
         min_sqnr_db,
         // These change what is told or refused, not what is written.
@@ -93,6 +94,7 @@ pub(super) fn options(config: &Config, with_activations: bool) -> String {
             given(true, format!("--tensor-type {}={}", quoted(&rule.pattern), rule.ty));
         }
         given(!config.activations.is_dynamic(), format!("--calibration {method}"));
+        given(*prefer != default.prefer, format!("--prefer {prefer}"));
         given(*accuracy != default.accuracy, format!("--accuracy {accuracy}"));
         if let Some(db) = min_sqnr_db {
             given(true, format!("--min-sqnr {db}"));

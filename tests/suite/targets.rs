@@ -2,7 +2,7 @@
 
 use crate::testdata;
 use onnx_quant::{
-    Config, Model, calibrate,
+    Config, Model, Preference, calibrate,
     calibration::{RtenEngine, Samples, proceed},
     explain::{Verdict, explain},
     ir::DataType,
@@ -11,11 +11,14 @@ use onnx_quant::{
 };
 
 fn quantized(target: &str) -> Model {
+    quantized_by(&Config::for_target(target.parse().expect("a target")))
+}
+
+fn quantized_by(config: &Config) -> Model {
     let mut model = Model::load(testdata::path("kws_dscnn.onnx")).expect("it loads");
-    let config = Config::for_target(target.parse().expect("a target"));
     let samples = Samples::open(testdata::path("calibration/kws_dscnn"), &model, None).expect("samples");
-    let ranges = calibrate(&model, &config, samples, &RtenEngine, &mut proceed).expect("it runs");
-    quantize_activations(&mut model, &config, &ranges).expect("it is quantized");
+    let ranges = calibrate(&model, config, samples, &RtenEngine, &mut proceed).expect("it runs");
+    quantize_activations(&mut model, config, &ranges).expect("it is quantized");
     model
 }
 
@@ -58,6 +61,11 @@ fn layers_have_kernels_where_a_target_is_run() {
         let has_integer_weight = |unit: &&Unit| unit.dequantized(1).is_some();
         assert_eq!(layers(&model).iter().filter(has_integer_weight).count(), expected, "{name}");
     }
+}
+
+fn all_that_can_computes_in_integers_where_size_is_preferred() {
+    let model = quantized_by(&Config::default().with_prefer(Preference::Size));
+    assert_eq!(layers(&model).iter().filter(|unit| unit.dequantized(1).is_some()).count(), 10);
 }
 
 fn tensorrt_gets_symmetric_pairs_on_inputs_and_float_biases() {
@@ -165,6 +173,7 @@ crate::tests![
     the_files_of_all_targets_can_be_read,
     errors_of_targets_say_what_there_is,
     layers_have_kernels_where_a_target_is_run,
+    all_that_can_computes_in_integers_where_size_is_preferred,
     tensorrt_gets_symmetric_pairs_on_inputs_and_float_biases,
     a_target_refuses_what_it_has_no_kernels_for,
     core_ml_gets_symmetric_pairs_on_inputs_and_float_biases,

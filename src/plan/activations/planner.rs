@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     calibration::Ranges,
-    config::{ActivationType, CalibrationMethod, Config},
+    config::{ActivationType, CalibrationMethod, Config, Preference},
     error::Result,
     findings::Fact,
     ir::{Model, OpId, ValueId},
@@ -156,6 +156,7 @@ impl<'a> Planner<'a> {
             let all_integer = placements.given(&self.region.candidates().into_iter().map(|it| it.op).collect());
             let fastest = placements.fastest();
             let placement = match placements.times(&fastest) {
+                _ if self.config.prefer == Preference::Size => all_integer,
                 times if times.float < LEAST_TIME => all_integer,
                 times if times.ratio() > 1.0 - LEAST_GAIN => placements.given(&HashSet::new()),
                 _ => fastest,

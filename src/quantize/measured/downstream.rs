@@ -114,6 +114,8 @@ mod tests {
         let op = model.ops().find(|&op| model.op(op).name() == name).expect("it is there");
         let value = |name: &&str| model.find(Model::MAIN, name).expect("it is there");
         let part = downstream(model.clone(), &[op], &known.iter().map(value).collect());
+        // Nothing is left of bodies whose operator is gone.
+        assert!(part.model.values().all(|it| !part.model.shadows(it)));
         let names = |values: Vec<ValueId>| values.iter().map(|&it| model.value(it).name().to_owned()).collect();
         let ops = part.model.scope(Model::MAIN).ops().iter().map(|&op| part.model.op(op).name().to_owned()).collect();
         (names(part.feeds.iter().map(|it| it.0).collect()), names(part.outputs), ops)
