@@ -100,7 +100,7 @@ def test_any_number_of_threads_gives_the_same(model, folder):
 
 
 def test_the_report_is_plain_data_and_shows_itself(model, folder):
-    report = onnx_quant.quantize(model, samples=folder, exclude=["Gemm"])
+    report = onnx_quant.quantize(model, samples=folder, exclude=["Gemm"], prefer="size")
     assert report.to_dict()["activations"] == report.activations
     assert len(report.quantized) == 9 and report.bytes["quantized"] < report.bytes["float"]
     assert [left["operators"] for left in report.left_float] == [["Gemm '/o/Gemm'"]], report.left_float

@@ -69,6 +69,8 @@ def static(config: Any) -> dict[str, Any]:
     options["activations"] = _ACTIVATIONS[activations]
     options["symmetric_activations"] = symmetric
     options["target"] = config.target
+    # What is asked for is quantized, as by the original, whether it gains time or not.
+    options["prefer"] = "size"
     if given.get("AddQDQPairToWeight"):
         options["weight_form"] = "qdq"
     if given.get("QuantizeBias") is False:
