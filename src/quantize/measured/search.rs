@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     losses::{Losses, gain_db},
-    sources::{Source, Sources, layers_of, values_of},
+    sources::{LEAST_PART, Source, Sources, layers_of, values_of},
     trial::{Judge, Loss},
 };
 use crate::{
@@ -28,9 +28,6 @@ const LEAST_GAIN_DB: f64 = 0.25;
 
 /// What a range has to take off what its value does, in dB beyond what may be chance.
 const LEAST_GAIN_OF_RANGE_DB: f64 = 1.5;
-
-/// Values that do less than this part of what all do are left as they are.
-const LEAST_PART: f64 = 0.005;
 
 /// From here on ranges are good enough, in dB: to look for others would cost more time than it could be worth.
 const GOOD_DB: f64 = 45.0;

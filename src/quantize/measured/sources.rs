@@ -21,7 +21,7 @@ use crate::{
     ir::{DataType, Model, NewOp, OpId, Tensor, Use, ValueId},
     numeric::QuantizedType,
     passes::{self, QuantizeWeights},
-    plan::{Decision, Plan, Readers, ValuePlan, WeightPlan, storage_dtype},
+    plan::{Plan, Readers, ValuePlan, WeightPlan, storage_dtype},
 };
 
 /// The most elements of a sample's values that are kept: 1 GiB. What is beyond is computed again where it is needed.
@@ -30,8 +30,8 @@ const MOST_KEPT: usize = 1 << 28;
 /// Into how many groups sources are divided at first.
 const GROUPS: usize = 16;
 
-/// Groups that do less than this part of what all do are not divided.
-const LEAST_PART: f64 = 0.005;
+/// What does less than this part of what all do is looked at no further.
+pub(super) const LEAST_PART: f64 = 0.005;
 
 /// A source of noise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -312,8 +312,7 @@ pub(super) fn values_of(plan: &Plan) -> impl Iterator<Item = &ValuePlan> {
 
 /// The layers that compute in integers.
 pub(super) fn layers_of(plan: &Plan) -> impl Iterator<Item = OpId> {
-    let operators = plan.activations.iter().flat_map(|plan| &plan.operators);
-    operators.filter(|it| matches!(it.decision, Decision::Layer { .. })).map(|it| it.op)
+    plan.activations.iter().flat_map(|plan| plan.layers()).map(|it| it.op)
 }
 
 /// All that makes noise in a plan.

@@ -1,4 +1,4 @@
-//! How far a quantized model's outputs are from the float model's, on samples that its ranges were not made of.
+//! How far a quantized model's outputs are from the float model's, on samples that were held back to measure with.
 
 use std::collections::HashMap;
 
