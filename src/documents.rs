@@ -40,7 +40,7 @@ mod tests {
         explain::{self, Explanation, explain},
         inspect::{self, Inspection, inspect},
         quantize,
-        report::{self, Report},
+        report::{self, Report, Sensitivity},
     };
 
     fn model() -> Model {
@@ -60,6 +60,7 @@ mod tests {
     #[test]
     fn schemas_are_those_of_the_types() {
         assert_documented(schema_for!(Report), report::SCHEMA, "src/report/schema.json");
+        assert_documented(schema_for!(Sensitivity), report::SENSITIVITY_SCHEMA, "src/report/sensitivity.json");
         assert_documented(schema_for!(Explanation), explain::SCHEMA, "src/explain/schema.json");
         assert_documented(schema_for!(Comparison), compare::SCHEMA, "src/compare/schema.json");
         assert_documented(schema_for!(Inspection), inspect::SCHEMA, "src/inspect/schema.json");

@@ -20,6 +20,7 @@
 //! | make weights small | [`quantize`], with [`Config`] |
 //! | have layers compute in integers | [`calibrate`] with [`Samples`](calibration::Samples), then [`quantize_measured`], or [`quantize_activations`] by ranges alone |
 //! | know what a runtime makes of a model, and why | [`explain`](explain::explain), [`explain_planned`] |
+//! | know which operators cost most in accuracy | [`sensitivity`] |
 //! | know what quantization cost | [`compare`](compare::compare) |
 //! | read, print and write models | [`Model`] |
 //! | only simplify, or raise the opset | [`simplify`], [`upgrade`] |
@@ -187,7 +188,7 @@ pub mod targets;
 mod text;
 
 pub use config::{
-    ActivationType, Activations, CalibrationMethod, Config, Effort, Granularity, Pattern, Preference, TensorType,
+    ActivationType, Activations, CalibrationMethod, Config, Effort, Granularity, Pattern, Preference, Rule, TensorType,
     TrainedPairs, WeightForm, WeightScales, WeightType,
 };
 pub use error::{Error, ErrorKind, Location, Result};
@@ -195,7 +196,7 @@ pub use file::{OutputFile, PreparedFile, SaveOptions, Saved, is_named_text, is_s
 pub use ir::Model;
 pub use quantize::{
     BALANCED_DB, HIGH_DB, HoldBack, Simplified, calibrate, check_ranges, explain_planned, quantize,
-    quantize_activations, quantize_measured, record_provenance, simplify, upgrade,
+    quantize_activations, quantize_measured, record_provenance, sensitivity, simplify, upgrade,
 };
 pub use report::Report;
 pub use text::{ParseOptions, RandomFill, TextOptions};

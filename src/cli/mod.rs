@@ -15,6 +15,7 @@ mod parse;
 mod print;
 mod quantize;
 mod samples;
+pub mod sensitivity;
 pub mod settings;
 pub mod simplify;
 pub mod summary;
@@ -64,6 +65,7 @@ enum Command {
     Parse(parse::Args),
     Print(print::Args),
     Quantize(Box<quantize::Args>),
+    Sensitivity(Box<sensitivity::Args>),
     Simplify(simplify::Args),
     Upgrade(upgrade::Args),
 }
@@ -123,6 +125,7 @@ impl Cli {
             Some(Command::Man(args)) => completions::man(&args),
             Some(Command::Parse(args)) => parse::run(&args),
             Some(Command::Print(args)) => print::run(&args),
+            Some(Command::Sensitivity(args)) => sensitivity::run(&args),
             Some(Command::Simplify(args)) => simplify::run(&args),
             Some(Command::Upgrade(args)) => upgrade::run(&args),
             Some(Command::Quantize(args)) => quantize::run(&args),

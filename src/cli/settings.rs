@@ -4,8 +4,8 @@ use std::{num::NonZeroUsize, path::Path, str::FromStr};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnx_quant::{
-    ActivationType, Activations, CalibrationMethod, Config, Effort, Granularity, Pattern, Preference, SaveOptions,
-    TensorType, TrainedPairs, WeightForm, WeightScales, WeightType, findings::Code,
+    ActivationType, Activations, CalibrationMethod, Config, Effort, Granularity, Pattern, Preference, Rule,
+    SaveOptions, TensorType, TrainedPairs, WeightForm, WeightScales, WeightType, findings::Code,
 };
 use serde::Deserialize;
 
@@ -68,6 +68,10 @@ pub struct Settings {
     /// Leave initializers alone that are graph inputs too
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
     keep_overridable: Option<bool>,
+
+    // Only in a file: a table for each.
+    #[arg(skip)]
+    rule: Vec<Rule>,
 
     /// What becomes of float constants that training left behind a QuantizeLinear: fold stores the integers
     /// instead, fold-shared also where something else reads the float constant, keep neither
@@ -251,6 +255,7 @@ impl Settings {
     fn over(mut self, mut file: Self) -> Self {
         file.include.append(&mut self.include);
         file.exclude.append(&mut self.exclude);
+        file.rule.append(&mut self.rule);
         file.deny.append(&mut self.deny);
         file.tensor_type.append(&mut self.tensor_type);
         Self {
@@ -265,6 +270,7 @@ impl Settings {
             min_elements: self.min_elements.or(file.min_elements),
             allow_growth: self.allow_growth.or(file.allow_growth),
             keep_overridable: self.keep_overridable.or(file.keep_overridable),
+            rule: file.rule,
             trained_pairs: self.trained_pairs.or(file.trained_pairs),
             external_data: self.external_data.or(file.external_data),
             no_provenance: self.no_provenance.or(file.no_provenance),
@@ -307,6 +313,7 @@ impl Settings {
             .with_min_elements(self.min_elements.unwrap_or_default())
             .with_allow_growth(self.allow_growth.unwrap_or_default())
             .with_keep_overridable(self.keep_overridable.unwrap_or_default())
+            .with_rules(self.rule)
             .with_trained_pairs(self.trained_pairs.unwrap_or_default())
             .with_activations(
                 Activations::default()

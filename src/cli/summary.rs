@@ -3,7 +3,7 @@
 use std::{collections::HashSet, path::Path};
 
 use onnx_quant::{
-    Config, Report, Saved, WeightForm,
+    Config, Report, Rule, Saved, WeightForm,
     findings::Finding,
     report::{FloatTensor, PlannedOperator, QuantizedActivations, QuantizedForm, QuantizedTensor},
 };
@@ -135,7 +135,18 @@ fn quantized(out: &mut String, report: &Report, config: &Config, verbose: bool) 
         WeightForm::Qdq => String::new(),
         _ => format!(": {} -> {} with scales", bytes(report.bytes.float), bytes(report.bytes.quantized)),
     };
-    line(out, format_args!("{} to {}{sizes}", count(report.quantized.len(), "weight"), kind(config)));
+    let weights = count(report.quantized.len(), "weight");
+    let by_rule = |rule: &Rule| rule.weights.is_some() || rule.granularity.is_some();
+    if config.rules.iter().any(by_rule) {
+        line(out, format_args!("{weights} quantized{sizes}"));
+        let forms = report.quantized.iter().flat_map(|tensor| &tensor.copies);
+        let kinds: Vec<String> = forms.map(|form| format!("{}, {}", form.dtype, form.granularity)).collect();
+        for (kind, copies) in by_key(kinds.iter().map(|kind| (kind.as_str(), ()))) {
+            line(out, format_args!("  {} to {kind}", copies.len()));
+        }
+    } else {
+        line(out, format_args!("{weights} to {}{sizes}", kind(config)));
+    }
     if !verbose {
         let notes = report.quantized.iter().flat_map(|tensor| &tensor.copies).filter_map(|copy| copy.note.as_deref());
         for (note, copies) in by_key(notes.map(|note| (note, ()))) {

@@ -28,12 +28,17 @@ enum Matcher {
 }
 
 impl Pattern {
-    /// The pattern that matches this name and no other.
+    /// The pattern that matches this name and no other: the name itself, if it has none of the characters that mean
+    /// something in a list of patterns.
     ///
     /// # Errors
     /// The name is too long for a regular expression.
     pub fn exactly(name: &str) -> Result<Self> {
-        format!("{REGEX}^{}$", regex::escape(name)).parse()
+        let plain = |c: char| c.is_alphanumeric() || "/._-:@".contains(c);
+        match name.chars().all(plain) && !name.is_empty() && !name.starts_with(REGEX) {
+            true => name.parse(),
+            false => format!("{REGEX}^{}$", regex::escape(name)).parse(),
+        }
     }
 
     /// The patterns of a list with commas between them. A comma in braces, in brackets or behind a backslash

@@ -6,13 +6,13 @@ use std::collections::HashSet;
 use super::{
     Otherwise, Reason, Site,
     opset::needed_opset,
-    select::select,
+    select::{select, subjects},
     sharing::groups,
     sites::{Products, Sites, blocked_sites, gather_takes, is_product, is_table, is_transposed, sites, uses},
     trace::{Constant, End, WeightUse},
 };
 use crate::{
-    config::{Config, WeightForm, WeightType},
+    config::{Config, WeightForm, WeightScales, WeightType},
     error::{Error, Result},
     ir::{DataType, Model, OpId, Tensor, Use},
     numeric::{FloatType, Granularity, Layout, QuantizedType, ScaleType, Scheme},
@@ -28,6 +28,8 @@ pub(super) struct Candidate<'a> {
     pub float_type: FloatType,
     pub cast: Option<DataType>,
     pub was_input: bool,
+    /// How its scales are chosen.
+    pub scales: Option<WeightScales>,
     pub copies: Vec<CandidateCopy<'a>>,
 }
 
@@ -110,10 +112,11 @@ impl Context<'_> {
         if elements < config.min_elements {
             return Err(Reason::FewElements { elements }.into());
         }
+        let own = &*config.of_weight(&subjects(model, constant));
         let (float_type, made_type) = self.types(tensor.dtype(), model.opset(value.scope()));
         let copies = match config.weight_form {
-            WeightForm::Matmulnbits => vec![self.blocked(constant, tensor, made_type)?],
-            WeightForm::Dq | WeightForm::Qdq => self.copies(constant, tensor, made_type),
+            WeightForm::Matmulnbits => vec![self.blocked(own, constant, tensor, made_type)?],
+            WeightForm::Dq | WeightForm::Qdq => self.copies(own, constant, tensor, made_type),
         };
         let for_speed = self.layers.is_some_and(|layers| takes(layers, constant));
         if config.weight_form != WeightForm::Qdq && !config.allow_growth && !for_speed {
@@ -125,7 +128,7 @@ impl Context<'_> {
             DataType::Bfloat16 => FloatType::BF16,
             _ => float_type,
         };
-        Ok(Candidate { float_type, cast, was_input, copies })
+        Ok(Candidate { float_type, cast, was_input, scales: own.weight_scales, copies })
     }
 
     /// The type of a weight's elements and the one that DequantizeLinear makes of it, mostly by
@@ -148,14 +151,15 @@ impl Context<'_> {
         }
     }
 
-    /// The one form in which all that read a weight are operators of blocks.
+    /// The one form in which all that read a weight are operators of blocks; `config` is the weight's own.
     fn blocked<'c>(
         &self,
+        config: &Config,
         constant: &'c Constant,
         tensor: &Tensor,
         made_type: FloatType,
     ) -> Result<CandidateCopy<'c>, Refused> {
-        let (model, config) = (self.model, self.config);
+        let model = self.model;
         let ty = unsigned(quantized_type(config.weights));
         let groups = groups(constant, config.sharing(), &tensor.shape(), i64::MAX);
         let granularity = groups.first().map(|group| group.granularity);
@@ -179,19 +183,26 @@ impl Context<'_> {
         })
     }
 
-    /// The type that a weight is to have.
-    fn weight_type(&self, constant: &Constant) -> QuantizedType {
+    /// The type that a weight is to have; `config` is its own.
+    fn weight_type(&self, config: &Config, constant: &Constant) -> QuantizedType {
         let name = self.model.value(constant.value).name();
-        let own = self.config.tensor_types.iter().rfind(|rule| self.layers.is_some() && rule.pattern.matches(name));
-        quantized_type(own.map_or(self.config.weights, |rule| rule.ty))
+        let own = config.tensor_types.iter().rfind(|rule| self.layers.is_some() && rule.pattern.matches(name));
+        quantized_type(own.map_or(config.weights, |rule| rule.ty))
     }
 
-    fn copies<'c>(&self, constant: &'c Constant, tensor: &Tensor, made_type: FloatType) -> Vec<CandidateCopy<'c>> {
-        let (model, config) = (self.model, self.config);
+    /// The forms of a weight, for all that read it along other axes; `config` is its own.
+    fn copies<'c>(
+        &self,
+        config: &Config,
+        constant: &'c Constant,
+        tensor: &Tensor,
+        made_type: FloatType,
+    ) -> Vec<CandidateCopy<'c>> {
+        let model = self.model;
         let shape = tensor.shape();
         let in_body = model.value(constant.value).scope() != Model::MAIN;
         let opset = self.opset.unwrap_or_else(|| model.opset(model.value(constant.value).scope()));
-        let asked_type = self.weight_type(constant);
+        let asked_type = self.weight_type(config, constant);
         let microscaling = config.weights.is_microscaling();
         let scale = if microscaling { ScaleType::PowerOfTwo } else { ScaleType::Float(made_type) };
         let groups = groups(constant, config.sharing(), &shape, opset);

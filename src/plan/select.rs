@@ -30,15 +30,25 @@ fn verdict(config: &Config, subjects: &[&str]) -> Result<(), Reason> {
     if !config.include.is_empty() && first_match(&config.include).is_none() {
         return Err(Reason::NotIncluded);
     }
-    Ok(())
+    match float_by_rule(config, subjects) {
+        Some((matched, pattern)) => Err(Reason::Excluded { matched, pattern }),
+        None => Ok(()),
+    }
+}
+
+/// What a rule matches that leaves it float, and by which pattern.
+fn float_by_rule(config: &Config, subjects: &[&str]) -> Option<(String, String)> {
+    let rule = config.rules_of(subjects).find(|rule| rule.float.is_some())?;
+    let (matched, pattern) = rule.matched(subjects).filter(|_| rule.float == Some(true))?;
+    Some((matched.to_owned(), pattern.to_string()))
 }
 
 /// The configuration with patterns as people type them: one that matches nothing in its own case does so in any.
 pub fn fit_patterns(model: &Model, config: &Config) -> Config {
     let mut config = config.clone();
-    if !config.include.is_empty() || !config.exclude.is_empty() {
-        let known = known_names(model);
-        for pattern in config.include.iter_mut().chain(&mut config.exclude) {
+    if config.patterns().next().is_some() {
+        let known = known_names(model, &config);
+        for pattern in config.patterns_mut() {
             if !known.iter().any(|name| pattern.matches(name)) {
                 *pattern = pattern.in_any_case();
             }
@@ -52,12 +62,11 @@ pub fn fit_patterns(model: &Model, config: &Config) -> Config {
 /// # Errors
 /// One does not: mostly a misspelt name.
 pub fn check_patterns(models: &[&Model], config: &Config) -> Result<()> {
-    if config.include.is_empty() && config.exclude.is_empty() {
+    if config.patterns().next().is_none() {
         return Ok(());
     }
-    let known: BTreeSet<&str> = models.iter().flat_map(|model| known_names(model)).collect();
-    let mut patterns = config.include.iter().chain(&config.exclude);
-    match patterns.find(|pattern| !known.iter().any(|name| pattern.matches(name))) {
+    let known: BTreeSet<&str> = models.iter().flat_map(|model| known_names(model, config)).collect();
+    match config.patterns().find(|pattern| !known.iter().any(|name| pattern.matches(name))) {
         None => Ok(()),
         Some(pattern) => {
             let pattern = pattern.to_string();
@@ -67,22 +76,27 @@ pub fn check_patterns(models: &[&Model], config: &Config) -> Result<()> {
     }
 }
 
-/// What a pattern can match: the names and types of operators, and the names of constants.
-fn known_names(model: &Model) -> BTreeSet<&str> {
+/// What a pattern can match: the names and types of operators, the names of constants, and where a rule is about
+/// ranges, of all values.
+fn known_names<'a>(model: &'a Model, config: &Config) -> BTreeSet<&'a str> {
     let operators = model.ops().flat_map(|op| [model.op(op).name(), model.op(op).op_type()]);
-    let constants = model.values().filter(|&value| model.constant(value).is_some());
-    let names = operators.chain(constants.map(|value| model.value(value).name()));
+    let of_ranges = config.rules.iter().any(|rule| rule.calibration.is_some());
+    let values = model.values().filter(|&value| of_ranges || model.constant(value).is_some());
+    let names = operators.chain(values.map(|value| model.value(value).name()));
     names.filter(|name| !name.is_empty()).collect()
 }
 
 /// Why an operator stays float whose name or type a pattern excludes.
 pub(super) fn excluded_operator(model: &Model, config: &Config, op: OpId) -> Option<FloatReason> {
     let operator = model.op(op);
-    config.exclude.iter().find_map(|pattern| {
-        let mut subjects = [operator.name(), operator.op_type()].into_iter().filter(|subject| !subject.is_empty());
-        let matched = subjects.find(|subject| pattern.matches(subject))?.to_owned();
-        Some(FloatReason::Excluded { matched, pattern: pattern.to_string() })
-    })
+    let mut subjects = vec![operator.name(), operator.op_type()];
+    subjects.retain(|subject| !subject.is_empty());
+    let excluded = config.exclude.iter().find_map(|pattern| {
+        let matched = subjects.iter().find(|subject| pattern.matches(subject))?;
+        Some((matched.to_string(), pattern.to_string()))
+    });
+    let (matched, pattern) = excluded.or_else(|| float_by_rule(config, &subjects))?;
+    Some(FloatReason::Excluded { matched, pattern })
 }
 
 /// Every pattern that matches something, but nothing that it could choose: weights, and, where activations are
@@ -106,7 +120,7 @@ pub(super) fn unmatched_patterns(
 /// The QuantizeLinear operators of constants that patterns leave as they are: those that match the constant, or
 /// an operator that reads what is dequantized.
 pub fn excluded_pairs(model: &Model, config: &Config) -> HashSet<OpId> {
-    if config.include.is_empty() && config.exclude.is_empty() {
+    if !config.selects() {
         return HashSet::new();
     }
     let quantizers = model.ops().filter(|&op| is_linear_quantizer(model, op));
@@ -131,7 +145,8 @@ fn subjects_of_pair(model: &Model, quantizer: OpId) -> Vec<&str> {
     subjects
 }
 
-fn subjects<'a>(model: &'a Model, constant: &Constant) -> Vec<&'a str> {
+/// The names that patterns know a weight by.
+pub(super) fn subjects<'a>(model: &'a Model, constant: &Constant) -> Vec<&'a str> {
     let mut subjects = vec![model.value(constant.value).name()];
     for use_ in &constant.weight_uses {
         let op = model.op(use_.last.op);

@@ -250,7 +250,7 @@ fn weight(context: &Context, constant: &Constant, tensor: &Tensor) -> Result<Wei
     let copies = candidate
         .copies
         .into_iter()
-        .map(|copy| quantized_copy(context, tensor, &bytes, candidate.float_type, copy))
+        .map(|copy| quantized_copy(model, tensor, &bytes, (candidate.float_type, candidate.scales), copy))
         .collect::<Result<_, Refused>>()?;
     // Last: what cannot be quantized anyway needs no opset.
     if found < needed {
@@ -270,26 +270,25 @@ fn weight(context: &Context, constant: &Constant, tensor: &Tensor) -> Result<Wei
 }
 
 fn quantized_copy(
-    context: &Context,
+    model: &Model,
     tensor: &Tensor,
     bytes: &[u8],
-    float_type: FloatType,
+    (float_type, scales): (FloatType, Option<WeightScales>),
     copy: CandidateCopy,
 ) -> Result<QuantizedCopy, Refused> {
-    let (model, config) = (context.model, context.config);
     let CandidateCopy { granularity, scheme, transposed, apart, sites, weight_uses, otherwise } = copy;
     let layers = layers(weight_uses.into_iter());
     let operators = layers.iter().map(|&op| model.op(op).describe()).collect();
     let layout = layout(tensor, granularity)?;
-    let method = scale_method(config, scheme.ty);
+    let method = scale_method(scales, scheme.ty);
     let params = parameters(bytes, float_type, &layout, scheme, method)
         .map_err(|at| Refused::Reason(Reason::NotFinite { index: at.index, value: at.value }))?;
     let params = params.into();
     Ok(QuantizedCopy { granularity, scheme, params, transposed, apart, sites, layers, operators, otherwise })
 }
 
-fn scale_method(config: &Config, ty: QuantizedType) -> ScaleMethod {
-    match config.weight_scales {
+fn scale_method(asked: Option<WeightScales>, ty: QuantizedType) -> ScaleMethod {
+    match asked {
         Some(WeightScales::Minmax) => ScaleMethod::MinMax,
         Some(WeightScales::Mse) => ScaleMethod::Mse,
         Some(WeightScales::Unbiased) => ScaleMethod::Unbiased,

@@ -14,7 +14,7 @@ pub fn names() -> Vec<(String, bool)> {
         let takes_list = matches!(argument.get_action(), ArgAction::Append);
         Some((argument.get_long()?.replace('-', "_"), takes_list))
     });
-    arguments.collect()
+    arguments.chain([("rule".to_owned(), true)]).collect()
 }
 
 /// Options that were given as a JSON object.
@@ -30,7 +30,7 @@ pub fn parse(json: &str) -> PyResult<Settings> {
         let Some((_, takes_list)) = known.iter().find(|(known, _)| *known == name) else {
             return Err(unknown(&name, &known));
         };
-        let value = if *takes_list && value.is_string() { Value::Array(vec![value]) } else { value };
+        let value = if *takes_list && !value.is_array() { Value::Array(vec![value]) } else { value };
         let (key, only) = (name.replace('_', "-"), value.clone());
         // One by one, so that it is known which is wrong.
         let checked = serde_json::from_value::<Settings>(Value::Object(Map::from_iter([(key.clone(), only)])));

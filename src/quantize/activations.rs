@@ -215,7 +215,7 @@ pub(super) struct Settled {
 
 /// The layers that patterns exclude, by the names that their weights have in the file.
 pub(super) fn excluded(model: &Model, config: &Config) -> HashSet<OpId> {
-    if config.include.is_empty() && config.exclude.is_empty() {
+    if !config.selects() {
         return HashSet::new();
     }
     excluded_layers(model, &Constants::of(model), config).into_keys().collect()
@@ -346,8 +346,7 @@ fn opset(config: &Config) -> i64 {
         WeightType::Float8e4m3fn => 19,
         _ => 13,
     };
-    let of_tensors = config.tensor_types.iter().map(|rule| of_weights(rule.ty));
-    of_tensors.fold(opset_of(config.activations.ty).max(of_weights(config.weights)), i64::max)
+    config.types_of_weights().map(of_weights).fold(opset_of(config.activations.ty), i64::max)
 }
 
 fn opset_of(activations: ActivationType) -> i64 {

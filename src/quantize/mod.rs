@@ -11,7 +11,7 @@ mod simplified;
 
 pub use activations::{calibrate, check_ranges, quantize_activations};
 pub use foreseen::explain_planned;
-pub use measured::{BALANCED_DB, HIGH_DB, HoldBack, quantize_measured};
+pub use measured::{BALANCED_DB, HIGH_DB, HoldBack, quantize_measured, sensitivity};
 pub use provenance::record_provenance;
 pub use simplified::{Simplified, simplify};
 

@@ -51,6 +51,7 @@ pub(super) fn options(config: &Config, with_activations: bool) -> String {
         keep_overridable,
         trained_pairs,
         target,
+        rules,
         store_float_layers,
         activations: Activations { ty, symmetric, reduce_range, keep_weight_scales, method },
         tensor_types,
@@ -106,6 +107,7 @@ pub(super) fn options(config: &Config, with_activations: bool) -> String {
     for (option, patterns) in [("--include", include), ("--exclude", exclude)] {
         options.extend(patterns.iter().map(|pattern| format!("{option} {}", quoted(pattern))));
     }
+    options.extend(rules.iter().map(|rule| format!("[[rule]] {}", rule.to_string().trim_end().replace('\n', ", "))));
     options.join(" ")
 }
 

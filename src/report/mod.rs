@@ -4,8 +4,10 @@
 //! `--report` writes.
 
 mod activations;
+mod sensitivity;
 
 pub use activations::{EstimatedTime, LayerTimes, PlannedOperator, QuantizedActivations, QuantizedValue};
+pub use sensitivity::{SENSITIVITY_SCHEMA, SENSITIVITY_VERSION, SensitiveOperator, Sensitivity, Step};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize};

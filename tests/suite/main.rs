@@ -33,6 +33,7 @@ mod provenance;
 mod quantized;
 mod rewritten;
 mod round_trip;
+mod rules;
 mod runtime;
 mod runtimes;
 mod samples;
@@ -79,6 +80,7 @@ fn main() {
         provenance::tests,
         rewritten::tests,
         round_trip::tests,
+        rules::tests,
         runtimes::tests,
         samples::tests,
         second_run::tests,

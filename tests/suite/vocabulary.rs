@@ -3,7 +3,7 @@
 use crate::{command_line, samples::files, testdata};
 use std::{fs, path::Path};
 
-use command_line::{fail, folder_with, read, run, stderr, succeed};
+use command_line::{copied_samples, fail, folder_with, read, run, stderr, succeed};
 use onnx_quant::{
     ir::DataType,
     proto::{
@@ -13,15 +13,6 @@ use onnx_quant::{
 use prost::Message;
 
 const MODEL: &str = "kws_dscnn.onnx";
-
-fn copied_samples(folder: &Path) {
-    fs::create_dir(folder.join("samples")).expect("a folder can be made");
-    for index in 0..2 {
-        let name = format!("{index}.npz");
-        fs::copy(testdata::path(&format!("calibration/kws_dscnn/{name}")), folder.join("samples").join(&name))
-            .expect("it is copied");
-    }
-}
 
 fn a_second_path_an_option_and_the_command_spelt_out_are_one() {
     let folder = folder_with(&[MODEL]);
@@ -43,7 +34,7 @@ fn a_second_path_an_option_and_the_command_spelt_out_are_one() {
     succeed(folder, &["upgrade", "--opset", "21", MODEL, "a.onnx"]);
     succeed(folder, &["upgrade", "--opset", "21", MODEL, "-o", "b.onnx"]);
     assert!(read(folder, "a.onnx") == read(folder, "b.onnx"));
-    copied_samples(folder);
+    copied_samples(folder, 2);
     succeed(folder, &["calibrate", MODEL, "a.json", "--samples", "samples"]);
     succeed(folder, &["calibrate", MODEL, "-o", "b.json", "--samples", "samples"]);
     assert!(read(folder, "a.json") == read(folder, "b.json"));
@@ -140,7 +131,7 @@ fn patterns_are_taken_as_people_type_them() {
 fn a_pattern_that_matches_nothing_is_an_error_with_suggestions() {
     let folder = folder_with(&[MODEL]);
     let folder = folder.path();
-    copied_samples(folder);
+    copied_samples(folder, 2);
     for more in [&[][..], &["--samples", "samples"]] {
         let refused = [
             ("Convv", "'Convv' matches no weight, and no operator by name or type; spelled like it: 'Conv'"),
@@ -181,7 +172,7 @@ fn an_operator_without_weights_stays_float_where_it_is_excluded() {
 fn ranges_must_fit_and_few_are_told_of() {
     let folder = folder_with(&[MODEL]);
     let folder = folder.path();
-    copied_samples(folder);
+    copied_samples(folder, 2);
     let minmax = ["--calibration", "minmax"];
     let calibrate = ["calibrate", MODEL, "r.json", "--samples", "samples", "--format", "onnxruntime"];
     succeed(folder, &[&calibrate[..], &minmax].concat());

@@ -93,7 +93,8 @@ impl<'a> Planner<'a> {
         }
         let observed = ranges.of_values(model);
         limit(&mut weights, &observed);
-        Ok(Self { model, config, observed, region, weights, known: Known::new(), chosen: Chosen::new() })
+        let chosen = chosen_by_rules(model, config, &observed);
+        Ok(Self { model, config, observed, region, weights, known: Known::new(), chosen })
     }
 
     /// Has an operator stay float from the next plan on.
@@ -104,6 +105,11 @@ impl<'a> Planner<'a> {
     /// Makes the range of a value by this method from the next plan on, whatever the configuration says.
     pub fn choose(&mut self, value: ValueId, method: CalibrationMethod) {
         self.chosen.insert(value, method);
+    }
+
+    /// Whether it was said how the range of a value is made.
+    pub(crate) fn has_chosen(&self, value: ValueId) -> bool {
+        self.chosen.contains_key(&value)
     }
 
     /// Takes over what a copy has found out since.
@@ -184,6 +190,17 @@ impl<'a> Planner<'a> {
         };
         self.config.target.description().measured_times && !values.is_empty() && values.iter().all(counted)
     }
+}
+
+/// The values whose ranges rules say how to make.
+fn chosen_by_rules(model: &Model, config: &Config, observed: &Observed) -> Chosen {
+    let method = |value: ValueId| {
+        let maker = model.producer(value).map(|op| model.op(op));
+        let of_maker = maker.into_iter().flat_map(|op| [op.name(), op.op_type()]);
+        let subjects: Vec<&str> = [model.value(value).name()].into_iter().chain(of_maker).collect();
+        config.calibration_of(&subjects)
+    };
+    observed.keys().filter_map(|&value| Some((value, method(value)?))).collect()
 }
 
 /// What integers have to gain of the time of a run: less may be nothing but the error of the estimate.

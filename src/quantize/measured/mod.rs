@@ -4,12 +4,14 @@ mod downstream;
 mod hold_back;
 mod losses;
 mod search;
+mod sensitivity;
 mod sources;
 mod trial;
 
 use std::{collections::HashSet, ops::ControlFlow};
 
 pub use hold_back::HoldBack;
+pub use sensitivity::sensitivity;
 
 use self::{
     search::{Choices, Search},
@@ -87,10 +89,10 @@ pub fn quantize_measured(
     let untouched = |_: &mut Model, _: &HashSet<OpId>| Ok(HashSet::new());
     let judge = Judge::new(&prepared, held_back, engine)?;
     // What is lost is measured of what will be written: all samples make the ranges.
-    let mut all = ranges.clone();
-    if let Some(judge) = &judge {
-        all.merge(&observed(&prepared, config, &float, judge)?);
-    }
+    let all = match &judge {
+        Some(judge) => all_samples(&prepared, config, &float, ranges, judge)?,
+        None => ranges.clone(),
+    };
     let found = match &judge {
         None => Err(match held_back.is_empty() {
             true => "there are fewer than 8 samples, so none was held back".to_owned(),
@@ -164,13 +166,12 @@ fn search(
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Option<Found>> {
     let settled = settled(model.clone(), config, float.clone())?;
-    let samples = ranges.values.values().map(|it| it.runs()).max().unwrap_or_default() as usize + judge.samples().len();
     let (times, trials, bound_db) = match config.accuracy {
         Effort::High => (HIGH_RUNS, HIGH_TRIALS, HIGH_DB),
         _ => (BALANCED_RUNS, BALANCED_TRIALS, BALANCED_DB),
     };
     let bound_db = config.min_sqnr_db.unwrap_or(bound_db);
-    let budget = times * samples as f64;
+    let budget = budget(times, ranges, judge);
     let mut search = Search::new(&settled.model, &settled.config, ranges, judge, budget, progress)?;
     let layers: HashSet<OpId> = search.layers().collect();
     if layers.is_empty() {
@@ -187,14 +188,28 @@ fn search(
     Ok(Some(Found { choices, samples: judge.samples().len(), layers, bound_db, before, after }))
 }
 
-/// What the samples that were held back make of the values that have ranges.
-fn observed(model: &Model, config: &Config, float: &HashSet<OpId>, judge: &Judge) -> Result<Ranges> {
+/// How many runs of the float model on one sample a search may take: so many times those of the calibration.
+fn budget(times: f64, ranges: &Ranges, judge: &Judge) -> f64 {
+    let calibrated = ranges.values.values().map(|it| it.runs()).max().unwrap_or_default() as usize;
+    times * (calibrated + judge.samples().len()) as f64
+}
+
+/// Ranges of the values that have some, of the samples that were held back, too.
+fn all_samples(
+    model: &Model,
+    config: &Config,
+    float: &HashSet<OpId>,
+    ranges: &Ranges,
+    judge: &Judge,
+) -> Result<Ranges> {
     let settled = settled(model.clone(), config, float.clone())?;
     let mut watched = watched(&settled.model, &settled.config)?;
     watched.retain(|&value| can_be_watched(&settled.model, value).is_ok());
     let samples = judge.samples().iter().cloned().map(Ok);
     let collect = Collect::for_method(config.activations.method);
-    observe(&settled.model, &watched, samples, judge.engine(), collect, &mut proceed)
+    let mut all = ranges.clone();
+    all.merge(&observe(&settled.model, &watched, samples, judge.engine(), collect, &mut proceed)?);
+    Ok(all)
 }
 
 /// The plan with what was found.

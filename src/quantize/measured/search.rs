@@ -57,6 +57,13 @@ pub(super) struct Choices {
     pub float: BTreeSet<OpId>,
 }
 
+/// Operators that would have to be float together for a source of noise to be gone.
+pub(super) struct Noise {
+    /// What the source loses of the outputs: noise over signal and noise.
+    pub noise: f64,
+    pub operators: Vec<OpId>,
+}
+
 /// The search over one model, whose layers have weights of their own.
 pub(super) struct Search<'a> {
     model: &'a Model,
@@ -126,6 +133,11 @@ impl<'a> Search<'a> {
         layers_of(&self.plan)
     }
 
+    /// The best plan so far.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// Measures what each value and each layer does to the outputs.
     ///
     /// # Errors
@@ -192,7 +204,7 @@ impl<'a> Search<'a> {
         let noisiest = self.noisiest();
         let (mut least, mut most) = (0, noisiest.len());
         // What was foreseen is off by so much.
-        let mut off_db = self.best.worst_db - decibels_of(&self.sources.foreseen(&self.plan));
+        let mut off_db = self.off_db();
         let start = self.planner.clone();
         let mut reached = self.best.worst_db >= bound_db;
         for _ in 0..trials {
@@ -202,14 +214,14 @@ impl<'a> Search<'a> {
             let foreseen = self.count_for(&start, &noisiest[..most], least, bound_db - off_db)?;
             // Between what was too few and what was more than enough lies what is asked for, whatever was foreseen.
             let count = if reached { foreseen.min((least + 1).midpoint(most)) } else { foreseen };
-            let float: BTreeSet<OpId> = noisiest[..count].iter().flatten().copied().collect();
+            let float: BTreeSet<OpId> = operators_of(&noisiest[..count]).collect();
             let mut planner = start.clone();
             float.iter().for_each(|&op| planner.pin(op, FloatReason::Inaccurate));
             let plan = planner.plan()?;
             // Integers begin and end elsewhere now.
             self.sources.measure_rest(&plan)?;
             let (loss, _) = self.try_plan(&plan)?;
-            off_db = loss.worst_db - decibels_of(&self.sources.foreseen(&plan));
+            off_db = loss.worst_db - self.foreseen_db(&plan);
             let is_enough = loss.worst_db >= bound_db;
             if is_enough || (!reached && loss.share < self.best.share) {
                 (self.planner, self.plan, self.best) = (planner, plan, loss);
@@ -222,13 +234,13 @@ impl<'a> Search<'a> {
     }
 
     /// How many of the noisiest groups have to be float for so much signal to noise to be foreseen; more than `least`.
-    fn count_for(&self, start: &Planner<'a>, groups: &[Vec<OpId>], least: usize, db: f64) -> Result<usize> {
+    fn count_for(&self, start: &Planner<'a>, groups: &[Noise], least: usize, db: f64) -> Result<usize> {
         let (mut low, mut high) = (least + 1, groups.len());
         while low < high {
             let middle = low.midpoint(high);
             let mut planner = start.clone();
-            groups[..middle].iter().flatten().for_each(|&op| planner.pin(op, FloatReason::Inaccurate));
-            if decibels_of(&self.sources.foreseen(&planner.plan()?)) >= db {
+            operators_of(&groups[..middle]).for_each(|op| planner.pin(op, FloatReason::Inaccurate));
+            if self.foreseen_db(&planner.plan()?) >= db {
                 high = middle;
             } else {
                 low = middle + 1;
@@ -237,27 +249,47 @@ impl<'a> Search<'a> {
         Ok(low)
     }
 
-    /// Operators that would have to be float together for a source of noise to be gone, those first whose noise is most
-    /// for each of them.
-    fn noisiest(&self) -> Vec<Vec<OpId>> {
+    /// What is foreseen of signal to noise of the worst output, in dB, by what was measured of single sources.
+    pub fn foreseen_db(&self, plan: &Plan) -> f64 {
+        decibels_of(&self.sources.foreseen(plan))
+    }
+
+    /// How much more signal to noise the best plan has than was foreseen.
+    pub fn off_db(&self) -> f64 {
+        self.best.worst_db - self.foreseen_db(&self.plan)
+    }
+
+    /// The plan with some operators in float besides.
+    ///
+    /// # Errors
+    /// A tensor cannot be read.
+    pub fn with_float(&self, operators: &HashSet<OpId>) -> Result<Plan> {
+        let mut planner = self.planner.clone();
+        operators.iter().for_each(|&op| planner.pin(op, FloatReason::Inaccurate));
+        planner.plan()
+    }
+
+    /// What makes noise, that first which makes most for each of the operators that would have to be float for it.
+    pub fn noisiest(&self) -> Vec<Noise> {
         let integer: HashSet<OpId> =
             self.plan.activations.iter().flat_map(|plan| plan.integer()).map(|it| it.op).collect();
-        let mut groups: Vec<(f64, Vec<OpId>)> = Vec::new();
+        let mut groups: Vec<Noise> = Vec::new();
         for value in values_of(&self.plan) {
             let Some(losses) = self.sources.loss(Source::of(value)) else { continue };
             let ops: BTreeSet<OpId> = self.beside(value.value).filter(|op| integer.contains(op)).collect();
             if !ops.is_empty() {
-                groups.push((losses.first() / ops.len() as f64, ops.into_iter().collect()));
+                groups.push(Noise { noise: losses.first(), operators: ops.into_iter().collect() });
             }
         }
         for op in layers_of(&self.plan) {
             if let Some(losses) = self.sources.loss(Source::Weights(op)) {
-                groups.push((losses.first(), vec![op]));
+                groups.push(Noise { noise: losses.first(), operators: vec![op] });
             }
         }
-        groups.retain(|(worth, _)| *worth > 0.0);
-        groups.sort_by(|one, other| other.0.total_cmp(&one.0));
-        groups.into_iter().map(|(_, ops)| ops).collect()
+        groups.retain(|group| group.noise > 0.0);
+        let worth = |group: &Noise| group.noise / group.operators.len() as f64;
+        groups.sort_by(|one, other| worth(other).total_cmp(&worth(one)));
+        groups
     }
 
     /// What makes a value, also what is before a Relu that its QuantizeLinear stands for, and what reads it.
@@ -271,7 +303,9 @@ impl<'a> Search<'a> {
 
     /// The values that other methods give another range, with what they are quantized with then.
     fn other_ranges(&mut self) -> Result<HashMap<ValueId, Vec<(CalibrationMethod, ValuePlan)>>> {
-        let values: Vec<ValueId> = values_of(&self.plan).map(|value| value.value).collect();
+        // What is made by a rule is kept to.
+        let values = values_of(&self.plan).map(|value| value.value);
+        let values: Vec<ValueId> = values.filter(|&value| !self.planner.has_chosen(value)).collect();
         let mut found: HashMap<ValueId, Vec<(CalibrationMethod, ValuePlan)>> = HashMap::new();
         let mut seen: HashSet<_> = values_of(&self.plan).map(Source::of).collect();
         for method in METHODS {
@@ -322,6 +356,10 @@ impl<'a> Search<'a> {
             ControlFlow::Continue(()) => Ok(()),
         }
     }
+}
+
+fn operators_of(groups: &[Noise]) -> impl Iterator<Item = OpId> {
+    groups.iter().flat_map(|group| &group.operators).copied()
 }
 
 /// Signal to noise of the worst output.

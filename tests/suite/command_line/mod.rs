@@ -27,6 +27,16 @@ pub fn folder_with(fixtures: &[&str]) -> TempDir {
     folder
 }
 
+/// So many samples of kws_dscnn, in the folder `samples` of a folder.
+pub fn copied_samples(folder: &Path, count: usize) {
+    const DIFFERENT: usize = 4;
+    fs::create_dir(folder.join("samples")).expect("a folder can be made");
+    for index in 0..count {
+        let from = testdata::path(&format!("calibration/kws_dscnn/{}.npz", index % DIFFERENT));
+        fs::copy(from, folder.join(format!("samples/{index}.npz"))).expect("it is copied");
+    }
+}
+
 /// Runs the command in a folder.
 pub fn run(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).output().expect("the command starts")
