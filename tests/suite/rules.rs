@@ -142,13 +142,13 @@ fn what_the_ranking_proposes_is_a_configuration() {
         assert_eq!(found["integer"], false, "{described}");
         assert!(said.contains(&described), "{described}: {said}");
     }
-    // What was foreseen comes out, as far as noise adds up.
+    // What was foreseen is reached: noise that cancels out makes it more.
     let findings = report["findings"].as_array().expect("a list").iter();
     let message = findings.filter_map(|it| it["message"].as_str()).find(|it| it.contains("worst output has"));
     let message = message.expect("it was measured");
     let number = message.split("has ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a number");
     let (is, foreseen): (f64, f64) = (number.parse().expect("a number"), ranking.steps[needed - 1].foreseen_db);
-    assert!((is - foreseen).abs() < 3.0, "{is} dB, {foreseen} dB were foreseen");
+    assert!(is > foreseen - 1.0 && is > ranking.planned_db + 1.0, "{is} dB, {foreseen} dB were foreseen");
 }
 
 fn a_ranking_needs_samples_to_hold_back() {
