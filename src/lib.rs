@@ -19,6 +19,7 @@
 //! |---|---|
 //! | make weights small | [`quantize`], with [`Config`] |
 //! | have layers compute in integers | [`calibrate`] with [`Samples`](calibration::Samples), then [`quantize_measured`], or [`quantize_activations`] by ranges alone |
+//! | make weights of few bits better with samples | [`quantize_with_samples`] |
 //! | know what a runtime makes of a model, and why | [`explain`](explain::explain), [`explain_planned`] |
 //! | know which operators cost most in accuracy | [`sensitivity`] |
 //! | know what quantization cost | [`compare`](compare::compare) |
@@ -196,7 +197,7 @@ pub use file::{OutputFile, PreparedFile, SaveOptions, Saved, is_named_text, is_s
 pub use ir::Model;
 pub use quantize::{
     BALANCED_DB, HIGH_DB, HoldBack, Simplified, calibrate, check_ranges, explain_planned, quantize,
-    quantize_activations, quantize_measured, record_provenance, sensitivity, simplify, upgrade,
+    quantize_activations, quantize_measured, quantize_with_samples, record_provenance, sensitivity, simplify, upgrade,
 };
 pub use report::Report;
 pub use text::{ParseOptions, RandomFill, TextOptions};

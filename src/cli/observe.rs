@@ -92,6 +92,26 @@ pub fn observe(model: &Model, input: &Path, config: &Config, observing: &Observi
     Ok(Seen { ranges, samples: count, held_back, engine, findings })
 }
 
+/// All samples, and what a user should know of them.
+pub fn all_samples(
+    model: &Model,
+    input: &Path,
+    config: &Config,
+    observing: &Observing,
+) -> Result<(Vec<Sample>, Vec<Finding>), Failure> {
+    let mut samples =
+        observing.samples.open(model, config, observing.limit).map_err(|failure| in_file(failure, input))?;
+    let mut saving = observing.samples.saving()?;
+    let mut all = Vec::new();
+    for sample in samples.by_ref() {
+        let sample = sample.map_err(|error| error.in_file(input))?;
+        saving.as_mut().map_or(Ok(()), |saving| saving.write(&sample))?;
+        all.push(sample);
+    }
+    let findings = observing.samples.findings(&samples, config)?.into_iter().map(Finding::from).collect();
+    Ok((all, findings))
+}
+
 /// That another engine ran the model than the built-in one, where it did.
 pub fn replaced(engine: &dyn Engine) -> Option<Fact> {
     engine.replaced().map(|reason| Fact::EngineReplaced { engine: engine.name(), reason })
@@ -126,6 +146,13 @@ pub fn silence_engines() {
 pub fn trials(quiet: bool) -> ProgressBar {
     let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let style = ProgressStyle::with_template("measuring: {pos} plans tried").expect("the template is well-formed");
+    ProgressBar::with_draw_target(None, target).with_style(style)
+}
+
+/// In how many stages weights were rounded, on a terminal.
+pub fn stages(quiet: bool) -> ProgressBar {
+    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let style = ProgressStyle::with_template("rounding weights: stage {pos}").expect("the template is well-formed");
     ProgressBar::with_draw_target(None, target).with_style(style)
 }
 

@@ -7,17 +7,18 @@ use std::{
 };
 
 use onnx_quant::{
-    Config, Model,
+    Config, Model, Report,
     calibration::{
         Ranges,
         range_files::{self, RangeFormat},
     },
+    findings::Finding,
 };
 
 use super::{
     Failure, STREAM, calibrate, load,
     models::Models,
-    observe::{Observing, Seen, observe, trials},
+    observe::{Observing, Seen, all_samples, observe, replaced, stages, trials},
     outputs::{Paths, PreparedText, TextOutput, write_model},
     print_to_stderr,
     samples::Source,
@@ -94,15 +95,20 @@ fn quantize(args: &Args, settings: &Settings, input: &Path, output: &Path) -> Re
         hold_back: !settings.is_off(),
         quiet: args.quiet,
     });
-    let provenance = settings.provenance();
+    let (provenance, of_integers) = (settings.provenance(), settings.of_integers());
     let (config, mut options) = settings.into_parts(args.verbose || args.report.is_some())?;
     options.overwrite = args.overwrite;
     let checked = match args.has_activations() {
+        true if config.activations.is_float() && args.ranges.is_empty() && args.save_ranges.is_none() => config.check(),
         true => config.check_for_activations(),
         false if config.activations.is_dynamic() => config.check_for_dynamic(),
         false => config.check(),
     };
     checked.map_err(|error| Failure::Usage(error.to_string()))?;
+    if let Some(option) = of_integers.filter(|_| observing.is_some() && config.activations.is_float()) {
+        let message = "makes no sense where activations stay float, as with weights that no integer kernel takes";
+        return Err(Failure::Usage(format!("{option} {message}")));
+    }
 
     // Before writing, as the output may be the same file; unknown where there are others beside it.
     let before = fs::metadata(input).ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
@@ -115,28 +121,12 @@ fn quantize(args: &Args, settings: &Settings, input: &Path, output: &Path) -> Re
     if output.as_os_str() != STREAM {
         model.check_save(output, &options)?;
     }
-    let (ranges, seen) = args.ranges(&model, input, &config, observing.as_ref())?;
-    if let (Some(output), Some(ranges)) = (ranges_output, &ranges) {
-        // First of all: calibration may have taken long.
-        output.write(&calibrate::text(ranges, &config, RangeFormat::Json)?)?;
-    }
-    let report = match (&ranges, &seen) {
-        (Some(ranges), Some(seen)) => {
-            let bar = trials(args.quiet);
-            let mut progress = |done| {
-                bar.set_position(done as u64);
-                ControlFlow::Continue(())
-            };
-            let (held_back, engine) = (&seen.held_back, &*seen.engine);
-            let report = onnx_quant::quantize_measured(&mut model, &config, ranges, held_back, engine, &mut progress);
-            bar.finish_and_clear();
-            report
-        }
-        (Some(ranges), None) => onnx_quant::quantize_activations(&mut model, &config, ranges),
-        (None, _) => onnx_quant::quantize(&mut model, &config),
+    let for_weights = observing.as_ref().filter(|_| config.activations.is_float());
+    let report = match for_weights {
+        Some(observing) => with_samples(&mut model, input, &config, observing),
+        None => planned(args, &mut model, input, &config, observing.as_ref(), ranges_output),
     };
-    let mut report = report.map_err(|error| error.in_file(input))?;
-    report.findings.extend(seen.into_iter().flat_map(|seen| seen.findings));
+    let report = report?;
     if provenance {
         onnx_quant::record_provenance(&mut model, &report);
     }
@@ -149,6 +139,57 @@ fn quantize(args: &Args, settings: &Settings, input: &Path, output: &Path) -> Re
         print_to_stderr(&(text + &summary::written(output, before, saved)));
     }
     Ok(())
+}
+
+/// Quantizes by what is known of activations, if anything.
+fn planned(
+    args: &Args,
+    model: &mut Model,
+    input: &Path,
+    config: &Config,
+    observing: Option<&Observing>,
+    ranges_output: Option<TextOutput>,
+) -> Result<Report, Failure> {
+    let (ranges, seen) = args.ranges(model, input, config, observing)?;
+    if let (Some(output), Some(ranges)) = (ranges_output, &ranges) {
+        // First of all: calibration may have taken long.
+        output.write(&calibrate::text(ranges, config, RangeFormat::Json)?)?;
+    }
+    let report = match (&ranges, &seen) {
+        (Some(ranges), Some(seen)) => {
+            let bar = trials(args.quiet);
+            let mut progress = |done| {
+                bar.set_position(done as u64);
+                ControlFlow::Continue(())
+            };
+            let (held_back, engine) = (&seen.held_back, &*seen.engine);
+            let report = onnx_quant::quantize_measured(model, config, ranges, held_back, engine, &mut progress);
+            bar.finish_and_clear();
+            report
+        }
+        (Some(ranges), None) => onnx_quant::quantize_activations(model, config, ranges),
+        (None, _) => onnx_quant::quantize(model, config),
+    };
+    let mut report = report.map_err(|error| error.in_file(input))?;
+    report.findings.extend(seen.into_iter().flat_map(|seen| seen.findings));
+    Ok(report)
+}
+
+/// Quantizes the weights alone, rounded as suits samples.
+fn with_samples(model: &mut Model, input: &Path, config: &Config, observing: &Observing) -> Result<Report, Failure> {
+    let (samples, findings) = all_samples(model, input, config, observing)?;
+    let engine = observing.engine.engine(observing.library)?;
+    let bar = stages(observing.quiet);
+    let mut progress = |done| {
+        bar.set_position(done as u64);
+        ControlFlow::Continue(())
+    };
+    let report = onnx_quant::quantize_with_samples(model, config, &samples, &*engine, &mut progress);
+    bar.finish_and_clear();
+    let mut report = report.map_err(|error| error.in_file(input))?;
+    report.findings.extend(findings);
+    report.findings.extend(replaced(&*engine).map(Finding::from));
+    Ok(report)
 }
 
 impl Args {

@@ -102,7 +102,8 @@ pub struct Settings {
 
     /// Type that activations are stored as; with int8, onnxruntime on x86 leaves convolutions float
     /// whose result has several readers. dynamic: each run finds their scales, for products and LSTM;
-    /// no samples are needed [default: uint8]
+    /// no samples are needed. float: they stay float, and samples decide how weights are rounded
+    /// [default: uint8, and float where no integer kernel takes weights as they are asked for]
     #[arg(long, value_name = "TYPE", value_parser = one_of(ActivationType::NAMES), help_heading = ACTIVATIONS)]
     activations: Option<ActivationType>,
 
@@ -185,13 +186,7 @@ impl Settings {
 
     /// The first option that was given of those that are about activations only.
     pub fn of_activations(&self) -> Option<&'static str> {
-        let given = [
-            ("--activations", self.activations.is_some()),
-            ("--prefer", self.prefer.is_some()),
-            ("--reduce-range", self.reduce_range.is_some()),
-            ("--store-float-layers", self.store_float_layers.is_some()),
-        ];
-        self.of_ranges().or_else(|| given.into_iter().find(|(_, given)| *given).map(|(option, _)| option))
+        self.of_integers().or(self.activations.map(|_| "--activations"))
     }
 
     /// The first option that was given of those that are about activations whose ranges are known only.
@@ -203,6 +198,16 @@ impl Settings {
             ("--keep-weight-scales", self.keep_weight_scales.is_some()),
         ];
         given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+    }
+
+    /// The first option that was given of those that are about integers between layers only.
+    pub fn of_integers(&self) -> Option<&'static str> {
+        let given = [
+            ("--prefer", self.prefer.is_some()),
+            ("--reduce-range", self.reduce_range.is_some()),
+            ("--store-float-layers", self.store_float_layers.is_some()),
+        ];
+        self.of_ranges().or_else(|| given.into_iter().find(|(_, given)| *given).map(|(option, _)| option))
     }
 
     /// Whether each run finds the scales of activations.
@@ -332,6 +337,13 @@ impl Settings {
             .with_measure_error(measure_error)
             .with_deny(self.deny)
             .with_strict(self.strict.unwrap_or_default());
+        let config = match self.activations {
+            None if !config.has_weights_of_kernels() => {
+                let float = config.activations.clone().with_ty(ActivationType::Float);
+                config.with_activations(float)
+            }
+            _ => config,
+        };
         let options = SaveOptions::default().with_external_data(self.external_data.unwrap_or_default());
         Ok((config, options))
     }

@@ -38,6 +38,11 @@ impl Activations {
     pub fn is_dynamic(&self) -> bool {
         self.ty == ActivationType::Dynamic
     }
+
+    /// Whether they stay float.
+    pub fn is_float(&self) -> bool {
+        self.ty == ActivationType::Float
+    }
 }
 
 /// How much is done for accuracy, where there are samples to measure it by.
@@ -84,6 +89,8 @@ pub enum ActivationType {
     Float8e4m3fn,
     /// 0..=255, in the products that read them only, with a scale that each run finds: no samples are needed.
     Dynamic,
+    /// They stay float; samples decide how weights are rounded.
+    Float,
 }
 
 /// How the range of an activation is made of what was observed: `auto`, `minmax`, `moving-average`,
@@ -173,6 +180,7 @@ super::named!(ActivationType {
     "int16" => Self::Int16,
     "float8e4m3fn" => Self::Float8e4m3fn,
     "dynamic" => Self::Dynamic,
+    "float" => Self::Float,
 });
 
 super::named!(Preference {

@@ -70,6 +70,11 @@ impl Config {
             let message = "dynamic activations get their scales in each run: they take no samples and no ranges";
             return Err(Error::config(message));
         }
+        if self.activations.is_float() {
+            return Err(Error::config(
+                "activations are to stay float: ranges are of no use, and samples only for weights",
+            ));
+        }
         self.check_weights_of_kernels()?;
         self.check_rules(Self::check_weights_of_kernels)?;
         self.check_for_target()
@@ -99,6 +104,11 @@ impl Config {
             )));
         }
         Ok(())
+    }
+
+    /// Whether integer kernels take weights like these, so that activations can be quantized with them.
+    pub fn has_weights_of_kernels(&self) -> bool {
+        self.check_weights_of_kernels().and_then(|()| self.check_rules(Self::check_weights_of_kernels)).is_ok()
     }
 
     fn check_weights_of_kernels(&self) -> Result<()> {

@@ -80,6 +80,10 @@ codes! {
     Inaccurate = "inaccurate",
     /// A quantized model was run and measured before it was written.
     Measured = "measured",
+    /// Weights were rounded so that their errors cancel out.
+    Compensated = "compensated",
+    /// Activations stay float, since no integer kernel takes such weights.
+    FloatActivations = "float-activations",
     /// A quantized model was not run before it was written.
     NotMeasured = "not-measured",
     /// Outputs could not be compared with the float model's.

@@ -224,6 +224,26 @@ pub enum Fact {
         /// How many layers computed in integers by rules alone.
         layers: usize,
     },
+    /// Weights were rounded so that their errors cancel out, and the result was measured.
+    Compensated {
+        /// How many; none where it was no better.
+        weights: usize,
+        /// Of how many.
+        of: usize,
+        /// How many samples it was measured on.
+        samples: usize,
+        /// Whether these were held back.
+        held_back: bool,
+        /// Signal to noise of the worst output with each weight rounded by itself, in dB.
+        before_db: f64,
+        /// The same with errors that cancel out.
+        after_db: f64,
+    },
+    /// Activations stay float, since no integer kernel takes weights of this form.
+    FloatActivations {
+        /// The form.
+        weights: String,
+    },
     /// A quantized model was not run before it was written.
     NotMeasured {
         /// Why.
@@ -285,6 +305,8 @@ impl Fact {
             Self::StoredTwice { .. } => Code::StoredTwice,
             Self::Inaccurate { .. } => Code::Inaccurate,
             Self::Measured { .. } => Code::Measured,
+            Self::Compensated { .. } => Code::Compensated,
+            Self::FloatActivations { .. } => Code::FloatActivations,
             Self::NotMeasured { .. } => Code::NotMeasured,
             Self::NotCompared { .. } | Self::NotIsolated { .. } => Code::NotCompared,
         }

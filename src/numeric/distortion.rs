@@ -40,6 +40,13 @@ impl Distortion {
     pub fn sqnr_db(self) -> f64 {
         if self.noise == 0.0 { f64::INFINITY } else { 10.0 * (self.signal / self.noise).log10() }
     }
+
+    /// That of values for which others stand, however these were found.
+    pub fn between(values: &[f64], stored: &[f32]) -> Self {
+        let signal = values.iter().map(|value| value * value).sum();
+        let noise = values.iter().zip(stored).map(|(value, stored)| (value - f64::from(*stored)).powi(2)).sum();
+        Self { signal, noise }
+    }
 }
 
 impl iter::Sum for Distortion {

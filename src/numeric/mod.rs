@@ -34,6 +34,7 @@
 //! ```
 
 mod candidates;
+mod compensation;
 mod dequantize;
 mod distortion;
 mod float;
@@ -54,6 +55,7 @@ mod strips;
 mod tiles;
 mod types;
 
+pub use compensation::{Compensation, Matrix, Moments};
 pub use dequantize::dequantize;
 pub use distortion::{Distortion, distortion};
 pub use float::FloatType;

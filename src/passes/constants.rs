@@ -6,8 +6,7 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use crate::{
-    ir::{DataType, Model, OpId, Tensor, ValueId},
-    numeric::FloatType,
+    ir::{Model, OpId, Tensor, ValueId},
     operators::is_standard,
 };
 
@@ -62,15 +61,4 @@ pub(super) fn remove_unread(model: &mut Model, values: Vec<ValueId>) {
     model.take_initializers(&initializers);
     unread.extend(initializers);
     model.remove_values(unread);
-}
-
-/// The floating-point types in which weights are stored.
-pub(super) fn float_type(dtype: DataType) -> Option<FloatType> {
-    match dtype {
-        DataType::Float => Some(FloatType::F32),
-        DataType::Float16 => Some(FloatType::F16),
-        DataType::Bfloat16 => Some(FloatType::BF16),
-        DataType::Double => Some(FloatType::F64),
-        _ => None,
-    }
 }

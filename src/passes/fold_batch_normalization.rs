@@ -2,13 +2,14 @@
 
 use super::{
     Pass,
-    constants::{fixed, float_type},
+    constants::fixed,
     linear::{Affine, Folding, Linear, fold_all},
 };
 use crate::{
     error::Result,
     ir::{Model, OpId, ValueId},
     operators::is_standard,
+    plan::float_type,
 };
 
 /// Folds BatchNormalization with constant parameters into the weight and bias of the Conv,

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
 use super::{
     Pass,
-    constants::{self, float_type, remove_unread},
+    constants::{self, remove_unread},
     fold_constants::computed,
     quantize_weights::QuantizedWeight,
 };
@@ -13,7 +13,7 @@ use crate::{
     ir::{DataType, Model, OpId, Tensor, Use, ValueId},
     numeric::{Granularity, Layout, QuantParams, QuantizedType, ScaleType, Scheme, dequantize, ranges},
     operators::{is_linear_quantizer, normalize_axis},
-    plan::{Trained, ir_version, storage_dtype},
+    plan::{Trained, float_type, ir_version, storage_dtype},
 };
 
 /// Computes `QuantizeLinear` of constants, as which training for quantization leaves weights and biases:

@@ -4,12 +4,13 @@
 //! `scale * (W x + b) + shift` is `(scale * W) x + (scale * b + shift)`: scale and shift are numbers of
 //! each output channel. Everything is computed in binary64 and rounded once, to the weight's type.
 
-use super::constants::{self, fixed, float_type, remove_unread};
+use super::constants::{self, fixed, remove_unread};
 use crate::{
     error::Result,
     ir::{Model, OpId, Tensor, Use, ValueId},
     numeric::FloatType,
     operators::is_standard,
+    plan::float_type,
 };
 
 /// What every output channel is multiplied by and what is added then.

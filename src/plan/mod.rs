@@ -22,7 +22,7 @@ use crate::{
     config::WeightType,
     findings::Fact,
     ir::{DataType, OpId, Use, ValueId},
-    numeric::{FloatType, Granularity, QuantParams, Scheme},
+    numeric::{FloatType, Granularity, QuantParams, ScaleMethod, Scheme},
 };
 
 pub use crate::config::WeightForm;
@@ -33,7 +33,7 @@ pub use activations::{
 pub(crate) use candidates::zero_points;
 pub use dynamic::{can_be_dynamic, plan_dynamic};
 pub use findings::{following, unknown_fields};
-pub use opset::{ir_version, kernels_of_opset, scale_dtype, storage_dtype};
+pub use opset::{float_type, ir_version, kernels_of_opset, scale_dtype, storage_dtype};
 pub use pairs::{repeated, unrepeated};
 pub use select::{check_patterns, excluded_pairs, fit_patterns};
 pub(crate) use trace::Constants;
@@ -81,6 +81,8 @@ pub struct WeightPlan {
     /// The type that a Cast behind the DequantizeLinear brings the weight back to, where
     /// DequantizeLinear cannot make that type.
     pub cast: Option<DataType>,
+    /// The numbers that are quantized instead of the constant's, where these make up for each other's errors.
+    pub compensated: Option<Arc<[f32]>>,
     /// What is stored for it.
     pub form: WeightForm,
     /// What MatMulNBits has to state of how exactly it computes.
@@ -104,6 +106,8 @@ pub struct QuantizedCopy {
     pub scheme: Scheme,
     /// Scales and zero points, in the order of the granularity.
     pub params: Arc<[QuantParams]>,
+    /// How they were chosen.
+    pub method: ScaleMethod,
     /// Whether the weight, a matrix, is stored transposed. Granularity and parameters are those of
     /// the weight as it is.
     pub transposed: bool,

@@ -90,3 +90,14 @@ pub fn scale_dtype(scale: ScaleType) -> DataType {
         ScaleType::PowerOfTwo => DataType::Float8e8m0,
     }
 }
+
+/// The floating-point types in which weights are stored.
+pub fn float_type(dtype: DataType) -> Option<FloatType> {
+    match dtype {
+        DataType::Float => Some(FloatType::F32),
+        DataType::Float16 => Some(FloatType::F16),
+        DataType::Bfloat16 => Some(FloatType::BF16),
+        DataType::Double => Some(FloatType::F64),
+        _ => None,
+    }
+}

@@ -261,6 +261,7 @@ fn weight(context: &Context, constant: &Constant, tensor: &Tensor) -> Result<Wei
         name: value.name().to_owned(),
         float_type: candidate.float_type,
         cast: candidate.cast,
+        compensated: None,
         form: config.weight_form,
         accuracy_level: config.accuracy_level,
         was_input: candidate.was_input,
@@ -284,7 +285,7 @@ fn quantized_copy(
     let params = parameters(bytes, float_type, &layout, scheme, method)
         .map_err(|at| Refused::Reason(Reason::NotFinite { index: at.index, value: at.value }))?;
     let params = params.into();
-    Ok(QuantizedCopy { granularity, scheme, params, transposed, apart, sites, layers, operators, otherwise })
+    Ok(QuantizedCopy { granularity, scheme, params, method, transposed, apart, sites, layers, operators, otherwise })
 }
 
 fn scale_method(asked: Option<WeightScales>, ty: QuantizedType) -> ScaleMethod {

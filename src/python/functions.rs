@@ -3,7 +3,7 @@
 use std::{ffi::OsString, io::Write, ops::ControlFlow, path::PathBuf};
 
 use onnx_quant::{
-    Config, Effort, HoldBack, Model, ParseOptions, SaveOptions, TextOptions,
+    Config, Effort, ErrorKind, HoldBack, Model, ParseOptions, Report, SaveOptions, TextOptions,
     calibration::{Engine, OnnxruntimeEngine, Sample},
     compare::Comparing,
     explain::is_quantized,
@@ -96,12 +96,17 @@ pub fn quantize<'py>(
         _ => {}
     }
     let (limit, engine, provenance) = (settings.max_samples(), settings.engine(), settings.provenance());
+    let of_integers = settings.of_integers();
     let (config, mut save) = settings.into_parts(true).map_err(Fault::from)?;
     save.overwrite = overwrite;
+    if let Some(option) = of_integers.filter(|_| samples.is_some() && config.activations.is_float()) {
+        return without(option, "quantized activations: they stay float");
+    }
     let known = merged(py, &ranges);
     let callbacks = Callbacks { pull: samples.as_ref().and_then(|samples| samples.pull(py)), progress };
     let (json, text, made, ran) = run(py, &callbacks, threads, |interpreter| {
         match (samples.is_some() || known.is_some(), config.activations.is_dynamic()) {
+            (true, _) if config.activations.is_float() && known.is_none() => config.check()?,
             (true, _) => config.check_for_activations()?,
             (false, true) => config.check_for_dynamic()?,
             (false, false) => config.check()?,
@@ -116,26 +121,34 @@ pub fn quantize<'py>(
             }
         }
         let engine = samples.as_ref().map(|_| engine.engine(onnxruntime.as_deref())).transpose()?;
-        let seen = samples.as_ref().zip(engine.as_deref()).map(|(samples, engine)| {
-            let hold_back = config.accuracy != Effort::Off;
-            observe(&loaded, &config, samples, limit.map(usize::from), engine, hold_back, interpreter)
-        });
-        let seen = seen.transpose().map_err(|error| model.name(error))?;
-        if let Some(seen) = &seen {
-            known.get_or_insert_default().merge(&seen.ranges);
-        }
-        interpreter.go_on()?;
-        let report = match (&known, seen.as_ref().zip(engine.as_deref())) {
-            (Some(ranges), Some((seen, engine))) => {
-                let mut trials = |_| interpreter.go_on().map_or(ControlFlow::Break(()), ControlFlow::Continue);
-                onnx_quant::quantize_measured(&mut loaded, &config, ranges, &seen.held_back, engine, &mut trials)
+        let for_weights = samples.as_ref().zip(engine.as_deref()).filter(|_| config.activations.is_float());
+        let (report, ran) = if let Some((samples, engine)) = for_weights {
+            let limit = limit.map(usize::from);
+            let report = with_samples(&mut loaded, &config, samples, limit, engine, interpreter);
+            (report.map_err(|error| model.name(error))?, Some(engine.name()))
+        } else {
+            let seen = samples.as_ref().zip(engine.as_deref()).map(|(samples, engine)| {
+                let hold_back = config.accuracy != Effort::Off;
+                observe(&loaded, &config, samples, limit.map(usize::from), engine, hold_back, interpreter)
+            });
+            let seen = seen.transpose().map_err(|error| model.name(error))?;
+            if let Some(seen) = &seen {
+                known.get_or_insert_default().merge(&seen.ranges);
             }
-            (Some(ranges), None) => onnx_quant::quantize_activations(&mut loaded, &config, ranges),
-            (None, _) => onnx_quant::quantize(&mut loaded, &config),
+            interpreter.go_on()?;
+            let report = match (&known, seen.as_ref().zip(engine.as_deref())) {
+                (Some(ranges), Some((seen, engine))) => {
+                    let mut trials = |_| interpreter.go_on().map_or(ControlFlow::Break(()), ControlFlow::Continue);
+                    onnx_quant::quantize_measured(&mut loaded, &config, ranges, &seen.held_back, engine, &mut trials)
+                }
+                (Some(ranges), None) => onnx_quant::quantize_activations(&mut loaded, &config, ranges),
+                (None, _) => onnx_quant::quantize(&mut loaded, &config),
+            };
+            let mut report = report.map_err(|error| model.name(error))?;
+            let ran = seen.as_ref().map(|seen| seen.engine);
+            report.findings.extend(seen.into_iter().flat_map(|seen| seen.findings));
+            (report, ran)
         };
-        let mut report = report.map_err(|error| model.name(error))?;
-        let ran = seen.as_ref().map(|seen| seen.engine);
-        report.findings.extend(seen.into_iter().flat_map(|seen| seen.findings));
         if provenance {
             onnx_quant::record_provenance(&mut loaded, &report);
         }
@@ -374,6 +387,30 @@ fn observe(
     let held_back = seen.kept();
     let findings = replaced(engine).into_iter().map(Finding::from).collect();
     Ok(Seen { ranges, held_back, engine: engine.name(), findings })
+}
+
+/// Quantizes the weights alone, rounded as suits samples.
+fn with_samples(
+    model: &mut Model,
+    config: &Config,
+    samples: &samples::Source,
+    limit: Option<usize>,
+    engine: &dyn Engine,
+    interpreter: &Interpreter,
+) -> onnx_quant::Result<Report> {
+    let opened = samples.open(model, limit, interpreter)?;
+    let total = opened.total;
+    let mut all = Vec::new();
+    for sample in opened.samples {
+        all.push(sample?);
+        if interpreter.progress(all.len(), total).is_break() {
+            return Err(ErrorKind::Cancelled { samples: all.len() }.into());
+        }
+    }
+    let mut stages = |_| interpreter.go_on().map_or(ControlFlow::Break(()), ControlFlow::Continue);
+    let mut report = onnx_quant::quantize_with_samples(model, config, &all, engine, &mut stages)?;
+    report.findings.extend(replaced(engine).map(Finding::from));
+    Ok(report)
 }
 
 fn parse_target(target: &str) -> PyResult<Target> {

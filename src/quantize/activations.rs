@@ -351,7 +351,7 @@ fn opset(config: &Config) -> i64 {
 
 fn opset_of(activations: ActivationType) -> i64 {
     match activations {
-        ActivationType::Uint8 | ActivationType::Int8 | ActivationType::Dynamic => 13,
+        ActivationType::Uint8 | ActivationType::Int8 | ActivationType::Dynamic | ActivationType::Float => 13,
         ActivationType::Float8e4m3fn => 19,
         ActivationType::Uint16 | ActivationType::Int16 => 21,
     }

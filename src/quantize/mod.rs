@@ -1,6 +1,7 @@
 //! The order of the stages, and nothing but the order.
 
 mod activations;
+mod compensated;
 mod dynamic;
 mod foreseen;
 mod measured;
@@ -10,6 +11,7 @@ mod scaling;
 mod simplified;
 
 pub use activations::{calibrate, check_ranges, quantize_activations};
+pub use compensated::quantize_with_samples;
 pub use foreseen::explain_planned;
 pub use measured::{BALANCED_DB, HIGH_DB, HoldBack, quantize_measured, sensitivity};
 pub use provenance::record_provenance;
@@ -58,6 +60,16 @@ pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
     if config.activations.is_dynamic() {
         return dynamic::quantize(model, config);
     }
+    quantize_weights(model, config, |_, _, _| Ok(()))
+}
+
+/// Quantizes the weights alone. `refine` may change what is planned, of the model that it is planned for and with
+/// patterns that fit it.
+fn quantize_weights(
+    model: &mut Model,
+    config: &Config,
+    refine: impl FnOnce(&Model, &mut Plan, &Config) -> Result<()>,
+) -> Result<Report> {
     config.check()?;
     let config = &fit_patterns(model, config);
     check_patterns(&[model], config)?;
@@ -74,6 +86,7 @@ pub fn quantize(model: &mut Model, config: &Config) -> Result<Report> {
     plan.findings.extend(raised.fact);
     let refused = raised.refused.map(|error| Fact::OpsetNotRaised { reason: error.without_file().to_string() });
     plan.findings.extend(refused);
+    refine(&raised.model, &mut plan, config)?;
     let mut quantized = raised.model;
     plan.findings.extend(following(&quantized, &plan, &config.target));
     check_denied(&plan.findings, config)?;

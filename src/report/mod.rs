@@ -18,8 +18,8 @@ use crate::{
     error::{Error, Result},
     findings::{Fact, Finding},
     ir::{Model, Tensor, type_name},
-    numeric::{Granularity, Layout, distortion},
-    plan::{LeftFloat, Plan, QuantizedCopy, Trained, WeightForm, WeightPlan, storage_dtype, zero_points},
+    numeric::{Distortion, Granularity, Layout, distortion},
+    plan::{LeftFloat, Plan, QuantizedCopy, Trained, WeightForm, WeightPlan, float_type, storage_dtype, zero_points},
 };
 
 /// The version of the form that [`Report::to_json`] writes; it changes where a field changes its meaning
@@ -277,6 +277,13 @@ fn quantized(model: &Model, weight: &WeightPlan, config: &Config) -> Result<Quan
     })
 }
 
+/// A float tensor's elements, exactly.
+fn elements(tensor: &Tensor) -> Result<Vec<f64>> {
+    let float_type =
+        float_type(tensor.dtype()).ok_or_else(|| Error::invalid("a planned weight is of no float type"))?;
+    Ok(float_type.widen(&tensor.bytes()?))
+}
+
 fn copy_report(
     weight: &WeightPlan,
     copy: &QuantizedCopy,
@@ -285,7 +292,10 @@ fn copy_report(
     config: &Config,
 ) -> Result<QuantizedForm> {
     let sqnr_db = if config.measure_error {
-        let distortion = distortion(&tensor.narrow().bytes()?, weight.float_type, layout, &copy.params, copy.scheme);
+        let distortion = match &weight.compensated {
+            Some(stored) => Distortion::between(&elements(&tensor.narrow())?, stored),
+            None => distortion(&tensor.narrow().bytes()?, weight.float_type, layout, &copy.params, copy.scheme),
+        };
         Some(distortion.sqnr_db())
     } else {
         None

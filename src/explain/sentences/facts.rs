@@ -199,6 +199,26 @@ impl fmt::Display for Fact {
                 let both = if kept.is_empty() || other.is_empty() { "" } else { " and " };
                 write!(f, ", {before_db:.1} dB without {other}{both}{kept}")
             }
+            Self::Compensated { weights, of, samples, held_back, before_db, after_db } => {
+                let samples = counted(*samples, "sample");
+                let held_back = if *held_back { " held back" } else { "" };
+                if *weights == 0 {
+                    return write!(
+                        f,
+                        "each weight is rounded by itself: measured on {samples}{held_back}, the worst output has {before_db:.1} dB \
+                         of signal to noise, {after_db:.1} dB with errors that are to cancel out"
+                    );
+                }
+                write!(
+                    f,
+                    "{weights} of {} are rounded so that their errors cancel out: measured on {samples}{held_back}, the worst \
+                     output has {after_db:.1} dB of signal to noise, {before_db:.1} dB with each weight rounded by itself",
+                    counted(*of, "weight")
+                )
+            }
+            Self::FloatActivations { weights } => {
+                write!(f, "activations stay float: no integer kernel takes weights that are {weights}")
+            }
             Self::NotMeasured { reason } => {
                 write!(f, "the quantized model was not run before it was written: {reason}")
             }

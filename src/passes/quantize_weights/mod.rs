@@ -10,8 +10,8 @@ use std::{collections::HashMap, slice};
 use super::{Pass, constants};
 use crate::{
     error::Result,
-    ir::{Attribute, Model, NewOp, OpId, ScopeId, Tensor, Use, ValueId},
-    numeric::Granularity,
+    ir::{Attribute, DataType, Model, NewOp, OpId, ScopeId, Tensor, Use, ValueId},
+    numeric::{FloatType, Granularity},
     plan::{Plan, QuantizedCopy, Site, WeightForm, WeightPlan},
 };
 pub(super) use computed::QuantizedWeight;
@@ -40,6 +40,13 @@ impl Pass for QuantizeWeights<'_> {
         for weight in &self.plan.weights {
             // What a former run replaced is no constant any more.
             let Some(tensor) = constant(model, weight.value) else { continue };
+            let tensor = match &weight.compensated {
+                None => tensor,
+                Some(elements) => {
+                    let bytes = FloatType::F32.encode(elements.iter().copied());
+                    Tensor::from_bytes(tensor.name(), DataType::Float, &tensor.shape(), bytes)?
+                }
+            };
             changed |= match weight.form {
                 WeightForm::Dq | WeightForm::Matmulnbits => store_integers(model, weight, &tensor)?,
                 WeightForm::Qdq => pairs::insert(model, weight, &tensor)?,

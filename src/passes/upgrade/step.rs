@@ -9,6 +9,7 @@ use crate::{
     ir::{Attribute, DataType, Model, NewOp, OpId, ScopeId, ScopeShell, Tensor, Use, ValueId},
     numeric::FloatType,
     passes::constants,
+    plan::float_type,
     proto::{AttributeProto, attribute_proto::AttributeType},
 };
 
@@ -107,7 +108,7 @@ impl Step<'_> {
     /// The floating-point type of a value, to make constants of the same.
     pub fn float_type(&self, value: ValueId) -> Result<(DataType, FloatType)> {
         let dtype = self.facts.float_dtype(value);
-        let float = dtype.and_then(constants::float_type);
+        let float = dtype.and_then(float_type);
         let name = self.model.value(value).name();
         dtype.zip(float).ok_or_else(|| match dtype {
             Some(dtype) => self.refuse(format!("'{name}' is {dtype:?}, not of a floating-point type")),

@@ -234,7 +234,7 @@ pub enum FloatCause {
 /// How activations are stored.
 pub fn scheme(config: &Config) -> Scheme {
     let ty = match config.activations.ty {
-        ActivationType::Uint8 | ActivationType::Dynamic => QuantizedType::UInt8,
+        ActivationType::Uint8 | ActivationType::Dynamic | ActivationType::Float => QuantizedType::UInt8,
         ActivationType::Int8 => QuantizedType::Int8,
         ActivationType::Uint16 => QuantizedType::UInt16,
         ActivationType::Int16 => QuantizedType::Int16,

@@ -12,10 +12,11 @@ use std::{collections::HashSet, ops::ControlFlow};
 
 pub use hold_back::HoldBack;
 pub use sensitivity::sensitivity;
+pub(super) use trial::{Judge, Seen};
 
 use self::{
     search::{Choices, Search},
-    trial::{Judge, Loss},
+    trial::Loss,
 };
 use super::activations::{Prepared, finish, planned, prepare, settled};
 use crate::{

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Samples with what the float model makes of them.
-pub(super) struct Judge<'a> {
+pub(in crate::quantize) struct Judge<'a> {
     engine: &'a dyn Engine,
     samples: &'a [Sample],
     /// The outputs that are compared: their places among the model's.
@@ -24,7 +24,7 @@ pub(super) struct Judge<'a> {
 
 /// What a value held in one run.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seen {
+pub(in crate::quantize) struct Seen {
     pub shape: Vec<usize>,
     pub elements: Vec<f32>,
 }
@@ -42,7 +42,7 @@ impl Seen {
 
 /// How far a model's outputs are from the float model's.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Loss {
+pub(in crate::quantize) struct Loss {
     /// The mean over all outputs, and over the channels of each, of noise over signal and noise: from 0 to 1, for each
     /// against its own variance, so that a channel of small numbers counts like one of large ones.
     pub share: f64,
@@ -136,7 +136,7 @@ impl<'a> Judge<'a> {
 }
 
 /// The outputs of runs beside the float model's.
-pub(super) struct Comparison<'j, 'a> {
+pub(in crate::quantize) struct Comparison<'j, 'a> {
     judge: &'j Judge<'a>,
     tallies: Vec<Tally>,
 }
