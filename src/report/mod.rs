@@ -293,7 +293,7 @@ fn copy_report(
 ) -> Result<QuantizedForm> {
     let sqnr_db = if config.measure_error {
         let distortion = match &weight.compensated {
-            Some(stored) => Distortion::between(&elements(&tensor.narrow())?, stored),
+            Some(stored) => Distortion::between(&elements(tensor.narrow())?, stored),
             None => distortion(&tensor.narrow().bytes()?, weight.float_type, layout, &copy.params, copy.scheme),
         };
         Some(distortion.sqnr_db())

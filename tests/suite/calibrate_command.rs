@@ -176,8 +176,8 @@ fn options_that_make_no_sense_are_refused() {
         &["--calibrate", "samples", "--engine", "tvm"],
         &["--calibrate", "samples", "--engine", "rten", "--onnxruntime", "lib.so"],
         &["--calibrate", "samples", "--save-ranges", "out.onnx"],
-        &["--calibrate", "samples", "--weights", "int4"],
-        &["--calibrate", "samples", "--granularity", "block:32"],
+        &["--calibrate", "samples", "--activations", "uint8", "--weights", "int4"],
+        &["--calibrate", "samples", "--activations", "uint8", "--granularity", "block:32"],
     ];
     let mut said = String::new();
     for options in options {

@@ -14,6 +14,7 @@ mod cases;
 mod command;
 mod command_line;
 mod compare;
+mod compensated;
 mod dynamic;
 mod engine_corpus;
 mod explained;
@@ -65,6 +66,7 @@ fn main() {
         cases::tests,
         command::tests,
         compare::tests,
+        compensated::tests,
         dynamic::tests,
         engine_corpus::tests,
         explained::tests,

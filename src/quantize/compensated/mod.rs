@@ -84,12 +84,12 @@ pub fn quantize_with_samples(
         if config.accuracy == Effort::Off || plan.weights.is_empty() {
             return Ok(());
         }
-        let fact = match compensate(model, plan, config, samples, engine, progress) {
+        let facts = match compensate(model, plan, config, samples, engine, progress) {
             Err(error) if matches!(error.kind(), ErrorKind::Cancelled { .. }) => return Err(error),
             Err(error) => vec![Fact::NotMeasured { reason: error.to_string() }],
             Ok(facts) => facts,
         };
-        plan.findings.extend(fact.into_iter());
+        plan.findings.extend(facts);
         Ok(())
     })
 }

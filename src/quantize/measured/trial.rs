@@ -8,6 +8,7 @@ use crate::{
     compare::{Channels, Measure, channel_axis, decibels},
     error::Result,
     ir::{DataType, Model, Tensor, ValueId},
+    plan::float_type,
 };
 
 /// Samples with what the float model makes of them.
@@ -63,7 +64,8 @@ impl<'a> Judge<'a> {
         let compared = |&place: &usize| {
             let value = outputs[place];
             let first = outputs.iter().position(|&other| other == value) == Some(place);
-            first && facts.float_dtype(value).is_some() && can_be_watched(float, value).is_ok()
+            let is_float = facts.float_dtype(value).is_some_and(|dtype| float_type(dtype).is_some());
+            first && is_float && can_be_watched(float, value).is_ok()
         };
         let places: Vec<usize> = (0..outputs.len()).filter(compared).collect();
         if places.is_empty() || samples.is_empty() {
