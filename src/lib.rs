@@ -19,6 +19,7 @@
 //! |---|---|
 //! | make weights small | [`quantize`], with [`Config`] |
 //! | have layers compute in integers | [`calibrate`] with [`Samples`](calibration::Samples), then [`quantize_measured`], or [`quantize_activations`] by ranges alone |
+//! | take the fastest of several ways, as timed | [`quantize_tuned`] |
 //! | make weights of few bits better with samples | [`quantize_with_samples`] |
 //! | know what a runtime makes of a model, and why | [`explain`](explain::explain), [`explain_planned`] |
 //! | know which operators cost most in accuracy | [`sensitivity`] |
@@ -189,15 +190,15 @@ pub mod targets;
 mod text;
 
 pub use config::{
-    ActivationType, Activations, CalibrationMethod, Config, Effort, Granularity, Pattern, Preference, Rule, TensorType,
-    TrainedPairs, WeightForm, WeightScales, WeightType,
+    ActivationType, Activations, BALANCED_DB, CalibrationMethod, Config, Effort, Granularity, HIGH_DB, Pattern,
+    Preference, Rule, TensorType, TrainedPairs, WeightForm, WeightScales, WeightType,
 };
 pub use error::{Error, ErrorKind, Location, Result};
 pub use file::{OutputFile, PreparedFile, SaveOptions, Saved, is_named_text, is_same_file, remove_unfinished_files};
 pub use ir::Model;
 pub use quantize::{
-    BALANCED_DB, HIGH_DB, HoldBack, Simplified, calibrate, check_ranges, explain_planned, quantize,
-    quantize_activations, quantize_measured, quantize_with_samples, record_provenance, sensitivity, simplify, upgrade,
+    HoldBack, Simplified, Timer, calibrate, check_ranges, explain_planned, quantize, quantize_activations,
+    quantize_measured, quantize_tuned, quantize_with_samples, record_provenance, sensitivity, simplify, upgrade,
 };
 pub use report::Report;
 pub use text::{ParseOptions, RandomFill, TextOptions};

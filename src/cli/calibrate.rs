@@ -103,7 +103,15 @@ pub fn run(args: Args) -> Result<(), Failure> {
     paths.write("the file of ranges", &to);
     paths.check()?;
     let library = args.onnxruntime.as_deref();
-    let observing = Observing { samples: &args.samples, limit, engine, library, hold_back: false, quiet: args.quiet };
+    let observing = Observing {
+        samples: &args.samples,
+        limit,
+        engine,
+        library,
+        hold_back: false,
+        tuned_on: None,
+        quiet: args.quiet,
+    };
     let Seen { ranges, samples, findings: found, .. } = observe(&model, &args.input, &config, &observing)?;
     output.write(&text(&ranges, &config, args.format)?)?;
     if !args.quiet {

@@ -93,7 +93,8 @@ fn explained(args: &Args, model: &Model) -> Result<Explanation, Failure> {
             let library = args.onnxruntime.as_deref();
             let engine = EngineName::of_library(library);
             let (samples, limit) = (&args.samples, args.max_samples);
-            let observing = Observing { samples, limit, engine, library, hold_back: false, quiet: true };
+            let observing =
+                Observing { samples, limit, engine, library, hold_back: false, tuned_on: None, quiet: true };
             Some(observe(model, &args.input, &config, &observing)?)
         }
     };

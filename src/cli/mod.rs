@@ -13,7 +13,7 @@ pub mod observe;
 pub mod outputs;
 mod parse;
 mod print;
-mod quantize;
+pub mod quantize;
 mod samples;
 pub mod sensitivity;
 pub mod settings;

@@ -48,6 +48,8 @@ pub struct Observing<'a> {
     pub library: Option<&'a Path>,
     /// Whether some samples are kept, to measure by.
     pub hold_back: bool,
+    /// On how many threads several ways to quantize are timed, if they are.
+    pub tuned_on: Option<usize>,
     pub quiet: bool,
 }
 
@@ -128,14 +130,15 @@ fn in_file(failure: Failure, input: &Path) -> Failure {
     }
 }
 
-/// Keeps the panics of rten off stderr: the library makes errors of them, which are told like others.
+/// Keeps the panics of engines off stderr: the library makes errors of them, which are told like others.
 pub fn silence_engines() {
-    // So its threads are called, and the folder that its sources lie in, with the version behind.
-    const RTEN: &str = "rten-";
+    // So threads are called, and the folders that sources lie in, with the version behind.
+    const ENGINES: [&str; 2] = ["rten-", "ort-"];
+    let of_engine = |name: &str| ENGINES.iter().any(|engine| name.starts_with(engine));
     let tell = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
-        let in_thread = thread::current().name().is_some_and(|name| name.starts_with(RTEN));
-        let in_source = |file: &str| file.split(['/', '\\']).any(|folder| folder.starts_with(RTEN));
+        let in_thread = thread::current().name().is_some_and(of_engine);
+        let in_source = |file: &str| file.split(['/', '\\']).any(of_engine);
         if !in_thread && !panic.location().is_some_and(|location| in_source(location.file())) {
             tell(panic);
         }

@@ -4,12 +4,13 @@ use std::{
     fs,
     ops::ControlFlow,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use onnx_quant::{
     Config, Model, Report,
     calibration::{
-        Ranges,
+        OnnxruntimeEngine, Ranges,
         range_files::{self, RangeFormat},
     },
     findings::Finding,
@@ -25,6 +26,9 @@ use super::{
     settings::{ACTIVATIONS, Settings},
     summary, use_threads,
 };
+
+/// What the timing of one way to quantize takes, unless a run takes longer.
+pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Quantize a model, or many: what is done where no command is named
 #[derive(Debug, clap::Args)]
@@ -92,7 +96,8 @@ fn quantize(args: &Args, settings: &Settings, input: &Path, output: &Path) -> Re
         limit: settings.max_samples(),
         engine: settings.engine(),
         library: args.onnxruntime.as_deref(),
-        hold_back: !settings.is_off(),
+        hold_back: !settings.is_off() || settings.is_tuned(),
+        tuned_on: settings.tuned_on(),
         quiet: args.quiet,
     });
     let (provenance, of_integers) = (settings.provenance(), settings.of_integers());
@@ -163,7 +168,14 @@ fn planned(
                 ControlFlow::Continue(())
             };
             let (held_back, engine) = (&seen.held_back, &*seen.engine);
-            let report = onnx_quant::quantize_measured(model, config, ranges, held_back, engine, &mut progress);
+            let report = match observing.and_then(|observing| Some((observing.tuned_on?, observing.library))) {
+                None => onnx_quant::quantize_measured(model, config, ranges, held_back, engine, &mut progress),
+                Some((threads, library)) => {
+                    let timing = OnnxruntimeEngine::new(library)?;
+                    let mut timer = |models: &[&Model]| timing.times(models, held_back, threads, PATIENCE);
+                    onnx_quant::quantize_tuned(model, config, ranges, held_back, engine, &mut timer, &mut progress)
+                }
+            };
             bar.finish_and_clear();
             report
         }

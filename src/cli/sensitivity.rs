@@ -3,7 +3,6 @@
 use std::{fmt::Write, ops::ControlFlow, path::PathBuf};
 
 use onnx_quant::{
-    BALANCED_DB, Config, Effort, HIGH_DB,
     compare::LIMIT_DB,
     report::{SensitiveOperator, Sensitivity, Step},
 };
@@ -85,7 +84,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let (rules, json) = (output(&args.save_rules)?, output(&args.json)?);
 
     let library = args.onnxruntime.as_deref();
-    let observing = Observing { samples: &args.samples, limit, engine, library, hold_back: true, quiet: args.quiet };
+    let observing = Observing {
+        samples: &args.samples,
+        limit,
+        engine,
+        library,
+        hold_back: true,
+        tuned_on: None,
+        quiet: args.quiet,
+    };
     let Seen { ranges, held_back, engine, findings: found, .. } = observe(&model, &args.input, &config, &observing)?;
     let bar = trials(args.quiet);
     let mut progress = |done| {
@@ -95,7 +102,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let ranking = onnx_quant::sensitivity(&model, &config, &ranges, &held_back, &*engine, &mut progress);
     bar.finish_and_clear();
     let ranking = ranking.map_err(|error| error.in_file(&args.input))?;
-    let bound_db = bound(&config);
+    let bound_db = config.bound_db();
     if let Some(output) = rules {
         output.write(&ranking.to_rules(ranking.steps_for(bound_db).unwrap_or(ranking.steps.len()))?)?;
     }
@@ -110,11 +117,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     print_to_stderr(&told);
     let to_stream = [&args.save_rules, &args.json].into_iter().flatten().any(|path| path.as_os_str() == STREAM);
     if to_stream { Ok(()) } else { print_to_stdout(&text(&ranking, bound_db, args.verbose)) }
-}
-
-/// What the worst output is to have, in dB.
-pub fn bound(config: &Config) -> f64 {
-    config.min_sqnr_db.unwrap_or(if config.accuracy == Effort::High { HIGH_DB } else { BALANCED_DB })
 }
 
 /// How many steps are listed where not all are asked for.

@@ -1,11 +1,16 @@
 //! Options, once: as flags and, under the same names, as keys of a TOML file.
 
-use std::{num::NonZeroUsize, path::Path, str::FromStr};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use onnx_quant::{
     ActivationType, Activations, CalibrationMethod, Config, Effort, Granularity, Pattern, Preference, Rule,
-    SaveOptions, TensorType, TrainedPairs, WeightForm, WeightScales, WeightType, findings::Code,
+    SaveOptions, TensorType, TrainedPairs, WeightForm, WeightScales, WeightType, findings::Code, targets::costs::Costs,
 };
 use serde::Deserialize;
 
@@ -140,6 +145,20 @@ pub struct Settings {
     #[arg(long, value_name = "WHAT", value_parser = one_of(Preference::NAMES), help_heading = ACTIVATIONS)]
     prefer: Option<Preference>,
 
+    /// What kernels take on the machine that the model will run on, by which it is decided what computes in integers: a
+    /// file that `cargo bench --bench costs` writes [default: a processor with AVX-512 and VNNI]
+    #[arg(long, value_name = "FILE", help_heading = ACTIVATIONS)]
+    costs: Option<PathBuf>,
+
+    /// Quantize in several ways, run and time all of them in onnxruntime beside the float model, and write the fastest
+    /// that is accurate enough, or the float model as it is; takes --onnxruntime, or $ORT_DYLIB_PATH
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true, help_heading = ACTIVATIONS)]
+    tune: Option<bool>,
+
+    /// Time on so many threads of onnxruntime [default: 1]
+    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = ACTIVATIONS)]
+    tune_threads: Option<NonZeroUsize>,
+
     /// How much is done for accuracy: a fourth of the samples is held back (of 8 and more), other ranges are tried and measured by
     /// them, and layers that cost too much stay float; off goes by rules alone [default: balanced]
     #[arg(long, value_name = "HOW", value_parser = one_of(Effort::NAMES), help_heading = ACTIVATIONS)]
@@ -180,6 +199,8 @@ impl Settings {
             ("--accuracy", self.accuracy.is_some()),
             ("--min-sqnr", self.min_sqnr.is_some()),
             ("--engine", self.engine.is_some()),
+            ("--tune", self.is_tuned()),
+            ("--tune-threads", self.tune_threads.is_some()),
         ];
         given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
     }
@@ -204,10 +225,22 @@ impl Settings {
     pub fn of_integers(&self) -> Option<&'static str> {
         let given = [
             ("--prefer", self.prefer.is_some()),
+            ("--costs", self.costs.is_some()),
+            ("--tune", self.is_tuned()),
             ("--reduce-range", self.reduce_range.is_some()),
             ("--store-float-layers", self.store_float_layers.is_some()),
         ];
         self.of_ranges().or_else(|| given.into_iter().find(|(_, given)| *given).map(|(option, _)| option))
+    }
+
+    /// Whether several ways are timed.
+    pub fn is_tuned(&self) -> bool {
+        self.tune.unwrap_or_default()
+    }
+
+    /// On how many threads, if they are.
+    pub fn tuned_on(&self) -> Option<usize> {
+        self.is_tuned().then_some(self.tune_threads.map_or(1, NonZeroUsize::get))
     }
 
     /// Whether each run finds the scales of activations.
@@ -236,9 +269,9 @@ impl Settings {
         !self.no_provenance.unwrap_or_default()
     }
 
-    /// What is to run the model.
+    /// What is to run the model: onnxruntime where it is timed there.
     pub fn engine(&self) -> EngineName {
-        self.engine.unwrap_or_default()
+        self.engine.unwrap_or(if self.is_tuned() { EngineName::Onnxruntime } else { EngineName::default() })
     }
 
     /// These settings, and where they are silent those of a file, if there is one.
@@ -289,6 +322,9 @@ impl Settings {
             store_float_layers: self.store_float_layers.or(file.store_float_layers),
             calibration: self.calibration.or(file.calibration),
             prefer: self.prefer.or(file.prefer),
+            costs: self.costs.or(file.costs),
+            tune: self.tune.or(file.tune),
+            tune_threads: self.tune_threads.or(file.tune_threads),
             accuracy: self.accuracy.or(file.accuracy),
             min_sqnr: self.min_sqnr.or(file.min_sqnr),
             max_samples: self.max_samples.or(file.max_samples),
@@ -306,7 +342,9 @@ impl Settings {
         let suiting = Config::for_target(
             target.map_err(|error: onnx_quant::Error| Failure::Usage(error.to_string()))?.unwrap_or_default(),
         );
+        let costs = self.costs.as_deref().map(Costs::from_file).transpose()?.map(Arc::new);
         let config = Config::default()
+            .with_costs(costs)
             .with_weights(self.weights.unwrap_or(suiting.weights))
             .with_granularity(self.granularity.unwrap_or_default())
             .with_asymmetric(self.asymmetric.unwrap_or_default())

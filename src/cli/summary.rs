@@ -5,7 +5,7 @@ use std::{collections::HashSet, path::Path};
 use onnx_quant::{
     Config, Report, Rule, Saved, WeightForm,
     findings::Finding,
-    report::{FloatTensor, PlannedOperator, QuantizedActivations, QuantizedForm, QuantizedTensor},
+    report::{FloatTensor, PlannedOperator, QuantizedActivations, QuantizedForm, QuantizedTensor, Tuned, TunedPlan},
 };
 
 use super::count;
@@ -16,6 +16,9 @@ pub fn text(report: &Report, config: &Config, verbose: bool) -> String {
     let out = &mut text;
     if verbose {
         table(out, report);
+    }
+    if let Some(tuned) = &report.tuned {
+        ways(out, tuned);
     }
     if let Some(found) = &report.activations {
         activations(out, found, config, verbose);
@@ -58,6 +61,35 @@ pub fn written(output: &Path, before: Option<u64>, saved: Saved) -> String {
     };
     line(&mut text, format_args!("wrote {}: {change}{external}", output.display()));
     text
+}
+
+/// The ways that were timed, a line for each.
+fn ways(out: &mut String, tuned: &Tuned) {
+    line(out, format_args!("a run of the float model takes {:.0} us in onnxruntime; beside it:", tuned.float_us));
+    line(out, format_args!("   time    tensors  worst output"));
+    let float = TunedRow { time: Some(1.0), bytes: Some(tuned.float_bytes), db: None, what: "float".to_owned() };
+    let of_plan = |plan: &TunedPlan| {
+        let said = match (&plan.why_not, plan.taken) {
+            (_, true) => " (taken)".to_owned(),
+            (Some(why), false) => format!(" ({why})"),
+            (None, false) => String::new(),
+        };
+        TunedRow { time: plan.time, bytes: plan.bytes, db: plan.worst_db, what: format!("{}{said}", plan.way) }
+    };
+    for TunedRow { time, bytes: size, db, what } in [float].into_iter().chain(tuned.plans.iter().map(of_plan)) {
+        let time = time.map_or("-".to_owned(), |time| format!("{time:.2}"));
+        let size = size.map_or("-".to_owned(), bytes);
+        let db = db.map_or("-".to_owned(), |db| format!("{db:.1} dB"));
+        line(out, format_args!("  {time:>5}  {size:>9}  {db:>12}  {what}"));
+    }
+}
+
+/// What is told of one way.
+struct TunedRow {
+    time: Option<f64>,
+    bytes: Option<usize>,
+    db: Option<f64>,
+    what: String,
 }
 
 /// How many layers compute in integers, and which do not.

@@ -59,6 +59,11 @@ pub enum Effort {
     High,
 }
 
+/// What the worst output is to have, in dB, where nothing else is asked for: `balanced`.
+pub const BALANCED_DB: f64 = 20.0;
+/// The same for `high`.
+pub const HIGH_DB: f64 = 30.0;
+
 /// What decides which operators compute in integers, where a target's kernels have known times.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -69,6 +74,8 @@ pub enum Preference {
     Speed,
     /// The size of the file: all that can compute in integers does.
     Size,
+    /// As for speed; of what is [tuned](crate::quantize_tuned), the most accurate of the fastest.
+    Accuracy,
 }
 
 /// The type that activations are stored as.
@@ -186,6 +193,7 @@ super::named!(ActivationType {
 super::named!(Preference {
     "speed" => Self::Speed,
     "size" => Self::Size,
+    "accuracy" => Self::Accuracy,
 });
 
 super::named!(Effort {

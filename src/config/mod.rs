@@ -1,6 +1,6 @@
 //! What to do, as plain data: the same for the library, the command's options and its TOML file.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,10 +9,10 @@ use crate::{
     findings::{Code, Severity},
     ir::DataType,
     setters::setters,
-    targets::{ElementType, Target},
+    targets::{ElementType, Target, costs::Costs},
 };
 
-pub use activations::{ActivationType, Activations, CalibrationMethod, Effort, Preference};
+pub use activations::{ActivationType, Activations, BALANCED_DB, CalibrationMethod, Effort, HIGH_DB, Preference};
 pub use pattern::Pattern;
 pub use rule::Rule;
 pub use tensor_type::TensorType;
@@ -110,6 +110,8 @@ pub struct Config {
     pub store_float_layers: Option<WeightType>,
     /// Where activations are quantized: what decides which operators compute in integers.
     pub prefer: Preference,
+    /// What kernels take on the machine that the model will run on; `None`: on a processor with AVX-512 and VNNI.
+    pub costs: Option<Arc<Costs>>,
     /// How much is done for accuracy where there are samples to measure it by.
     pub accuracy: Effort,
     /// What the worst output is to have of signal to noise on these samples, in dB; `None`:
@@ -142,6 +144,7 @@ setters!(Config {
     with_rules(rules: Vec<Rule>),
     with_store_float_layers(store_float_layers: Option<WeightType>),
     with_prefer(prefer: Preference),
+    with_costs(costs: Option<Arc<Costs>>),
     with_accuracy(accuracy: Effort),
     with_min_sqnr_db(min_sqnr_db: Option<f64>),
     with_measure_error(measure_error: bool),
@@ -173,6 +176,12 @@ impl Config {
         };
         let activations = Activations { ty, symmetric: writes.symmetric_activations, ..Activations::default() };
         Self { weights, activations, target, ..Self::default() }
+    }
+
+    /// What the worst output is to have of signal to noise, in dB, on samples that are held back: what was
+    /// [asked for](Self::min_sqnr_db), or what goes with [`accuracy`](Self::accuracy).
+    pub fn bound_db(&self) -> f64 {
+        self.min_sqnr_db.unwrap_or(if self.accuracy == Effort::High { HIGH_DB } else { BALANCED_DB })
     }
 
     /// Whether it does not put up with findings of a code and a severity.

@@ -84,6 +84,8 @@ codes! {
     Compensated = "compensated",
     /// Activations stay float, since no integer kernel takes such weights.
     FloatActivations = "float-activations",
+    /// Several ways to quantize were timed, and the fastest taken, or none.
+    Tuned = "tuned",
     /// A quantized model was not run before it was written.
     NotMeasured = "not-measured",
     /// Outputs could not be compared with the float model's.

@@ -239,6 +239,22 @@ pub enum Fact {
         /// The same with errors that cancel out.
         after_db: f64,
     },
+    /// The fastest of several ways to quantize was taken.
+    Tuned {
+        /// Which.
+        way: String,
+        /// A run over a run of the float model.
+        time: f64,
+        /// How many were timed.
+        tried: usize,
+    },
+    /// The model stays float: no way to quantize it is faster and accurate enough.
+    NothingFaster {
+        /// How many ways were tried.
+        tried: usize,
+        /// What the worst output was to have of signal to noise, in dB.
+        bound_db: f64,
+    },
     /// Activations stay float, since no integer kernel takes weights of this form.
     FloatActivations {
         /// The form.
@@ -306,6 +322,7 @@ impl Fact {
             Self::Inaccurate { .. } => Code::Inaccurate,
             Self::Measured { .. } => Code::Measured,
             Self::Compensated { .. } => Code::Compensated,
+            Self::Tuned { .. } | Self::NothingFaster { .. } => Code::Tuned,
             Self::FloatActivations { .. } => Code::FloatActivations,
             Self::NotMeasured { .. } => Code::NotMeasured,
             Self::NotCompared { .. } | Self::NotIsolated { .. } => Code::NotCompared,

@@ -16,6 +16,7 @@ use super::{
     cli::{
         self, Failure,
         observe::{EngineName, replaced},
+        quantize::PATIENCE,
         summary,
     },
     errors::{Fault, option_error},
@@ -96,7 +97,7 @@ pub fn quantize<'py>(
         _ => {}
     }
     let (limit, engine, provenance) = (settings.max_samples(), settings.engine(), settings.provenance());
-    let of_integers = settings.of_integers();
+    let (of_integers, tuned_on) = (settings.of_integers(), settings.tuned_on());
     let (config, mut save) = settings.into_parts(true).map_err(Fault::from)?;
     save.overwrite = overwrite;
     if let Some(option) = of_integers.filter(|_| samples.is_some() && config.activations.is_float()) {
@@ -128,7 +129,7 @@ pub fn quantize<'py>(
             (report.map_err(|error| model.name(error))?, Some(engine.name()))
         } else {
             let seen = samples.as_ref().zip(engine.as_deref()).map(|(samples, engine)| {
-                let hold_back = config.accuracy != Effort::Off;
+                let hold_back = config.accuracy != Effort::Off || tuned_on.is_some();
                 observe(&loaded, &config, samples, limit.map(usize::from), engine, hold_back, interpreter)
             });
             let seen = seen.transpose().map_err(|error| model.name(error))?;
@@ -139,7 +140,18 @@ pub fn quantize<'py>(
             let report = match (&known, seen.as_ref().zip(engine.as_deref())) {
                 (Some(ranges), Some((seen, engine))) => {
                     let mut trials = |_| interpreter.go_on().map_or(ControlFlow::Break(()), ControlFlow::Continue);
-                    onnx_quant::quantize_measured(&mut loaded, &config, ranges, &seen.held_back, engine, &mut trials)
+                    let held_back = &seen.held_back;
+                    match tuned_on {
+                        None => {
+                            onnx_quant::quantize_measured(&mut loaded, &config, ranges, held_back, engine, &mut trials)
+                        }
+                        Some(threads) => {
+                            let timing = OnnxruntimeEngine::new(onnxruntime.as_deref())?;
+                            let mut timer = |models: &[&Model]| timing.times(models, held_back, threads, PATIENCE);
+                            let (timer, trials) = (&mut timer, &mut trials);
+                            onnx_quant::quantize_tuned(&mut loaded, &config, ranges, held_back, engine, timer, trials)
+                        }
+                    }
                 }
                 (Some(ranges), None) => onnx_quant::quantize_activations(&mut loaded, &config, ranges),
                 (None, _) => onnx_quant::quantize(&mut loaded, &config),

@@ -9,13 +9,15 @@ mod provenance;
 #[cfg(test)]
 mod scaling;
 mod simplified;
+mod tuned;
 
 pub use activations::{calibrate, check_ranges, quantize_activations};
 pub use compensated::quantize_with_samples;
 pub use foreseen::explain_planned;
-pub use measured::{BALANCED_DB, HIGH_DB, HoldBack, quantize_measured, sensitivity};
+pub use measured::{HoldBack, quantize_measured, sensitivity};
 pub use provenance::record_provenance;
 pub use simplified::{Simplified, simplify};
+pub use tuned::{Timer, quantize_tuned};
 
 use std::{borrow::Cow, collections::HashSet};
 

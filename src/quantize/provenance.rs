@@ -56,6 +56,7 @@ pub(super) fn options(config: &Config, with_activations: bool) -> String {
         activations: Activations { ty, symmetric, reduce_range, keep_weight_scales, method },
         tensor_types,
         prefer,
+        costs,
         accuracy,
         min_sqnr_db,
         // These change what is told or refused, not what is written.
@@ -96,6 +97,9 @@ pub(super) fn options(config: &Config, with_activations: bool) -> String {
         }
         given(!config.activations.is_dynamic(), format!("--calibration {method}"));
         given(*prefer != default.prefer, format!("--prefer {prefer}"));
+        if let Some(costs) = costs {
+            given(true, format!("--costs '{}'", costs.title));
+        }
         given(*accuracy != default.accuracy, format!("--accuracy {accuracy}"));
         if let Some(db) = min_sqnr_db {
             given(true, format!("--min-sqnr {db}"));

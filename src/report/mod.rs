@@ -5,9 +5,11 @@
 
 mod activations;
 mod sensitivity;
+mod tuned;
 
 pub use activations::{EstimatedTime, LayerTimes, PlannedOperator, QuantizedActivations, QuantizedValue};
 pub use sensitivity::{SENSITIVITY_SCHEMA, SENSITIVITY_VERSION, SensitiveOperator, Sensitivity, Step};
+pub use tuned::{Tuned, TunedPlan, Way};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -71,6 +73,9 @@ pub struct Report {
     /// What became of activations, where they were quantized.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activations: Option<QuantizedActivations>,
+    /// The ways to quantize that were tried and timed, where they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuned: Option<Tuned>,
 }
 
 /// Something before and after.
@@ -204,6 +209,7 @@ impl Report {
             bytes,
             findings: Vec::new(),
             activations: plan.activations.as_ref().map(|plan| QuantizedActivations::of(model, plan)),
+            tuned: None,
         };
         report.tell(&plan.findings);
         Ok(report)

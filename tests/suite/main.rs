@@ -46,6 +46,7 @@ mod speed;
 mod targets;
 mod testdata;
 mod text;
+mod tuned;
 mod types;
 mod upgrade;
 mod upgrade_corpus;
@@ -91,6 +92,7 @@ fn main() {
         speed::tests,
         targets::tests,
         text::tests,
+        tuned::tests,
         types::tests,
         upgrade::tests,
         vocabulary::tests,

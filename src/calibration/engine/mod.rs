@@ -7,6 +7,8 @@ mod auto;
 mod onnxruntime;
 #[cfg(feature = "rten")]
 mod rten;
+#[cfg(feature = "onnxruntime")]
+mod timing;
 
 #[cfg(any(feature = "rten", feature = "onnxruntime"))]
 use std::{

@@ -22,7 +22,7 @@ use crate::{
     ir::{DataType, Tensor, type_name},
 };
 
-const NAME: &str = "onnxruntime";
+pub(super) const NAME: &str = "onnxruntime";
 /// The variable that names the library, as for other programs that load it so.
 const VARIABLE: &str = "ORT_DYLIB_PATH";
 
@@ -82,6 +82,10 @@ impl OnnxruntimeEngine {
         environment.set_log_level(LogLevel::Fatal);
         *loaded = Some((library, environment.clone()));
         Ok(Self::as_written(environment))
+    }
+
+    pub(super) fn environment(&self) -> &Environment {
+        &self.environment
     }
 
     /// Computes what the model says, operator by operator.
@@ -153,7 +157,8 @@ impl Session for OnnxruntimeSession<'_> {
     }
 }
 
-fn value(tensor: &Tensor) -> Result<DynValue> {
+/// A tensor as onnxruntime takes it.
+pub(super) fn value(tensor: &Tensor) -> Result<DynValue> {
     let bytes = tensor.bytes()?;
     macro_rules! value {
         ($ty:ty) => {

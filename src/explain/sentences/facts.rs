@@ -216,6 +216,18 @@ impl fmt::Display for Fact {
                     counted(*of, "weight")
                 )
             }
+            Self::Tuned { way, time, tried } => {
+                write!(
+                    f,
+                    "of {tried} ways that were timed the best was taken: {way}, {time:.2} of the float model's time"
+                )
+            }
+            Self::NothingFaster { tried, bound_db } => {
+                write!(
+                    f,
+                    "the model stays float: of {tried} ways to quantize it none is faster with {bound_db} dB of signal to noise"
+                )
+            }
             Self::FloatActivations { weights } => {
                 write!(f, "activations stay float: no integer kernel takes weights that are {weights}")
             }

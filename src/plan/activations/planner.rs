@@ -158,7 +158,8 @@ impl<'a> Planner<'a> {
                 return (self.region.clone(), all, None);
             }
             let by = |costs| Placements::of(self.model, &self.region, &sizes, costs);
-            let (placements, without_vnni) = (by(Costs::with_vnni()), by(Costs::without_vnni()));
+            let own = self.config.costs.as_deref().unwrap_or(Costs::with_vnni());
+            let (placements, without_vnni) = (by(own), by(Costs::without_vnni()));
             let all_integer = placements.given(&self.region.candidates().into_iter().map(|it| it.op).collect());
             let fastest = placements.fastest();
             let placement = match placements.times(&fastest) {

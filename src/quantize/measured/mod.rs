@@ -29,11 +29,6 @@ use crate::{
     report::Report,
 };
 
-/// What the worst output is to have, in dB, where nothing else is asked for: `balanced`.
-pub const BALANCED_DB: f64 = 20.0;
-/// The same for `high`.
-pub const HIGH_DB: f64 = 30.0;
-
 /// How many times the calibration may run again, in time: `balanced`.
 const BALANCED_RUNS: f64 = 4.0;
 /// The same for `high`.
@@ -167,11 +162,11 @@ fn search(
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Option<Found>> {
     let settled = settled(model.clone(), config, float.clone())?;
-    let (times, trials, bound_db) = match config.accuracy {
-        Effort::High => (HIGH_RUNS, HIGH_TRIALS, HIGH_DB),
-        _ => (BALANCED_RUNS, BALANCED_TRIALS, BALANCED_DB),
+    let (times, trials) = match config.accuracy {
+        Effort::High => (HIGH_RUNS, HIGH_TRIALS),
+        _ => (BALANCED_RUNS, BALANCED_TRIALS),
     };
-    let bound_db = config.min_sqnr_db.unwrap_or(bound_db);
+    let bound_db = config.bound_db();
     let budget = budget(times, ranges, judge);
     let mut search = Search::new(&settled.model, &settled.config, ranges, judge, budget, progress)?;
     let layers: HashSet<OpId> = search.layers().collect();
