@@ -141,7 +141,8 @@ pub struct Settings {
     calibration: Option<CalibrationMethod>,
 
     /// What decides which operators compute in integers: speed, by which what would be no faster stays float, or size, by
-    /// which all that can does [default: speed]
+    /// which all that can does; accuracy is as speed, and with --tune takes the most accurate of the fastest
+    /// [default: speed]
     #[arg(long, value_name = "WHAT", value_parser = one_of(Preference::NAMES), help_heading = ACTIVATIONS)]
     prefer: Option<Preference>,
 
