@@ -3,28 +3,23 @@
 use std::{ffi::OsString, io::Write, ops::ControlFlow, path::PathBuf};
 
 use onnx_quant::{
-    Config, Effort, ErrorKind, HoldBack, Model, ParseOptions, Report, SaveOptions, TextOptions,
-    calibration::{Engine, OnnxruntimeEngine, Sample},
+    Config, Effort, Model, ParseOptions, SaveOptions, TextOptions,
+    calibration::{Engine, OnnxruntimeEngine},
     compare::Comparing,
     explain::is_quantized,
-    findings::Finding,
     targets::Target,
 };
 use pyo3::{Bound, Py, PyAny, PyResult, Python, pyclass, pyfunction, pymethods, types::PyBytes};
 
 use super::{
-    cli::{
-        self, Failure,
-        observe::{EngineName, replaced},
-        quantize::PATIENCE,
-        summary,
-    },
+    cli::{self, Failure, observe::EngineName, quantize::PATIENCE, summary},
     errors::{Fault, option_error},
     models::{self, Output, check_output, output},
+    observed::{observe, with_samples},
     options,
     ranges::{Ranges, merged},
     samples,
-    work::{Callbacks, Interpreter, run},
+    work::{Callbacks, run},
 };
 
 /// A result as JSON, what people read of it, and the model, where that was not written to a file.
@@ -32,15 +27,6 @@ type Answer<'py> = (String, String, Option<Bound<'py, PyBytes>>);
 
 /// The same, and the engine that ran the model, where one did.
 type Ran<'py> = (String, String, Option<Bound<'py, PyBytes>>, Option<&'static str>);
-
-/// What was observed, and by which engine.
-struct Seen {
-    ranges: onnx_quant::calibration::Ranges,
-    /// The samples that were held back.
-    held_back: Vec<Sample>,
-    engine: &'static str,
-    findings: Vec<Finding>,
-}
 
 /// This version.
 #[pyfunction]
@@ -379,50 +365,6 @@ pub fn to_text(py: Python<'_>, model: models::Source, elements: Option<usize>) -
 pub fn parse_text<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyBytes>> {
     let model = Model::from_text_with(text, &ParseOptions::default()).map_err(Fault::from)?;
     Ok(PyBytes::new(py, &model.to_bytes()))
-}
-
-/// Runs a model with samples.
-fn observe(
-    model: &Model,
-    config: &Config,
-    samples: &samples::Source,
-    limit: Option<usize>,
-    engine: &dyn Engine,
-    hold_back: bool,
-    interpreter: &Interpreter,
-) -> onnx_quant::Result<Seen> {
-    let opened = samples.open(model, limit, interpreter)?;
-    let total = opened.total;
-    let mut progress = |done| interpreter.progress(done, total);
-    let mut seen = if hold_back { HoldBack::new(opened.samples) } else { HoldBack::nothing(opened.samples) };
-    let ranges = onnx_quant::calibrate(model, config, &mut seen, engine, &mut progress)?;
-    let held_back = seen.kept();
-    let findings = replaced(engine).into_iter().map(Finding::from).collect();
-    Ok(Seen { ranges, held_back, engine: engine.name(), findings })
-}
-
-/// Quantizes the weights alone, rounded as suits samples.
-fn with_samples(
-    model: &mut Model,
-    config: &Config,
-    samples: &samples::Source,
-    limit: Option<usize>,
-    engine: &dyn Engine,
-    interpreter: &Interpreter,
-) -> onnx_quant::Result<Report> {
-    let opened = samples.open(model, limit, interpreter)?;
-    let total = opened.total;
-    let mut all = Vec::new();
-    for sample in opened.samples {
-        all.push(sample?);
-        if interpreter.progress(all.len(), total).is_break() {
-            return Err(ErrorKind::Cancelled { samples: all.len() }.into());
-        }
-    }
-    let mut stages = |_| interpreter.go_on().map_or(ControlFlow::Break(()), ControlFlow::Continue);
-    let mut report = onnx_quant::quantize_with_samples(model, config, &all, engine, &mut stages)?;
-    report.findings.extend(replaced(engine).map(Finding::from));
-    Ok(report)
 }
 
 fn parse_target(target: &str) -> PyResult<Target> {

@@ -7,6 +7,7 @@
 mod errors;
 mod functions;
 mod models;
+mod observed;
 mod options;
 mod ranges;
 mod samples;
@@ -25,6 +26,7 @@ mod native {
             Comparison, calibrate, compare, explain, inspect, option_names, parse_text, quantize, run_command,
             simplify, to_text, upgrade, version,
         },
+        observed::sensitivity,
         ranges::Ranges,
     };
 

@@ -8,6 +8,7 @@ import sys
 
 import numpy
 import onnx
+import pytest
 
 import onnx_quant
 
@@ -33,6 +34,39 @@ def test_compare(model, folder, arrays, command, tmp_path):
     assert [finding.code for finding in comparison.findings][-1] == "inaccurate"
     assert json.loads(comparison.to_json()) == comparison.to_dict()
     assert comparison.to_html("here").lstrip().startswith("<!") and "here" in comparison.to_html("here")
+
+
+def test_sensitivity(model, arrays, command, tmp_path):
+    numpy.savez(tmp_path / "samples.npz", logmel=numpy.concatenate([one["logmel"] for one in arrays * 2]))
+    options = ["--samples", tmp_path / "samples.npz", "--prefer", "size", "--min-sqnr", 33]
+    done = command("sensitivity", model, *options, "--json", tmp_path / "told.json", "--save-rules", tmp_path / "r.toml")
+    assert done.returncode == 0, done.stderr
+    ranking = onnx_quant.sensitivity(model, arrays * 2, prefer="size", min_sqnr=33.0)
+    assert ranking.to_dict() == json.loads((tmp_path / "told.json").read_text())
+    assert ranking.rules == (tmp_path / "r.toml").read_text() and "[[rule]]" in ranking.rules
+    assert str(ranking) == done.stdout.decode()
+    assert ranking._repr_html_().count("<tr>") == len(ranking.steps) + 1
+    name = ranking.steps[0]["operators"][0]["name"]
+    report = onnx_quant.quantize(model, samples=arrays, prefer="size", rule={"match": name, "float": True})
+    assert [one for one in report.activations["operators"] if f"'{name}'" in one["operator"]][0]["integer"] is False
+    with pytest.raises(TypeError):
+        onnx_quant.sensitivity(model, None)
+
+
+def test_samples_serve_weights_of_few_bits(model, arrays):
+    report = onnx_quant.quantize(model, samples=arrays * 2, weights="int4")
+    assert "compensated" in [finding.code for finding in report.findings] and report.activations is None
+    assert report.model != onnx_quant.quantize(model, weights="int4").model
+    with pytest.raises(onnx_quant.OptionError, match="calibration"):
+        onnx_quant.quantize(model, samples=arrays, weights="int4", calibration="mse")
+
+
+@pytest.mark.skipif(onnx_quant.find_onnxruntime() is None, reason="onnxruntime is not installed")
+def test_tune(model, arrays):
+    report = onnx_quant.quantize(model, samples=arrays * 2, tune=True)
+    plans = report.tuned["plans"]
+    assert len(plans) == 4 and sum(plan["taken"] for plan in plans) <= 1
+    assert "tuned" in [finding.code for finding in report.findings]
 
 
 def test_inspect(model, command):
@@ -78,7 +112,8 @@ def test_help_reads_well():
 
 def test_every_option_of_the_command_is_there(command):
     shown = command("--help").stdout.decode()
-    for name in onnx_quant.option_names():
+    # Rules have no place on a line.
+    for name in set(onnx_quant.option_names()) - {"rule"}:
         assert f"--{name.replace('_', '-')}" in shown
     assert {"weights", "exclude", "weight_form", "strict"} <= set(onnx_quant.option_names())
 

@@ -8,7 +8,8 @@ between its layers do too, so that runtimes compute in integers.
 
 `quantize` takes paths, bytes and onnx.ModelProto, and samples from files, iterators of dicts of arrays, and objects with
 `get_next()`. `calibrate` observes alone, and its `Ranges` are merged, saved and loaded; `explain` tells what a runtime
-makes of a model, `compare` what quantization cost, `inspect` what is in a model; `simplify`, `upgrade`, `to_text`, `parse`
+makes of a model, `compare` what quantization cost, `inspect` what is in a model, `sensitivity` which
+operators cost most in accuracy; `simplify`, `upgrade`, `to_text`, `parse`
 and `print` do what the command of that name does. What goes wrong is an `Error`, with the attributes `file`, `operator`
 and `code`.
 
@@ -26,6 +27,7 @@ from ._api import (
     parse,
     print,
     quantize,
+    sensitivity,
     simplify,
     to_text,
     upgrade,
@@ -44,7 +46,7 @@ from ._errors import (
     UnknownOptionError,
 )
 from ._native import Ranges, version
-from ._results import Comparison, Explanation, Finding, Inspection, Report, Simplified, Upgraded
+from ._results import Comparison, Explanation, Finding, Inspection, Report, Sensitivity, Simplified, Upgraded
 from ._samples import DataReader
 
 __version__ = version()
@@ -66,6 +68,7 @@ __all__ = [
     "Ranges",
     "Report",
     "SampleError",
+    "Sensitivity",
     "Simplified",
     "UnknownOptionError",
     "Upgraded",
@@ -79,6 +82,7 @@ __all__ = [
     "parse",
     "print",
     "quantize",
+    "sensitivity",
     "simplify",
     "to_text",
     "upgrade",

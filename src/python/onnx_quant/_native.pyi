@@ -17,6 +17,7 @@ __all__ = [
     "parse_text",
     "quantize",
     "run_command",
+    "sensitivity",
     "simplify",
     "to_text",
     "upgrade",
@@ -83,6 +84,14 @@ def calibrate(
     threads: Optional[int],
     progress: Optional[_Progress],
 ) -> Ranges: ...
+def sensitivity(
+    model: _Model,
+    samples: _Samples,
+    options: str,
+    onnxruntime: Optional[str],
+    threads: Optional[int],
+    progress: Optional[_Progress],
+) -> tuple[str, str, str]: ...
 def explain(
     model: _Model,
     target: str,

@@ -101,6 +101,8 @@ class Report(Result):
     """Constants that training had quantized; None where there are none."""
     bytes: dict[str, int]
     """The bytes of all quantized weights, as float and as integers."""
+    tuned: Optional[dict[str, Any]] = None
+    """The ways to quantize that were tried and timed; None without `tune`."""
     activations: Optional[dict[str, Any]] = None
     """What became of layers and the values between them; None where activations are not quantized."""
     model: Any = None
@@ -121,6 +123,41 @@ class Report(Result):
         rows.extend(
             (left["name"], "float", "float", "", "", left["reason"]) for left in self.left_float
         )
+        return rows
+
+
+class Sensitivity(Result):
+    """Which operators cost most in accuracy, the most expensive first."""
+
+    version: int
+    """The version of this form."""
+    samples: int
+    """How many samples it was measured on."""
+    planned_db: float
+    """Signal to noise of the worst output as planned, in dB."""
+    layers: int
+    """Layers that compute in integers as planned."""
+    time: Optional[float] = None
+    """A run as planned over a run in float, by estimate."""
+    bytes: int
+    """Bytes of all weights as planned."""
+    steps: list[dict[str, Any]]
+    """Operators, and what is foreseen with them and those of all steps before in float."""
+    rules: str
+    """The ranking as rules for a configuration file: those that it takes for `min_sqnr` hold, the others are comments."""
+
+    def __init__(self, text: str, summary: str, rules: str) -> None:
+        super().__init__(text, summary)
+        self.rules = rules
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        rows: list[tuple[str, ...]] = [("noise", "foreseen in dB", "time", "bytes", "operators")]
+        for step in self.steps:
+            time = step.get("time")
+            rows.append((
+                f"{step['noise']:.1%}", f"{step['foreseen_db']:.1f}", "" if time is None else f"{time:.2f}",
+                str(step["bytes"]), ", ".join(f"{one['op_type']} '{one['name']}'" for one in step["operators"]),
+            ))
         return rows
 
 
