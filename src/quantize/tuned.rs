@@ -42,6 +42,11 @@ pub fn quantize_tuned(
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Report> {
     config.check_for_activations()?;
+    if !config.target.description().measured_times {
+        let message =
+            format!("it is onnxruntime that times are taken in, and the model is for {}", config.target.name());
+        return Err(Error::config(message));
+    }
     let mut float = model.clone();
     simplify(&mut float, config.keep_overridable)?;
     let judge = Judge::new(&float, held_back, engine)?.ok_or_else(|| match held_back.is_empty() {

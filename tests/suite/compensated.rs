@@ -125,6 +125,17 @@ fn shared_and_transposed_weights_are_rounded_so_too() {
     }
 }
 
+/// IR version 3 has no initializers that are no inputs, which is what rounded weights are before they are written.
+fn old_files_are_rounded_so_too() {
+    let mut model = Model::load(testdata::path("made/initializers_as_inputs_ir3.onnx")).expect("it loads");
+    let samples =
+        Samples::random(&model, 16).expect("inputs of floats").collect::<Result<Vec<_>, _>>().expect("numbers");
+    let config = config().with_allow_growth(true);
+    let report = quantize_with_samples(&mut model, &config, &samples, &RtenEngine, &mut proceed).expect("it can be");
+    assert!(said(&report).1 > 0.0, "{:?}", report.findings);
+    model.verify().unwrap_or_else(|error| panic!("{error}"));
+}
+
 fn half_floats_are_rounded_so_too() {
     let mut model = Model::load(testdata::path("made/float16_opset19.onnx")).expect("it loads");
     let samples =
@@ -186,6 +197,7 @@ crate::tests![
     where_nothing_can_be_measured_that_is_said,
     shared_and_transposed_weights_are_rounded_so_too,
     half_floats_are_rounded_so_too,
+    old_files_are_rounded_so_too,
     the_command_takes_samples_for_weights_of_few_bits,
     options_of_integers_make_no_sense_with_float_activations,
 ];

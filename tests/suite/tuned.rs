@@ -99,6 +99,16 @@ fn what_does_not_run_is_passed_over_and_said() {
     assert!(first.why_not.as_ref().is_some_and(|why| why.contains("no kernel")), "{first:?}");
 }
 
+fn other_runtimes_are_not_timed() {
+    let mut model = model();
+    let config = Config::for_target("openvino".parse().expect("a target"));
+    let (ranges, held_back) = observed(&model, &config);
+    let mut timer = |_: &[&Model]| panic!("nothing is timed");
+    let refused = quantize_tuned(&mut model, &config, &ranges, &held_back, &RtenEngine, &mut timer, &mut proceed);
+    let refused = refused.expect_err("onnxruntime's times say nothing of it").to_string();
+    assert!(refused.contains("openvino"), "{refused}");
+}
+
 /// What kernels take decides what computes in integers.
 fn a_table_of_costs_of_ones_own_counts() {
     let model = model();
@@ -133,6 +143,7 @@ crate::tests![
     of_the_same_times_the_preferred_is_taken,
     where_nothing_is_faster_the_model_stays_as_it_is,
     what_does_not_run_is_passed_over_and_said,
+    other_runtimes_are_not_timed,
     a_table_of_costs_of_ones_own_counts,
     the_command_names_what_is_missing,
 ];

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use super::{
-    super::measured::Seen,
+    Seen,
     inputs::{Inputs, Windows},
 };
 use crate::{
@@ -95,8 +95,8 @@ fn described(model: &Model, op: OpId, weight: ValueId, shape: &[usize]) -> Optio
         start: 0,
     };
     let set = |name: &str| operator.int(name).is_some_and(|set| set != 0);
-    match (operator.op_type(), shape) {
-        _ if !operator.domain().is_empty() => None,
+    let op_type = ["MatMul", "Gemm", "Conv"].into_iter().find(|op_type| operator.is(op_type))?;
+    match (op_type, shape) {
         ("MatMul", &[inputs, outputs]) => Some((Inputs::Last, vec![matrix(inputs, outputs, outputs, 1)], read)),
         ("Gemm", _) if set("transA") => None,
         ("Gemm", &[outputs, inputs]) if set("transB") => {

@@ -114,7 +114,10 @@ fn compensate(
     let Some(judge) = Judge::new(model, to_judge, engine)? else {
         return Ok(vec![Fact::NotMeasured { reason: "no output is of floats that can be observed".to_owned() }]);
     };
-    let mut plain = model.clone();
+    let mut current = model.clone();
+    // Only since IR version 4 may an initializer not be an input.
+    current.raise_ir_version(4);
+    let mut plain = current.clone();
     for weight in &plan.weights {
         replace(&mut plain, weight, &rounded(model, weight)?)?;
     }
@@ -125,7 +128,7 @@ fn compensate(
     };
     let stages = stages(model, plan, most);
     let layers = stages.iter().map(|stage| stage.layers.len()).sum();
-    let mut run = Run { model, engine, rows, samples: &used, current: model.clone(), found: HashMap::new() };
+    let mut run = Run { model, engine, rows, samples: &used, current, found: HashMap::new() };
     for (index, stage) in stages.iter().enumerate() {
         if progress(index).is_break() {
             return Err(ErrorKind::Cancelled { samples: index }.into());
