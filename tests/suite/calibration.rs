@@ -322,6 +322,21 @@ fn values_in_loops_and_functions_cannot_be_watched() {
     assert!(error.to_string().contains("listed twice"), "{error}");
 }
 
+/// The engine plans a run by recursion: on the stack of a thread that is large enough for the model.
+fn a_model_of_very_many_operators_in_a_row_is_run() {
+    const OPERATORS: usize = 40_000;
+    let chain: String = (1..OPERATORS).map(|index| format!("v{index} = Neg (v{}) ", index - 1)).collect();
+    let text = format!("g (float[2] x) => (float[2] y) {{ v0 = Neg (x) {chain} y = Neg (v{}) }}", OPERATORS - 1);
+    let model = Model::from_text(&crate::runtime::texts::model_text(17, &text)).expect("a model");
+    let output = model.scope(Model::MAIN).outputs()[0].value;
+    let observation = Observation::new(&model, &[output]).expect("it can be watched");
+    let input = Tensor::from_array("x", &ndarray::arr1(&[1.0_f32, 2.0]));
+    let mut session = RtenEngine.load(&observation).expect("it is loaded");
+    let mut seen = Vec::new();
+    session.run(&[input], &mut |observed| seen = observed[0].elements.to_vec()).expect("it runs");
+    assert_eq!(seen, [-1.0, -2.0]);
+}
+
 crate::tests![
     engines_observe_what_onnxruntime_computes,
     #[cfg(feature = "onnxruntime")]
@@ -332,5 +347,6 @@ crate::tests![
     a_failure_names_its_sample_and_leaves_nothing,
     an_operator_that_rten_lacks_is_named,
     integers_that_rten_cannot_hold_are_refused,
-    values_in_loops_and_functions_cannot_be_watched
+    values_in_loops_and_functions_cannot_be_watched,
+    a_model_of_very_many_operators_in_a_row_is_run,
 ];

@@ -86,7 +86,7 @@ pub fn quantize_with_samples(
         }
         let facts = match compensate(model, plan, config, samples, engine, progress) {
             Err(error) if matches!(error.kind(), ErrorKind::Cancelled { .. }) => return Err(error),
-            Err(error) => vec![Fact::NotMeasured { reason: error.to_string() }],
+            Err(error) => vec![Fact::NotMeasured { reason: error.without_file().to_string() }],
             Ok(facts) => facts,
         };
         plan.findings.extend(facts);

@@ -10,7 +10,7 @@ mod quirks;
 mod rewrites;
 mod shapes;
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, thread};
 
 use rten::{LoadError, ModelOptions, NodeId, RunError, Value, ValueOrView};
 use rten_tensor::Layout as _;
@@ -84,7 +84,8 @@ impl Session for RtenSession<'_> {
             let given = value(tensor).map_err(|error| self.at_reader(tensor, error))?;
             feeds.push((id, given.into()));
         }
-        let values = guarded(|| self.model.run(feeds, &self.outputs, None))
+        let run = || guarded(|| self.model.run(feeds, &self.outputs, None));
+        let values = with_stack_for(self.prepared.model.ops().count(), run)
             .map_err(|panic| Error::engine(NAME, format!("failed to run the model: {panic}; {HELP}")))?
             .map_err(|error| self.prepared.run_error(&error))?;
         let mut observed = Vec::with_capacity(values.len());
@@ -100,6 +101,22 @@ impl Session for RtenSession<'_> {
         observe(&computed.collect::<Vec<_>>());
         Ok(())
     }
+}
+
+/// Runs `work` where the stack has room for it: rten plans a run by a recursion that may go through all operators.
+fn with_stack_for<T: Send>(operators: usize, work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
+    /// What the stack of any thread has room for.
+    const FEW: usize = 1000;
+    /// Bytes for an operator, twice as many as were measured.
+    const FRAME: usize = 1024;
+    if operators <= FEW {
+        return work();
+    }
+    thread::scope(|scope| {
+        let deep = thread::Builder::new().name("rten-deep".to_owned()).stack_size((1 << 21) + FRAME * operators);
+        let running = deep.spawn_scoped(scope, work).map_err(|error| format!("no thread can be started: {error}"))?;
+        running.join().unwrap_or_else(|_| Err("it panicked".to_owned()))
+    })
 }
 
 impl RtenSession<'_> {
