@@ -112,7 +112,16 @@
 //!
 //! **The closed loop** ([`quantize_measured`]). Rules err, so the plan is run before it is written, with samples that
 //! were held back. A search tries other ranges, and then more layers in float, each time with the model as it would be
-//! written; what brings the outputs closer is kept.
+//! written; what brings the outputs closer is kept. What it measures can be [told](sensitivity) instead of decided, as rules
+//! for a configuration.
+//!
+//! **Weights by samples** ([`quantize_with_samples`]). Weights that no integer kernel takes leave activations float, and
+//! samples serve the weights then: layer by layer, those that come in in the float model and in the model as far as it is
+//! rounded are summed up, and the integers of a layer are chosen so that their errors cancel out in what it makes of them
+//! ([`Compensation`](numeric::Compensation)). The plan holds the numbers that they stand for.
+//!
+//! **Tuning** ([`quantize_tuned`]). Estimates are one processor's: several plans are carried out, timed in onnxruntime beside
+//! the float model, and the fastest that is accurate enough is kept.
 //!
 //! **Comparison** ([`compare`](mod@compare)). What quantization cost is measured, whoever quantized: the float model and the
 //! quantized one are run with the same samples, and values of one name compared where both have them. The quantized model
